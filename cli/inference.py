@@ -1,0 +1,166 @@
+"""From a prompt and photos to the inputs of a generated package, and from its tokens back to text.
+
+With a weights directory that holds a processor or tokenizer, `transformers` does both. Without one, the prompt's bytes are
+its token ids, images are scaled to the size the graph wants, and token ids are what comes out: enough to see a model run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+
+from graphvlm.dims import show_shape
+
+from .console import UsageError, note
+
+if TYPE_CHECKING:
+    import torch
+
+    from graphvlm.ir import Graph
+
+TOKENIZER_FILES = ("tokenizer_config.json", "tokenizer.json", "tokenizer.model")
+NEEDS_HF = "reading the tokenizer in {} needs transformers and pillow: pip install 'graphvlm[hf]'"
+NEEDS_PILLOW = "reading images needs pillow: pip install 'graphvlm[hf]'"
+
+
+Reader: TypeAlias = Callable[[int], str]
+
+
+class Translator(Protocol):
+    """Between people and a model."""
+
+    def encode(self, prompt: str, images: Sequence[Path]) -> dict[str, torch.Tensor]:
+        """The keyword arguments of the model."""
+
+    def reader(self) -> Reader:
+        """A function that is given token after token, and returns the text that each adds."""
+
+
+def translator(graph: Graph, weights: Path | None) -> Translator:
+    """By the processor or tokenizer in `weights` if there is one, else by bytes."""
+    if weights is None or not any((weights / name).exists() for name in TOKENIZER_FILES):
+        if weights is not None:
+            note(f"{weights} holds no tokenizer: the prompt's bytes are its token ids")
+        return Bytes(graph)
+    try:
+        import transformers
+    except ImportError:
+        raise UsageError(NEEDS_HF.format(weights)) from None
+    if any((weights / name).exists() for name in ("preprocessor_config.json", "processor_config.json")):
+        return Processor(transformers.AutoProcessor.from_pretrained(weights))
+    return Processor(transformers.AutoTokenizer.from_pretrained(weights))
+
+
+@dataclass(frozen=True, slots=True)
+class Processor:
+    """A processor or tokenizer of `transformers`."""
+
+    processor: Any
+
+    def encode(self, prompt: str, images: Sequence[Path]) -> dict[str, torch.Tensor]:
+        pictures = [_open(path) for path in images]
+        keywords = {"images": pictures} if pictures else {}
+        made = self.processor(text=self._prompt(prompt, len(pictures)), return_tensors="pt", **keywords)
+        return {name: value for name, value in made.items() if hasattr(value, "dtype")}
+
+    def _prompt(self, prompt: str, images: int) -> str:
+        if getattr(self.processor, "chat_template", None):
+            picture: list[dict[str, str]] = [{"type": "image"}] * images
+            words = [*picture, {"type": "text", "text": prompt}] if images else prompt
+            turn = [{"role": "user", "content": words}]
+            return str(self.processor.apply_chat_template(turn, add_generation_prompt=True, tokenize=False))
+        mark = getattr(self.processor, "image_token", "<image>")
+        return f"{mark}\n" * (images - prompt.count(mark)) + prompt
+
+    def reader(self) -> Reader:
+        seen: list[int] = []
+        printed = 0
+
+        def read(token: int) -> str:
+            nonlocal printed
+            seen.append(token)
+            text = str(self.processor.decode(seen, skip_special_tokens=True))
+            if text.endswith("\N{REPLACEMENT CHARACTER}"):  # half a character: wait for the rest
+                return ""
+            start, printed = printed, len(text)
+            return text[start:]
+
+        return read
+
+
+@dataclass(frozen=True, slots=True)
+class Bytes:
+    """No tokenizer: bytes in, token ids out."""
+
+    graph: Graph
+
+    def encode(self, prompt: str, images: Sequence[Path]) -> dict[str, torch.Tensor]:
+        import torch
+
+        made: dict[str, torch.Tensor] = {}
+        for name, given in self.graph.inputs.items():
+            if given.port.what == "tokens":
+                made[name] = torch.tensor([self._ids(prompt, len(images))])
+            elif given.port.what == "image":
+                if not images:
+                    raise UsageError(f"graph `{self.graph.name}` reads images ({name}): give --image")
+                made[name] = torch.stack([_pixels(path, given.port.shape) for path in images])
+        return made
+
+    def _ids(self, prompt: str, images: int) -> list[int]:
+        marks = placeholders(self.graph)
+        logits = self.graph.port(next(iter(self.graph.outputs.values()))).shape[-1]
+        vocab = logits if isinstance(logits, int) else 256
+        taken = {token for token, _ in marks}
+        text = [byte % vocab for byte in prompt.encode()]
+        begin = [self.graph.generation.bos] if self.graph.generation.bos is not None else []
+        pictures = [token for token, length in marks for _ in range(length * images)]
+        return [*begin, *pictures, *(byte for byte in text if byte not in taken)]
+
+    def reader(self) -> Reader:
+        return lambda token: f"{token} "
+
+
+def placeholders(graph: Graph) -> list[tuple[int, int]]:
+    """The token ids that features take the place of, and how many tokens one image takes."""
+    found = []
+    for node in graph.nodes.values():
+        marks = node.tree.get("placeholder")
+        for port, token in (marks.plain() if marks else {}).items():
+            length = node.signature.inputs[port].shape[1]
+            if not isinstance(length, int):
+                raise UsageError(f"`{node.name}.{port}` has no fixed number of tokens; run it from Python")
+            found.append((int(token), length))
+    return found
+
+
+def _open(path: Path) -> Any:
+    try:
+        from PIL import Image, UnidentifiedImageError
+    except ImportError:
+        raise UsageError(NEEDS_PILLOW) from None
+    try:
+        return Image.open(path).convert("RGB")
+    except UnidentifiedImageError:
+        raise UsageError(f"{path} is not an image that pillow can read") from None
+
+
+def _pixels(path: Path, shape: Sequence[Any]) -> torch.Tensor:
+    """A photo as a [3, height, width] tensor in -1..1, scaled to cover the size that `shape` ends in and cut to it."""
+    import torch
+    from PIL import ImageOps
+
+    if not all(isinstance(size, int) for size in shape[-3:]) or shape[-3] != 3:
+        raise UsageError(f"without a processor only images of a fixed size can be made, not {show_shape(tuple(shape))}")
+    height, width = shape[-2:]
+    photo = ImageOps.fit(_open(path), (width, height))
+    values = torch.frombuffer(bytearray(photo.tobytes()), dtype=torch.uint8).view(height, width, 3)
+    return values.permute(2, 0, 1).float() / 127.5 - 1.0
+
+
+def generate(
+    graph: Graph, args: argparse.Namespace, inputs: dict[str, torch.Tensor], on_token: Callable[[int], None]
+) -> None:
+    """Compile the graph, make the model, and hand each token that it generates to `on_token`."""

@@ -1,0 +1,79 @@
+"""Build a graph, load its weights (or initialise them at random), and print what it generates as it comes.
+
+The tokenizer and the image processor are taken from the weights directory, through `transformers`. Without one, the
+prompt's bytes are its token ids, and token ids are printed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from pathlib import Path
+
+from . import console, inference
+from . import options as shared
+
+EXAMPLES = """
+    graphvlm run tiny --image photo.jpg --prompt "What is this?"
+    graphvlm run llava_1_5_7b --weights llava-1.5-7b-hf --image photo.jpg --prompt "What is this?" --dtype bfloat16
+    graphvlm run my_model.yaml nodes.llm.layers=2 --prompt "hello" --temperature 0.8 --top-p 0.95 --seed 1
+"""
+DTYPES = ("float32", "bfloat16", "float16")
+
+
+def options(parser: argparse.ArgumentParser) -> None:
+    shared.add_graph(parser)
+    shared.add_changes(parser)
+    parser.add_argument("--prompt", required=True, metavar="TEXT")
+    parser.add_argument("--image", metavar="FILE", type=Path, action="append", default=[], help="may be repeated")
+    parser.add_argument("--weights", metavar="DIR", type=Path, help="a Hugging Face checkpoint (default: random)")
+    parser.add_argument("--max-new-tokens", metavar="N", type=int, default=64, help="(default: 64)")
+    sampling = parser.add_argument_group("sampling (default: the most likely token each time)")
+    sampling.add_argument("--temperature", metavar="T", type=float, default=0.0)
+    sampling.add_argument("--top-k", metavar="K", type=int)
+    sampling.add_argument("--top-p", metavar="P", type=float)
+    sampling.add_argument(
+        "--seed", metavar="N", type=int, default=0, help="of sampling and random weights (default: 0)"
+    )
+    machine = parser.add_argument_group("machine")
+    machine.add_argument("--device", help="as torch names it (default: cuda where there is one, else cpu)")
+    machine.add_argument("--dtype", choices=DTYPES, help="(default: that of the weights; float32 for random ones)")
+    machine.add_argument("--compile", action="store_true", help="torch.compile the model first")
+    shared.add_passes(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    graph = shared.load(args)
+    translator = inference.translator(graph, args.weights)
+    missing = [path for path in (*args.image, *([args.weights] if args.weights else [])) if not path.exists()]
+    if missing:
+        raise console.UsageError(f"there is no {missing[0]}")
+    with console.step("encoding the prompt"):
+        inputs = translator.encode(args.prompt, args.image)
+    reader, clock = translator.reader(), Clock()
+
+    def show(token: int) -> None:
+        clock.tick()
+        print(reader(token), end="", flush=True)
+
+    inference.generate(graph, args, inputs, show)
+    print()
+    console.note(str(clock))
+    return 0
+
+
+class Clock:
+    """Counts tokens and says how fast they came."""
+
+    def __init__(self) -> None:
+        self.ticks = [time.perf_counter()]
+
+    def tick(self) -> None:
+        self.ticks.append(time.perf_counter())
+
+    def __str__(self) -> str:
+        if len(self.ticks) < 3:
+            return f"{len(self.ticks) - 1} tokens"
+        start, first, *rest = self.ticks
+        speed = len(rest) / (rest[-1] - first)
+        return f"{len(rest) + 1} tokens, the first after {first - start:.2f} s, then {speed:.1f} tokens/s"

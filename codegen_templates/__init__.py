@@ -1,0 +1,1 @@
+"""Jinja templates of the generated package: `package/` the fixed files, `blocks/` shared parts, one per component."""

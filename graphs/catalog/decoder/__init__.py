@@ -1,0 +1,1 @@
+"""Decoders: embeddings to hidden states and logits."""

@@ -1,0 +1,1 @@
+"""Encoders: one modality in, embeddings out."""

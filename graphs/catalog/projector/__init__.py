@@ -1,0 +1,1 @@
+"""Projectors: embeddings of one width to embeddings of another."""

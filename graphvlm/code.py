@@ -1,0 +1,116 @@
+"""Small pieces of Python source as values, and how they are laid out: what pages are made of."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+# Lines are laid out for ruff's default width; what does not fit is broken with a trailing comma, which every width keeps.
+WIDTH = 88
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One field of a config dataclass."""
+
+    name: str
+    type: str
+    value: str
+    comment: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """`target = function(arguments)  # comment`, or just an expression where `function` is empty."""
+
+    target: str
+    function: str
+    arguments: tuple[str, ...] = ()
+    comment: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Wiring:
+    """How one node is called in `model.py`: expressions for its inputs, variables and shape comments for its outputs.
+
+    `root` is the graph input that the stream of tokens starts from; `embedding` the node that embeds it. Only outputs
+    that something reads are in `results`. `keep` says that logits may be wanted at some positions only.
+    """
+
+    arguments: Mapping[str, str]
+    results: Mapping[str, str]
+    shapes: Mapping[str, str]
+    root: str = ""
+    embedding: str = ""
+    keep: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class NodePage:
+    """What one node contributes: its own file (if `template`), its config, its lines in `model.py`.
+
+    `construct` is the right-hand side in `Model.__init__`; `calls` are the lines of its call. `context` is the finished
+    view that its template reads as `node`.
+    """
+
+    template: str
+    context: object
+    class_name: str
+    fields: tuple[Field, ...]
+    construct: str
+    calls: tuple[Statement, ...]
+    imports: tuple[str, ...] = field(default=())
+
+
+def class_name(node: str) -> str:
+    """`image_tower` -> `ImageTower`."""
+    return "".join(part[:1].upper() + part[1:] for part in node.split("_") if part) or "Node"
+
+
+def literal(value: object) -> str:
+    """A Python literal as ruff writes it: double quotes, no needless exponent."""
+    if isinstance(value, str):
+        return quoted(value)
+    if isinstance(value, float):
+        return repr(int(value)) + ".0" if value.is_integer() and abs(value) < 1e16 else repr(value)
+    if isinstance(value, tuple):
+        inner = ", ".join(literal(item) for item in value)
+        return f"({inner},)" if len(value) == 1 else f"({inner})"
+    return repr(value)
+
+
+def quoted(text: str) -> str:
+    """A string literal with the quotes the formatter prefers."""
+    plain = json.dumps(text)
+    return plain if '"' not in text or "'" in text else "'" + plain[1:-1].replace('\\"', '"') + "'"
+
+
+def comment_text(text: str) -> str:
+    """Any text as one line that can stand in a comment or docstring."""
+    return re.sub(r"\s+", " ", text).strip().replace("\\", "/").replace('"""', "'''")
+
+
+def laid_out(statement: Statement, indent: int) -> str:
+    """The statement at `indent` spaces, in the one layout the formatter keeps."""
+    head = f"{statement.target} = " if statement.target else ""
+    tail = f"  # {statement.comment}" if statement.comment else ""
+    if not statement.function:
+        return " " * indent + head + ", ".join(statement.arguments) + tail
+    line = f"{head}{statement.function}({', '.join(statement.arguments)})"
+    pad = " " * indent
+    if indent + len(line) + len(tail) <= WIDTH or not statement.arguments:
+        return pad + line + tail
+    inner = "".join(f"{pad}    {argument},\n" for argument in statement.arguments)
+    return f"{pad}{head}{statement.function}(\n{inner}{pad}){tail}"
+
+
+def signature(name: str, parameters: tuple[str, ...], returns: str, indent: int) -> str:
+    """`def name(parameters) -> returns:` on one line if it fits."""
+    pad = " " * indent
+    line = f"{pad}def {name}({', '.join(parameters)}) -> {returns}:"
+    if len(line) <= WIDTH:
+        return line
+    inner = "".join(f"{pad}    {parameter},\n" for parameter in parameters)
+    return f"{pad}def {name}(\n{inner}{pad}) -> {returns}:"

@@ -1,0 +1,134 @@
+"""What a component is: its ports, what it infers, its weights, and how its page is written.
+
+A component `kind/type` is three files under one stem: its schema, its module in `graphvlm.components` (which defines
+`COMPONENT`) and its template. Nothing else lists components: the stem is the registration.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+from .blocks.parameters import Parameter
+from .blocks.settings import Rope, Stack
+from .diagnostics import Span
+from .dims import Dim, Var
+from .problems import Problems
+from .settings import Settings
+
+if TYPE_CHECKING:
+    from .code import NodePage, Wiring
+    from .ir import Node
+
+What = Literal["image", "tokens", "mask", "features", "logits"]
+
+
+@dataclass(frozen=True, slots=True)
+class Port:
+    """One end of an edge: what flows, and its shape.
+
+    `vocab` is the vocabulary of the token embedding that a stream of features comes from, or goes on to predict.
+    `tail` is how many of its last tokens outputs are wanted for. A node does without what flows into a `skippable`
+    port when the caller passes None there: a prompt without images.
+    """
+
+    what: What
+    shape: tuple[Dim, ...]
+    optional: bool = False
+    vocab: Dim | None = None
+    tail: Dim | None = None
+    skippable: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A size that the user wrote, and where."""
+
+    value: int
+    span: Span
+
+
+@dataclass(frozen=True, slots=True)
+class Signature:
+    """The ports of one node. The first of each mapping is the default port.
+
+    `sizes` are the settings that can be inferred, each a variable; `written` holds those that the user wrote.
+    `stream` names the input whose tokens run through to the output: masks and token embeddings are found along it.
+    """
+
+    inputs: Mapping[str, Port]
+    outputs: Mapping[str, Port]
+    sizes: Mapping[str, Var] = field(default_factory=dict)
+    written: Mapping[str, Written] = field(default_factory=dict)
+    stream: str = ""
+
+
+class Spec(Protocol):
+    """A node with every setting decided. Immutable."""
+
+    @property
+    def stack(self) -> Stack | None:
+        """The blocks of the node, if it has any."""
+
+    @property
+    def rope(self) -> Rope | None:
+        """The rotary positions of the node, if it has any."""
+
+    def parameters(self) -> tuple[Parameter, ...]:
+        """Every weight, in the order of the generated module."""
+
+    def summary(self) -> str:
+        """A few words for drawings and pages: `vit, 24 layers, 1024 wide, 16 heads`."""
+
+    def resolved(self) -> dict[str, Any]:
+        """The settings that were inferred, as they would be written in YAML."""
+
+    def prune(self, outputs: frozenset[str]) -> tuple[Spec, tuple[str, ...]]:
+        """The spec without what none of `outputs` depends on, and the module paths that went."""
+
+    def with_blocks(self, stack: Stack | None, rope: Rope | None) -> Spec:
+        """The same node with other blocks."""
+
+
+class Component(Protocol):
+    """One `kind/type` of the language."""
+
+    def signature(self, name: str, settings: Settings) -> Signature:
+        """The ports of a node called `name`, with open sizes as variables."""
+
+    def lower(
+        self, settings: Settings, sizes: Mapping[str, int], inputs: Mapping[str, Port], problems: Problems
+    ) -> Spec | None:
+        """The decided node, or None with the reasons in `problems`. `inputs` are its ports with everything solved."""
+
+    def page(self, node: Node, wiring: Wiring) -> NodePage:
+        """What its template and the wiring of the model need."""
+
+
+@cache
+def component(kind: str, type_: str) -> Component:
+    """The component `kind/type`; the graph is schema-valid, so it exists."""
+    module = import_module(f"graphvlm.components.{kind}.{type_}")
+    found: Component = module.COMPONENT
+    return found
+
+
+def hole(node: str, setting: str) -> Var:
+    """The variable for a setting that may have been left out."""
+    return Var(f"{node}.{setting}", setting, hole=True)
+
+
+def sizes_of(
+    name: str, settings: Settings, *names: str
+) -> tuple[dict[str, Var], dict[str, Written]]:
+    """Variables for the settings `names`, and those of them that were written."""
+    variables = {setting: hole(name, setting) for setting in names}
+    written = {
+        setting: Written(int(settings.get(setting)), settings.span(setting))
+        for setting in names
+        if settings.has(setting)
+    }
+    return variables, written

@@ -1,0 +1,89 @@
+"""`encoder/token_embedding`: a row of the table for each token id. Table sizes come from the decoder it feeds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ...blocks.parameters import Parameter, plain
+from ...blocks.settings import Rope, Stack
+from ...code import Field, NodePage, Statement, Wiring, class_name
+from ...component import Port, Signature, sizes_of
+from ...dims import Var
+from ...ir import Node
+from ...problems import Problems
+from ...settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class TokenEmbedding:
+    """A decided table of `vocab` rows, `dim` wide."""
+
+    vocab: int
+    dim: int
+
+    @property
+    def stack(self) -> Stack | None:
+        return None
+
+    @property
+    def rope(self) -> Rope | None:
+        return None
+
+    def parameters(self) -> tuple[Parameter, ...]:
+        return (plain("weight", self.vocab, self.dim),)
+
+    def summary(self) -> str:
+        return f"token embedding, {self.vocab} tokens, {self.dim} wide"
+
+    def resolved(self) -> dict[str, Any]:
+        return {"vocab": self.vocab, "dim": self.dim}
+
+    def prune(self, outputs: frozenset[str]) -> tuple[TokenEmbedding, tuple[str, ...]]:
+        return self, ()
+
+    def with_blocks(self, stack: Stack | None, rope: Rope | None) -> TokenEmbedding:
+        return self
+
+
+class TokenEmbeddingComponent:
+    """Ports and construction of `encoder/token_embedding`; it has no file of its own."""
+
+    def signature(self, name: str, settings: Settings) -> Signature:
+        sizes, written = sizes_of(name, settings, "vocab", "dim")
+        batch, seq = Var(f"{name}.batch", "batch"), Var(f"{name}.seq", "seq")
+        return Signature(
+            inputs={"ids": Port("tokens", (batch, seq))},
+            outputs={"features": Port("features", (batch, seq, sizes["dim"]), vocab=sizes["vocab"], tail=seq)},
+            sizes=sizes,
+            written=written,
+            stream="ids",
+        )
+
+    def lower(
+        self, settings: Settings, sizes: Mapping[str, int], inputs: Mapping[str, Port], problems: Problems
+    ) -> TokenEmbedding:
+        return TokenEmbedding(sizes["vocab"], sizes["dim"])
+
+    def page(self, node: Node, wiring: Wiring) -> NodePage:
+        spec = node.spec
+        assert isinstance(spec, TokenEmbedding)
+        call = Statement(
+            wiring.results["features"],
+            f"self.{node.name}",
+            (wiring.arguments["ids"],),
+            wiring.shapes["features"],
+        )
+        config = f"config.{node.name}"
+        return NodePage(
+            template="",
+            context=None,
+            class_name=class_name(node.name),
+            fields=(Field("vocab", "int", str(spec.vocab)), Field("dim", "int", str(spec.dim))),
+            construct=f"nn.Embedding({config}.vocab, {config}.dim)",
+            calls=(call,),
+        )
+
+
+COMPONENT = TokenEmbeddingComponent()

@@ -1,0 +1,257 @@
+"""`encoder/vit`: images in patches through a stack of bidirectional layers.
+
+Covers class token or not, a norm before the first layer or not, learned positions or none, and the hidden state of any
+layer as output.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from ...blocks.parameters import Parameter, norm, plain, stack
+from ...blocks.parse import layer_count, parse_norm, parse_stack
+from ...blocks.settings import Norm, Rope, Stack
+from ...blocks.views import StackView, norm_expression, norm_field, stack_view
+from ...code import Field, NodePage, Statement, Wiring, class_name
+from ...component import Port, Signature, sizes_of
+from ...dims import Var
+from ...ir import Node
+from ...problems import Problems
+from ...settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Vit:
+    """A decided vision transformer. `run` is how many layers are called, counted from the first."""
+
+    height: int
+    width: int
+    channels: int
+    patch: int
+    patch_bias: bool
+    class_token: bool
+    position: bool
+    input_norm: Norm | None
+    final_norm: Norm | None
+    layers: Stack
+    run: int
+    normed: bool
+    drop_class: bool
+
+    @property
+    def stack(self) -> Stack:
+        return self.layers
+
+    @property
+    def rope(self) -> Rope | None:
+        return None
+
+    @property
+    def patches(self) -> int:
+        return (self.height // self.patch) * (self.width // self.patch)
+
+    @property
+    def tokens(self) -> int:
+        """Tokens inside the stack."""
+        return self.patches + self.class_token
+
+    def parameters(self) -> tuple[Parameter, ...]:
+        return tuple(self._parameters())
+
+    def _parameters(self) -> Iterator[Parameter]:
+        dim = self.layers.dim
+        yield plain("patch.weight", dim, self.channels, self.patch, self.patch)
+        if self.patch_bias:
+            yield plain("patch.bias", dim)
+        if self.class_token:
+            yield plain("class_token", dim)
+        if self.position:
+            yield plain("position", self.tokens, dim)
+        if self.input_norm:
+            yield from norm("input_norm", self.input_norm, dim)
+        yield from stack(self.layers)
+        if self.final_norm:
+            yield from norm("norm", self.final_norm, dim)
+
+    def summary(self) -> str:
+        size = f"{self.height} px" if self.height == self.width else f"{self.height} x {self.width} px"
+        heads = f", {self.layers.attention().heads} heads" if self.layers.order else ""
+        return f"vit, {size}, {len(self.layers.order)} layers, {self.layers.dim} wide{heads}"
+
+    def resolved(self) -> dict[str, Any]:
+        return {}
+
+    def prune(self, outputs: frozenset[str]) -> tuple[Vit, tuple[str, ...]]:
+        dead = [f"layers.{index}" for index in range(self.run, len(self.layers.order))]
+        if self.final_norm and not self.normed:
+            dead.append("norm")
+        final_norm = self.final_norm if self.normed else None
+        return replace(self, layers=self.layers.first(self.run), final_norm=final_norm), tuple(dead)
+
+    def with_blocks(self, stack: Stack | None, rope: Rope | None) -> Vit:
+        return replace(self, layers=stack or self.layers)
+
+
+@dataclass(frozen=True, slots=True)
+class VitView:
+    """What the template of a vision transformer places."""
+
+    name: str
+    class_name: str
+    config: str
+    summary: str
+    stack: StackView
+    channels: int
+    patch_bias: str
+    class_token: bool
+    position: bool
+    input_norm: str
+    final_norm: str
+    normed: bool
+    partial: bool
+    drop_class: bool
+    image: str
+    inside: str
+    output: str
+
+
+class VitComponent:
+    """Ports, checks and page of `encoder/vit`."""
+
+    def signature(self, name: str, settings: Settings) -> Signature:
+        sizes, written = sizes_of(name, settings, "dim")
+        height, width = _image_size(settings)
+        patch = int(settings.get("patch", "size"))
+        extra = settings.get("class_token", default=False) and not settings.get("output", "drop_cls", default=False)
+        tokens = (height // patch) * (width // patch) + int(extra)
+        images = Var(f"{name}.images", "images")
+        return Signature(
+            inputs={"image": Port("image", (images, int(settings.get("image", "channels", default=3)), height, width))},
+            outputs={"features": Port("features", (images, tokens, sizes["dim"]))},
+            sizes=sizes,
+            written=written,
+        )
+
+    def lower(
+        self, settings: Settings, sizes: Mapping[str, int], inputs: Mapping[str, Port], problems: Problems
+    ) -> Vit | None:
+        height, width = _image_size(settings)
+        patch = int(settings.get("patch", "size"))
+        _check_patches(settings, height, width, patch, problems)
+        blocks = parse_stack(settings, sizes["dim"], mlp_bias=True, problems=problems)
+        run = _layers_run(settings, problems)
+        class_token = bool(settings.get("class_token", default=False))
+        drop = bool(settings.get("output", "drop_cls", default=False))
+        if drop and not class_token:
+            problems.error(
+                "no-class-token",
+                "`output.drop_cls` would drop the first patch: this encoder has no class token",
+                settings.span("output", "drop_cls"),
+                help="remove `drop_cls`, or set `class_token: true`",
+            )
+        if blocks is None or run is None:
+            return None
+        settings_norm = parse_norm(settings, "norm")
+        final = bool(settings.get("final_norm", default=True))
+        tapped = settings.has("output", "layer")
+        return Vit(
+            height=height,
+            width=width,
+            channels=int(settings.get("image", "channels", default=3)),
+            patch=patch,
+            patch_bias=bool(settings.get("patch", "bias", default=False)),
+            class_token=class_token,
+            position=settings.get("position", default="learned") == "learned",
+            input_norm=settings_norm if settings.get("input_norm", default=False) else None,
+            final_norm=settings_norm if final else None,
+            layers=blocks,
+            run=run,
+            normed=final and bool(settings.get("output", "norm", default=not tapped)),
+            drop_class=drop and class_token,
+        )
+
+    def page(self, node: Node, wiring: Wiring) -> NodePage:
+        spec = node.spec
+        assert isinstance(spec, Vit)
+        name = class_name(node.name)
+        config = f"{name}Config"
+        blocks = stack_view(spec.layers, config, decoder=False, rope=False, tp=node.tensor_parallel)
+        square = spec.height == spec.width
+        size = str(spec.height) if square else f"({spec.height}, {spec.width})"
+        fields = (
+            Field("image_size", "int" if square else "tuple[int, int]", size),
+            Field("patch_size", "int", str(spec.patch)),
+            Field("tokens", "int", str(spec.tokens), "patches and class token" if spec.class_token else "patches"),
+            *blocks.fields,
+        )
+        outer = spec.input_norm or spec.final_norm
+        eps = ""
+        if outer:
+            eps, fields = norm_field(fields, outer, "outer_norm_eps")
+        view = VitView(
+            name=node.name,
+            class_name=name,
+            config=config,
+            summary=spec.summary(),
+            stack=blocks,
+            channels=spec.channels,
+            patch_bias="" if spec.patch_bias else ", bias=False",
+            class_token=spec.class_token,
+            position=spec.position,
+            input_norm=norm_expression(spec.input_norm, "config.dim", eps) if spec.input_norm else "",
+            final_norm=norm_expression(spec.final_norm, "config.dim", eps) if spec.final_norm else "",
+            normed=spec.normed,
+            partial=spec.run < len(spec.layers.order),
+            drop_class=spec.drop_class,
+            image=f"[images, {spec.channels}, {spec.height}, {spec.width}]",
+            inside=f"[images, {spec.tokens}, {spec.layers.dim}]",
+            output=f"[images, {spec.tokens - spec.drop_class}, {spec.layers.dim}]",
+        )
+        if view.partial:
+            fields = (*fields, Field("run_layers", "int", str(spec.run), "the output is taken after these"))
+        call = Statement(
+            wiring.results["features"],
+            f"self.{node.name}",
+            (wiring.arguments["image"],),
+            wiring.shapes["features"],
+        )
+        return NodePage("encoder/vit.py.j2", view, name, fields, f"{name}(config.{node.name})", (call,))
+
+
+def _image_size(settings: Settings) -> tuple[int, int]:
+    size = settings.get("image", "size")
+    return (int(size[0]), int(size[1])) if isinstance(size, list) else (int(size), int(size))
+
+
+def _check_patches(settings: Settings, height: int, width: int, patch: int, problems: Problems) -> None:
+    for name, size in (("high", height), ("wide", width)):
+        if size % patch or size < patch:
+            problems.error(
+                "patch-not-divisible",
+                f"an image {size} pixels {name} does not divide into patches of {patch}",
+                settings.span("image", "size"),
+                note=f"{size} / {patch} = {size / patch:.2f}",
+                help=f"use {max(size // patch, 1) * patch} or {(size // patch + 1) * patch}",
+            )
+            return
+
+
+def _layers_run(settings: Settings, problems: Problems) -> int | None:
+    """How many layers lie before the wanted hidden state; states are numbered 0 (embeddings) to the layer count."""
+    count = layer_count(settings)
+    wanted = settings.get("output", "layer", default=count)
+    run = wanted if wanted >= 0 else count + 1 + wanted
+    if not 0 <= run <= count:
+        problems.error(
+            "no-such-layer",
+            f"`output.layer: {wanted}` is out of range: {count} layers give hidden states 0 to {count}, "
+            f"or {-count - 1} to -1 from the end",
+            settings.span("output", "layer"),
+        )
+        return None
+    return int(run)
+
+
+COMPONENT = VitComponent()

@@ -1,0 +1,105 @@
+"""`fusion/prefix`: features of another modality stand before the text, in one sequence."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ...blocks.parameters import Parameter
+from ...blocks.settings import Rope, Stack
+from ...code import NodePage, Statement, Wiring, class_name
+from ...component import Port, Signature, sizes_of
+from ...dims import Sum, Var
+from ...ir import Node
+from ...problems import Problems
+from ...settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Prefix:
+    """A decided prefix; `masked` if the attention mask of the text runs through it."""
+
+    dim: int
+    masked: bool
+
+    @property
+    def stack(self) -> Stack | None:
+        return None
+
+    @property
+    def rope(self) -> Rope | None:
+        return None
+
+    def parameters(self) -> tuple[Parameter, ...]:
+        return ()
+
+    def summary(self) -> str:
+        return "prefix, image tokens before the text"
+
+    def resolved(self) -> dict[str, Any]:
+        return {"dim": self.dim}
+
+    def prune(self, outputs: frozenset[str]) -> tuple[Prefix, tuple[str, ...]]:
+        return self, ()
+
+    def with_blocks(self, stack: Stack | None, rope: Rope | None) -> Prefix:
+        return self
+
+
+@dataclass(frozen=True, slots=True)
+class PrefixView:
+    """What the template places."""
+
+    name: str
+    class_name: str
+    masked: bool
+
+
+class PrefixComponent:
+    """Ports and page of `fusion/prefix`."""
+
+    def signature(self, name: str, settings: Settings) -> Signature:
+        sizes, written = sizes_of(name, settings, "dim")
+        batch, seq = Var(f"{name}.batch", "batch"), Var(f"{name}.seq", "seq")
+        tokens = Var(f"{name}.tokens", "tokens")
+        vocab, tail = Var(f"{name}.vocab", "vocab"), Var(f"{name}.tail", "seq")
+        both = Sum((tokens, seq))
+        only_text = settings.get("logits", default="text") == "text"
+        return Signature(
+            inputs={
+                "text": Port("features", (batch, seq, sizes["dim"]), vocab=vocab, tail=tail),
+                "image": Port("features", (batch, tokens, sizes["dim"]), skippable=True),
+                "mask": Port("mask", (batch, seq), optional=True),
+            },
+            outputs={
+                "features": Port(
+                    "features", (batch, both, sizes["dim"]), vocab=vocab, tail=tail if only_text else both
+                ),
+                "mask": Port("mask", (batch, both)),
+            },
+            sizes=sizes,
+            written=written,
+            stream="text",
+        )
+
+    def lower(
+        self, settings: Settings, sizes: Mapping[str, int], inputs: Mapping[str, Port], problems: Problems
+    ) -> Prefix:
+        return Prefix(sizes["dim"], "mask" in inputs)
+
+    def page(self, node: Node, wiring: Wiring) -> NodePage:
+        spec = node.spec
+        assert isinstance(spec, Prefix)
+        name = class_name(node.name)
+        arguments = [wiring.arguments["text"], wiring.arguments["image"]]
+        targets, shape = wiring.results["features"], wiring.shapes["features"]
+        if spec.masked:
+            arguments.append(wiring.arguments["mask"])
+            targets = f"{targets}, {wiring.results.get('mask', '_')}"
+        call = Statement(targets, f"self.{node.name}", tuple(arguments), shape)
+        view = PrefixView(node.name, name, spec.masked)
+        return NodePage("fusion/prefix.py.j2", view, name, (), f"{name}()", (call,))
+
+
+COMPONENT = PrefixComponent()

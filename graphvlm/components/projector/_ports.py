@@ -1,0 +1,35 @@
+"""What all projectors that keep the number of tokens have in common: their ports and their call."""
+
+from __future__ import annotations
+
+from ...code import Statement, Wiring
+from ...component import Port, Signature, sizes_of
+from ...dims import Var
+from ...ir import Node
+from ...settings import Settings
+
+
+def projector_signature(name: str, settings: Settings) -> Signature:
+    """[images, tokens, in] -> [images, tokens, out]."""
+    sizes, written = sizes_of(name, settings, "in", "out")
+    images, tokens = Var(f"{name}.images", "images"), Var(f"{name}.tokens", "tokens")
+    tail = Var(f"{name}.tail", "tokens")
+    return Signature(
+        inputs={"features": Port("features", (images, tokens, sizes["in"]), tail=tail)},
+        outputs={"features": Port("features", (images, tokens, sizes["out"]), tail=tail)},
+        sizes=sizes,
+        written=written,
+        stream="features",
+    )
+
+
+def one_call(node: Node, wiring: Wiring) -> tuple[Statement, ...]:
+    """The line in `model.py` that calls a module with one input and one output."""
+    return (
+        Statement(
+            wiring.results["features"],
+            f"self.{node.name}",
+            (wiring.arguments["features"],),
+            wiring.shapes["features"],
+        ),
+    )

@@ -1,0 +1,85 @@
+"""`projector/linear`: one linear map from the width of what it reads to the width of what it feeds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ...blocks.parameters import Parameter, linear
+from ...blocks.settings import Rope, Stack
+from ...blocks.views import bias_argument
+from ...code import Field, NodePage, Wiring, class_name
+from ...component import Port, Signature
+from ...ir import Node
+from ...problems import Problems
+from ...settings import Settings
+from ._ports import one_call, projector_signature
+
+
+@dataclass(frozen=True, slots=True)
+class Linear:
+    """A decided linear projector."""
+
+    inside: int
+    out: int
+    bias: bool
+
+    @property
+    def stack(self) -> Stack | None:
+        return None
+
+    @property
+    def rope(self) -> Rope | None:
+        return None
+
+    def parameters(self) -> tuple[Parameter, ...]:
+        return tuple(linear("linear", self.inside, self.out, self.bias))
+
+    def summary(self) -> str:
+        return f"linear, {self.inside} to {self.out}"
+
+    def resolved(self) -> dict[str, Any]:
+        return {"in": self.inside, "out": self.out}
+
+    def prune(self, outputs: frozenset[str]) -> tuple[Linear, tuple[str, ...]]:
+        return self, ()
+
+    def with_blocks(self, stack: Stack | None, rope: Rope | None) -> Linear:
+        return self
+
+
+@dataclass(frozen=True, slots=True)
+class LinearView:
+    """What the template places."""
+
+    name: str
+    class_name: str
+    config: str
+    summary: str
+    bias: str
+
+
+class LinearComponent:
+    """Ports and page of `projector/linear`."""
+
+    def signature(self, name: str, settings: Settings) -> Signature:
+        return projector_signature(name, settings)
+
+    def lower(
+        self, settings: Settings, sizes: Mapping[str, int], inputs: Mapping[str, Port], problems: Problems
+    ) -> Linear:
+        return Linear(sizes["in"], sizes["out"], bool(settings.get("bias", default=True)))
+
+    def page(self, node: Node, wiring: Wiring) -> NodePage:
+        spec = node.spec
+        assert isinstance(spec, Linear)
+        name = class_name(node.name)
+        view = LinearView(node.name, name, f"{name}Config", spec.summary(), bias_argument(spec.bias))
+        fields = (Field("in_dim", "int", str(spec.inside)), Field("out_dim", "int", str(spec.out)))
+        return NodePage(
+            "projector/linear.py.j2", view, name, fields, f"{name}(config.{node.name})", one_call(node, wiring)
+        )
+
+
+COMPONENT = LinearComponent()

@@ -1,0 +1,37 @@
+"""The picture of a graph: what each box and wire says."""
+
+from __future__ import annotations
+
+from typing import cast
+
+from ..dims import show_shape
+from ..ir import Graph, Ref
+from .picture import KINDS, Box, Kind, Picture, Wire
+
+
+def picture(graph: Graph) -> Picture:
+    """Inputs, nodes and outputs of a resolved graph as boxes, edges as wires."""
+    frozen = {name for freeze in graph.freeze for name in freeze.nodes}
+    ids = {name: f"in {name}" for name in graph.inputs} | {name: name for name in graph.nodes}
+    boxes = [Box(ids[name], "input", name, (found.port.what,)) for name, found in graph.inputs.items()]
+    for name, node in graph.nodes.items():
+        lines = tuple(part.strip() for part in node.spec.summary().split(","))
+        marks = (f"tp {node.tensor_parallel}",) if node.tensor_parallel > 1 else ()
+        kind = cast("Kind", node.kind if node.kind in KINDS else "head")
+        boxes.append(Box(name, kind, name, lines, node.parameter_count, name in frozen, marks))
+    boxes += [Box(f"out {name}", "output", name) for name in graph.outputs]
+    wires = [
+        Wire(ids[ref.name], name, show_shape(graph.port(ref).shape), port, _port(graph, ref))
+        for name, node in graph.nodes.items()
+        for port, ref in node.inputs.items()
+    ]
+    wires += [
+        Wire(ids[ref.name], f"out {name}", show_shape(graph.port(ref).shape), "", _port(graph, ref))
+        for name, ref in graph.outputs.items()
+    ]
+    return Picture(graph.name, graph.description, tuple(boxes), tuple(wires))
+
+
+def _port(graph: Graph, ref: Ref) -> str:
+    outputs = graph.nodes[ref.name].signature.outputs if ref.port else {}
+    return ref.port if len(outputs) > 1 else ""

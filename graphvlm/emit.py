@@ -1,0 +1,46 @@
+"""The resolved graph as YAML: everything that was inferred is written out, and building it gives the same package."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import yaml
+
+from .ir import Graph
+
+_DUMPER = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
+_WIDTH = 120
+# The order in which a person reads a graph; anything else follows as written.
+_ORDER = ("version", "name", "description", "source", "inputs", "nodes", "outputs")
+
+
+def emit(graph: Graph) -> str:
+    """YAML text of a resolved graph, before its passes."""
+    plain = graph.tree.plain()
+    plain["inputs"] = {**plain.get("inputs", {}), **{n: i.port.what for n, i in graph.inputs.items() if i.inferred}}
+    for name, node in graph.nodes.items():
+        written: dict[str, Any] = plain["nodes"][name]
+        ports = {port: _reference(graph, ref.name, ref.port) for port, ref in node.inputs.items()}
+        given = {**_without_none(written), **node.spec.resolved()}
+        given["inputs"] = ports if len(ports) > 1 else next(iter(ports.values()))
+        plain["nodes"][name] = given
+    plain["outputs"] = {name: str(ref) for name, ref in graph.outputs.items()}
+    ordered = {key: plain.pop(key) for key in _ORDER if key in plain}
+    sections = [
+        yaml.dump({key: value}, Dumper=_DUMPER, sort_keys=False, allow_unicode=True, width=_WIDTH, default_flow_style=None)
+        for key, value in {**ordered, **plain}.items()
+    ]
+    return "# Written by graphvlm: the graph with everything that was inferred.\n" + "".join(sections)
+
+
+def _reference(graph: Graph, name: str, port: str) -> str:
+    """`node` for its default output, `node.port` otherwise."""
+    if not port or port == next(iter(graph.nodes[name].signature.outputs)):
+        return name
+    return f"{name}.{port}"
+
+
+def _without_none(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_none(item) for key, item in value.items() if item is not None}
+    return value

@@ -1,0 +1,154 @@
+"""Hugging Face configs (config.json) to graphs: LLaVA, and the text models alone."""
+
+from __future__ import annotations
+
+import keyword
+import re
+from pathlib import Path
+from typing import Any
+
+from ...diagnostics import Diagnostic, GraphError, Source, did_you_mean
+from ...tree import Tree
+from ..json_tree import MAX_BYTES, parse_json
+from ..yaml_text import write_yaml
+from .fields import Fields, shown
+from .findings import Findings
+from .generation import read_generation
+from .llava import read_llava
+from .tables import LLAVA, TEXT_TABLES
+from .text import read_decoder
+
+CONFIG = "config.json"
+GENERATION = "generation_config.json"
+MODEL_TYPES = (LLAVA.model_type, *TEXT_TABLES)
+
+# The class that each model type must name, if it names any: another head, or none, is another model.
+_ARCHITECTURES = {
+    "llava": "LlavaForConditionalGeneration",
+    "llama": "LlamaForCausalLM",
+    "mistral": "MistralForCausalLM",
+    "qwen2": "Qwen2ForCausalLM",
+    "qwen3": "Qwen3ForCausalLM",
+}
+
+
+def detect(path: Path) -> bool:
+    """Whether `path` is a config file or a directory with one."""
+    return path.suffix == ".json" or (path / CONFIG).is_file()
+
+
+def import_huggingface(path: Path) -> str:
+    """The YAML text of the graph that a config describes."""
+    file = path if path.suffix == ".json" or path.is_file() else path / CONFIG
+    tree = _read(file)
+    beside = file.parent / GENERATION
+    generation = _read(beside) if beside.is_file() else None
+    problems = Findings()
+    graph = _graph(tree, generation, problems)
+    problems.stop()
+    if graph is None:  # a part that could not be read has noted why
+        raise AssertionError("an import without a graph and without a problem")
+    return f"# Imported from {shown(file.name)}\n" + write_yaml(graph)
+
+
+def _read(file: Path) -> Tree:
+    """The object in a JSON file."""
+    try:
+        if not file.is_file():
+            raise FileNotFoundError("there is no such file")
+        if file.stat().st_size > MAX_BYTES:
+            raise OSError(f"it is larger than {MAX_BYTES} bytes")
+        text = file.read_text(encoding="utf-8-sig")
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        message = f"`{shown(str(file))}` cannot be read: {shown(reason)}"
+        help = f"give a directory with a {CONFIG}, or the file itself"
+        raise GraphError([Diagnostic("invalid-config", message, help=help)]) from None
+    tree = parse_json(Source(str(file), text))
+    if not tree.is_mapping:
+        message = "a config is a JSON object, `{...}`"
+        raise GraphError([Diagnostic("invalid-config", message, tree.span)])
+    return tree
+
+
+def _graph(tree: Tree, generation: Tree | None, problems: Findings) -> dict[str, Any] | None:
+    model_type = tree.get("model_type")
+    name = None if model_type is None else model_type.plain()
+    _check_architecture(tree, name, problems)
+    if name == LLAVA.model_type:
+        config = Fields(tree, LLAVA, problems)
+        llava = read_llava(config)
+        if llava is None:
+            return None
+        body, text = llava.body, llava.text
+        inputs = {"pixel_values": "image", "input_ids": "tokens"}
+    elif isinstance(name, str) and name in TEXT_TABLES:
+        config = text = Fields(tree, TEXT_TABLES[name], problems)
+        body = _text_alone(config)
+        inputs = {"input_ids": "tokens"}
+    else:
+        _refuse_type(tree, name, problems)
+        return None
+    special = read_generation(generation, config, text)
+    checkpoint = {"checkpoint": body.pop("checkpoint")}
+    head = {"version": 1, "name": _name(tree, body["nodes"]), **_about(tree, name)}
+    return head | {"inputs": inputs} | body | ({"generation": special} if special else {}) | checkpoint
+
+
+def _text_alone(config: Fields) -> dict[str, Any]:
+    llm = read_decoder(config, "text", tied=config.boolean("tie_word_embeddings"))
+    return {
+        "nodes": {"text": {"kind": "encoder", "type": "token_embedding", "inputs": "input_ids"}, "llm": llm},
+        "outputs": {"logits": "llm.logits"},
+        "checkpoint": {"use": "checkpoint/causal_lm"},
+    }
+
+
+def _refuse_type(tree: Tree, name: object, problems: Findings) -> None:
+    if name is None:
+        problems.error(
+            "invalid-config", "the config has no `model_type`", tree.span, help="add it: " + ", ".join(MODEL_TYPES)
+        )
+        return
+    known = "it can be one of " + ", ".join(MODEL_TYPES)
+    suggestion = did_you_mean(name[:60], MODEL_TYPES) if isinstance(name, str) else ""
+    message = f"a config of `model_type` `{shown(name)}` cannot be imported yet"
+    span = (tree.get("model_type") or tree).span
+    problems.error("unsupported-config", message, span, help=suggestion or known)
+
+
+def _check_architecture(tree: Tree, name: object, problems: Findings) -> None:
+    written = tree.get("architectures")
+    expected = _ARCHITECTURES.get(name) if isinstance(name, str) else None
+    if written is None or not expected or not written.elements():
+        return
+    if all(element.value != expected for element in written.elements()):
+        message = f"`architectures` is {shown(written.plain())}: of `{shown(name)}`, only `{expected}` can be imported"
+        problems.error("unsupported-config", message, written.span, help=f"import the config of a `{expected}`")
+
+
+def _about(tree: Tree, name: str) -> dict[str, str]:
+    """What the graph is, and where from, if that is the name of a repository and not a place on a machine."""
+    origin = _origin(tree)
+    about = {"description": f"{_ARCHITECTURES[name]} of transformers"}
+    return about | {"source": origin} if re.fullmatch(r"[A-Za-z0-9][\w.-]*/[\w.-]+", origin, re.ASCII) else about
+
+
+def _origin(tree: Tree) -> str:
+    origin = tree.get("_name_or_path")
+    return origin.value if origin is not None and isinstance(origin.value, str) else ""
+
+
+def _name(tree: Tree, nodes: dict[str, Any]) -> str:
+    """The last part of where the config comes from, else the model types; as an identifier."""
+    names = [tree.plain().get("model_type")]
+    for part in ("vision_config", "text_config"):
+        model_type = tree.get(part, "model_type")
+        if part.removesuffix("_config") in nodes and model_type is not None and isinstance(model_type.value, str):
+            names.append(model_type.value.split("_")[0])
+    for candidate in (re.split(r"[/\\]", _origin(tree).rstrip("/\\"))[-1], "_".join(names)):
+        name = re.sub(r"[^a-z0-9]+", "_", candidate.lower()).strip("_")[:60].rstrip("_")
+        name = re.sub(r"^[0-9_]+", "", name)
+        if name:
+            return f"{name}_model" if keyword.iskeyword(name) else name
+    return "model"

@@ -1,0 +1,81 @@
+"""Writes a graph as YAML for people: short mappings on one line, and numbers that YAML 1.1 reads as numbers."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+WIDTH = 110
+
+_PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_./+-]*( [A-Za-z0-9_(][A-Za-z0-9_./+()-]*)*", re.ASCII)
+_WORDS = frozenset({"y", "n", "yes", "no", "on", "off", "true", "false", "null"})
+
+
+def write_yaml(graph: Mapping[str, Any]) -> str:
+    """The text of a graph; `inputs`, `nodes` and `outputs` spread over lines and stand apart."""
+    lines: list[str] = []
+    previous = None
+    for key, value in graph.items():
+        apart = key in _APART or previous in _APART
+        if lines and apart:
+            lines.append("")
+        if key in _APART:
+            lines.append(f"{key}:")
+            for name, entry in value.items():
+                lines.extend(_entry(name, entry, 1, spread=key == "nodes"))
+        else:
+            lines.extend(_entry(key, value, 0))
+        previous = key
+    return "\n".join(lines) + "\n"
+
+
+_APART = ("inputs", "nodes", "outputs")
+
+
+def _entry(key: str, value: Any, depth: int, *, spread: bool = False) -> Iterator[str]:
+    """One key and its value: on one line where it fits and nothing asks for more."""
+    start = "  " * depth + _scalar(key) + ":"
+    line = f"{start} {_flow(value)}"
+    fits = len(line) <= WIDTH and not spread
+    if isinstance(value, Mapping) and value and not fits:
+        yield start
+        for name, inner in value.items():
+            yield from _entry(name, inner, depth + 1)
+    elif isinstance(value, list) and not fits and any(isinstance(inner, Mapping) for inner in value):
+        yield start
+        for inner in value:
+            yield f"{'  ' * depth}  - {_flow(inner)}"
+    else:
+        yield line
+
+
+def _flow(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{_scalar(key)}: {_flow(inner)}" for key, inner in value.items()) + "}"
+    if isinstance(value, (list, tuple)):
+        return "[" + ", ".join(_flow(inner) for inner in value) + "]"
+    return _scalar(value)
+
+
+def _scalar(value: Any) -> str:
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int):
+        return str(value)
+    if isinstance(value, float):
+        return _number(value)
+    text = str(value)
+    return text if _PLAIN.fullmatch(text) and text.lower() not in _WORDS else json.dumps(text)
+
+
+def _number(value: float) -> str:
+    """`1e-05` as `1.0e-5`: without the point, YAML 1.1 reads a word."""
+    mantissa, _, exponent = repr(value).partition("e")
+    if not exponent:
+        return mantissa
+    sign = "-" if exponent.startswith("-") else "+"
+    return f"{mantissa if '.' in mantissa else mantissa + '.0'}e{sign}{exponent.lstrip('+-').lstrip('0')}"

@@ -1,0 +1,142 @@
+"""The typed graph: nodes that call components, edges between typed ports, everything decided.
+
+`Graph` is what `resolve` makes and what every pass, page, drawing and report reads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from .blocks.parameters import Parameter
+from .component import Port, Signature, Spec
+from .diagnostics import Span
+from .tree import Tree
+
+
+@dataclass(frozen=True, slots=True)
+class Ref:
+    """A reference to what flows: an input of the graph (port empty) or an output port of a node."""
+
+    name: str
+    port: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.name}.{self.port}" if self.port else self.name
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """A keyword of the generated `forward`."""
+
+    name: str
+    port: Port
+    span: Span | None = None
+    inferred: bool = False
+
+    @property
+    def optional(self) -> bool:
+        return self.port.what == "mask"
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """One call of one component, with its shapes known."""
+
+    name: str
+    kind: str
+    type: str
+    spec: Spec
+    inputs: Mapping[str, Ref]
+    signature: Signature
+    tree: Tree
+    checkpoint: NodeCheckpoint
+    tensor_parallel: int = 1
+    fsdp: bool = True
+
+    @property
+    def parameter_count(self) -> int:
+        return sum(parameter.count for parameter in self.spec.parameters())
+
+
+@dataclass(frozen=True, slots=True)
+class NodeCheckpoint:
+    """How the reference names the weights of a node: `prefix` + the name of each of our modules in `names`."""
+
+    prefix: str
+    names: Mapping[str, str] = field(default_factory=dict)
+    ignore: tuple[str, ...] = ()
+    aliases: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Dead:
+    """Part of a node that no output depends on, left out by a pass: our paths."""
+
+    node: str
+    paths: tuple[str, ...]
+    parameters: tuple[Parameter, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Freeze:
+    """Parameters that get no gradient: `pattern` over node names and parameter paths, until step `until` if given."""
+
+    pattern: str
+    nodes: tuple[str, ...]
+    parameters: tuple[str, ...]
+    until: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Parallelism:
+    """The device mesh, outermost axis first."""
+
+    mesh: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Generation:
+    """Token ids that steer generation."""
+
+    bos: int | None = None
+    eos: tuple[int, ...] = ()
+    pad: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Passes:
+    """Which rewrites are on."""
+
+    dead_layers: bool = True
+    merge_projections: bool = True
+    rope_table: bool = True
+    label_logits: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Graph:
+    """A resolved graph; `nodes` stand in topological order."""
+
+    name: str
+    description: str
+    source: str
+    inputs: Mapping[str, Input]
+    nodes: Mapping[str, Node]
+    outputs: Mapping[str, Ref]
+    freeze: tuple[Freeze, ...]
+    parallelism: Parallelism
+    generation: Generation
+    passes: Passes
+    aliases: Mapping[str, str]
+    max_tokens: int | None
+    tree: Tree
+    dead: tuple[Dead, ...] = ()
+
+    def port(self, ref: Ref) -> Port:
+        """What flows at `ref`, and its shape."""
+        return self.nodes[ref.name].signature.outputs[ref.port] if ref.port else self.inputs[ref.name].port
+
+    @property
+    def parameter_count(self) -> int:
+        return sum(node.parameter_count for node in self.nodes.values())

@@ -1,0 +1,178 @@
+"""The name map: which keys of a reference checkpoint each parameter of the generated package is made of."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import gcd
+
+from .blocks.parameters import Parameter
+from .ir import Graph, Node
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """One reference key: its name in files, and the shape that our parameter needs of it."""
+
+    name: str
+    shape: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One parameter of the package and the keys that are joined, row by row, to make it."""
+
+    path: str
+    keys: tuple[Key, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What loads together from one directory: a node, with the token embedding that its reference holds."""
+
+    name: str
+    nodes: tuple[str, ...]
+    prefix: str
+    aliases: Mapping[str, str]
+
+
+def entries(graph: Graph) -> tuple[Entry, ...]:
+    """Every parameter of the package, in its order."""
+    return tuple(entry for node in graph.nodes.values() for entry in node_entries(node, node.spec.parameters()))
+
+
+def node_entries(node: Node, parameters: tuple[Parameter, ...]) -> tuple[Entry, ...]:
+    """The entries for some parameters of a node."""
+    prefix = node.checkpoint.prefix
+    return tuple(
+        Entry(
+            f"{node.name}.{parameter.path}",
+            tuple(
+                Key(prefix + reference_name(node.checkpoint.names, piece.path), (piece.rows, *parameter.shape[1:]))
+                for piece in parameter.pieces
+            ),
+        )
+        for parameter in parameters
+    )
+
+
+def reference_name(names: Mapping[str, str], path: str) -> str:
+    """The reference's name, without prefix, for one of our unmerged parameter paths; our own if it has none."""
+    pattern, numbers = starred(path)
+    found = names.get(pattern)
+    if found is None:
+        module, _, leaf = pattern.rpartition(".")
+        stem = names.get(module)
+        found = pattern if stem is None else f"{stem}.{leaf}"
+    return unstarred(found, numbers)
+
+
+def starred(path: str) -> tuple[str, tuple[str, ...]]:
+    """`layers.3.attn.wq` -> (`layers.*.attn.wq`, ("3",))."""
+    parts = path.split(".")
+    numbers = tuple(part for part in parts if part.isdigit())
+    return ".".join("*" if part.isdigit() else part for part in parts), numbers
+
+
+def unstarred(pattern: str, numbers: tuple[str, ...]) -> str:
+    """The stars of a pattern replaced by numbers, in order."""
+    for number in numbers:
+        pattern = pattern.replace("*", number, 1)
+    return pattern
+
+
+def dead_keys(graph: Graph) -> dict[str, tuple[int, ...]]:
+    """Reference keys of what the dead-layer pass left out, with their shapes."""
+    return {
+        key.name: key.shape
+        for dead in graph.dead
+        for entry in node_entries(graph.nodes[dead.node], dead.parameters)
+        for key in entry.keys
+    }
+
+
+def dead_patterns(graph: Graph) -> tuple[str, ...]:
+    """The dead keys as patterns, one for each dead module."""
+    found = []
+    for dead in graph.dead:
+        node = graph.nodes[dead.node]
+        for path in dead.paths:
+            stem = _module_name(node.checkpoint.names, path)
+            found.append(f"{node.checkpoint.prefix}{stem}.*")
+    return tuple(dict.fromkeys(found))
+
+
+def ignored_patterns(graph: Graph) -> tuple[str, ...]:
+    """Patterns of keys that a checkpoint may hold and that nothing here needs."""
+    named = [node.checkpoint.prefix + pattern for node in graph.nodes.values() for pattern in node.checkpoint.ignore]
+    tied = [
+        f"{node.checkpoint.prefix}{_module_name(node.checkpoint.names, 'head')}.*"
+        for node in graph.nodes.values()
+        if getattr(getattr(node.spec, "head", None), "tied", False)
+    ]
+    return tuple(dict.fromkeys([*named, *tied]))
+
+
+def _module_name(names: Mapping[str, str], path: str) -> str:
+    pattern, numbers = starred(path)
+    if pattern in names:
+        return unstarred(names[pattern], numbers)
+    # A whole layer has no entry of its own: what all its entries have in common is its name.
+    below = [value for key, value in names.items() if key.startswith(f"{pattern}.")]
+    if not below:
+        return path
+    common = below[0].split(".")
+    for value in below[1:]:
+        parts = value.split(".")
+        length = next((i for i, (a, b) in enumerate(zip(common, parts, strict=False)) if a != b), len(common))
+        common = common[:length]
+    return unstarred(".".join(common[: common.index("*") + 1] if "*" in common else common), numbers)
+
+
+def aliases(graph: Graph) -> dict[str, str]:
+    """Other spellings of key prefixes -> file layout; the graph's first, then those of the nodes, longest first."""
+    own = {
+        node.checkpoint.prefix + old: node.checkpoint.prefix + new
+        for node in graph.nodes.values()
+        for old, new in node.checkpoint.aliases.items()
+    }
+    return {**_longest_first(graph.aliases), **_longest_first(own)}
+
+
+def _longest_first(found: Mapping[str, str]) -> dict[str, str]:
+    return dict(sorted(found.items(), key=lambda item: (-len(item[0]), item[0])))
+
+
+def parts(graph: Graph) -> tuple[Part, ...]:
+    """What can be loaded from a directory of its own, by node."""
+    embeddings = _embeddings_by_owner(graph)
+    inner = {name for names in embeddings.values() for name in names}
+    found = []
+    for name, node in graph.nodes.items():
+        if name in inner or not node.spec.parameters():
+            continue
+        nodes = (*embeddings.get(name, ()), name)
+        found.append(Part(name, nodes, node.checkpoint.prefix, node.checkpoint.aliases))
+    return tuple(found)
+
+
+def _embeddings_by_owner(graph: Graph) -> dict[str, tuple[str, ...]]:
+    """Decoder -> the token embedding whose reference name it supplied."""
+    found: dict[str, tuple[str, ...]] = {}
+    for name, node in graph.nodes.items():
+        if "embed" not in node.checkpoint.names:
+            continue
+        here = node.name
+        while here in graph.nodes:
+            previous = here
+            ref = graph.nodes[here].inputs.get(graph.nodes[here].signature.stream)
+            here = ref.name if ref else ""
+        if previous != name and graph.nodes[previous].spec.parameters():
+            found[name] = (previous,)
+    return found
+
+
+def shares(rows: tuple[int, ...]) -> tuple[int, ...]:
+    """Rows in lowest terms: 96, 32, 32 -> 3, 1, 1."""
+    divisor = gcd(*rows)
+    return tuple(row // divisor for row in rows)

@@ -1,0 +1,1 @@
+"""View models of whole output files: everything a template needs, worked out."""

@@ -1,0 +1,371 @@
+"""The view of `model.py`: which stages there are, what each takes and gives, and its lines."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+
+from ..code import NodePage, Statement, Wiring, class_name, comment_text
+from ..component import component
+from ..dims import show_shape
+from ..ir import Freeze, Graph, Node, Ref
+from ..stages import Stage, Stages, split
+
+
+@dataclass(frozen=True, slots=True)
+class Argument:
+    """One parameter of a method: `name: type = default`."""
+
+    name: str
+    type: str
+    default: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.type}{f' = {self.default}' if self.default else ''}"
+
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    """A tensor that a stage or the model returns: field name, where it is, shape comment."""
+
+    name: str
+    expression: str
+    shape: str
+    type: str = "Tensor"
+
+
+@dataclass(frozen=True, slots=True)
+class EncodeView:
+    """One `encode_*` method. With several values it returns the NamedTuple `result`."""
+
+    method: str
+    argument: Argument
+    variable: str
+    result: str
+    values: tuple[Value, ...]
+    lines: tuple[Statement, ...]
+    optional: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ModelView:
+    """Everything on the page of `model.py`."""
+
+    name: str
+    description: str
+    picture: tuple[str, ...]
+    modules: tuple[tuple[str, str], ...]
+    imports: tuple[tuple[str, str], ...]
+    encoders: tuple[EncodeView, ...]
+    joint: str
+    joint_arguments: tuple[Argument, ...]
+    joint_lines: tuple[Statement, ...]
+    forward_arguments: tuple[Argument, ...]
+    outputs: tuple[Value, ...]
+    freeze: tuple[str, ...]
+    scheduled: bool
+    cached: bool
+    keep: bool
+    decoder: str
+    tokens: str
+    mask: str
+    functional: bool
+    logits: str
+
+    @property
+    def joint_parameters(self) -> tuple[str, ...]:
+        """The parameters of the joint stage."""
+        return ("self", *map(str, self.joint_arguments))
+
+    @property
+    def forward_parameters(self) -> tuple[str, ...]:
+        """The parameters of `forward`."""
+        return ("self", *map(str, self.forward_arguments))
+
+    @property
+    def loss_parameters(self) -> tuple[str, ...]:
+        """The parameters of `loss`: those of `forward`, with the labels before what is optional."""
+        needed = [str(argument) for argument in self.forward_arguments if not argument.default]
+        rest = [str(argument) for argument in self.forward_arguments if argument.default]
+        return ("self", *needed, "labels: Tensor", *rest)
+
+    @property
+    def pass_on(self) -> tuple[str, ...]:
+        """What `forward` hands to the joint stage, in its order."""
+        return tuple(argument.name for argument in self.joint_arguments if argument.name not in ("cache", "keep"))
+
+
+@dataclass(frozen=True, slots=True)
+class Pages:
+    """The pages of all nodes and of the model."""
+
+    nodes: Mapping[str, NodePage]
+    model: ModelView
+
+
+class _Namer:
+    """Which variable holds the value at a reference, inside a stage and outside of it."""
+
+    def __init__(self, graph: Graph, stages: Stages) -> None:
+        self.graph = graph
+        self.outside: dict[Ref, str] = {}
+        self.variables = {stage.name: _stage_variable(graph, stage) for stage in stages.encoders}
+        for stage in stages.encoders:
+            variable = self.variables[stage.name]
+            for ref in stage.values:
+                self.outside[ref] = variable if len(stage.values) == 1 else self.inside(ref)
+
+    def inside(self, ref: Ref) -> str:
+        """The local variable for an output of a node: the node's name, with the port unless it is the default."""
+        if not ref.port:
+            return ref.name
+        node = self.graph.nodes[ref.name]
+        outputs = list(node.signature.outputs)
+        if ref.port in ("hidden", "logits"):
+            alone = sum("logits" in other.signature.outputs for other in self.graph.nodes.values()) == 1
+            free = ref.port not in self.graph.nodes and ref.port not in self.graph.inputs
+            return ref.port if alone and free else f"{ref.name}_{ref.port}"
+        return ref.name if ref.port == outputs[0] else f"{ref.name}_{ref.port}"
+
+
+def make(graph: Graph) -> Pages:
+    """The pages of a graph after its passes."""
+    stages = split(graph)
+    namer = _Namer(graph, stages)
+    decoders = [node for node in graph.nodes.values() if "mask" in node.signature.inputs and node.kind == "decoder"]
+    cached = len(decoders) == 1 and decoders[0].name in stages.joint
+    decoder = decoders[0] if cached else None
+    scored = (
+        decoder is not None
+        and Ref(decoder.name, "logits") in graph.outputs.values()
+        and bool(_root(graph, decoder.name)[0])
+        and all(stage.optional for stage in stages.encoders)
+    )
+    keep = scored and graph.passes.label_logits
+    pages: dict[str, NodePage] = {}
+    for stage_nodes in [*(stage.nodes for stage in stages.encoders), stages.joint]:
+        for name in stage_nodes:
+            node = graph.nodes[name]
+            wiring = _wiring(graph, node, namer, set(stage_nodes), keep=keep and node is decoder, cached=cached)
+            pages[name] = component(node.kind, node.type).page(node, wiring)
+    pages = {name: pages[name] for name in graph.nodes}
+    return Pages(pages, _model_view(graph, stages, namer, pages, decoder, scored=scored, keep=keep))
+
+
+def _wiring(graph: Graph, node: Node, namer: _Namer, stage: set[str], *, keep: bool, cached: bool) -> Wiring:
+    arguments = {
+        port: namer.inside(ref) if not ref.port or ref.name in stage else namer.outside[ref]
+        for port, ref in node.inputs.items()
+    }
+    results = {
+        port: namer.inside(Ref(node.name, port))
+        for port in node.signature.outputs
+        if _reads(graph, Ref(node.name, port)) or port == "hidden"
+    }
+    shapes = {port: show_shape(found.shape) for port, found in node.signature.outputs.items()}
+    if "features" in node.signature.inputs:
+        shapes.setdefault("features", show_shape(node.signature.inputs["features"].shape))
+    root, first = _root(graph, node.name)
+    arguments["cache"] = "cache" if cached else "None"
+    return Wiring(arguments, results, shapes, root, first, keep)
+
+
+def _reads(graph: Graph, ref: Ref) -> bool:
+    return ref in graph.outputs.values() or any(ref in node.inputs.values() for node in graph.nodes.values())
+
+
+def _root(graph: Graph, name: str) -> tuple[str, str]:
+    """The tokens input at the start of the stream that `name` works on, and the node that embeds it."""
+    last = ""
+    while name in graph.nodes:
+        node = graph.nodes[name]
+        ref = node.inputs.get(node.signature.stream)
+        if ref is None:
+            return "", ""
+        last, name = name, ref.name
+    return (name, last) if graph.inputs[name].port.what == "tokens" else ("", "")
+
+
+def _model_view(
+    graph: Graph,
+    stages: Stages,
+    namer: _Namer,
+    pages: Mapping[str, NodePage],
+    decoder: Node | None,
+    *,
+    scored: bool,
+    keep: bool,
+) -> ModelView:
+    encoders = tuple(_encode_view(graph, stage, namer, pages) for stage in stages.encoders)
+    lines = tuple(line for name in stages.joint for line in pages[name].calls)
+    lines = (*(line for view in encoders for line in _unpack(view)), *lines)
+    maybe = {ref for stage in stages.encoders if stage.optional for ref in stage.values}
+    outputs = tuple(
+        Value(
+            name,
+            namer.outside.get(ref) or namer.inside(ref),
+            show_shape(graph.port(ref).shape),
+            "Tensor | None" if ref in maybe else "Tensor",
+        )
+        for name, ref in graph.outputs.items()
+    )
+    joint = "" if not stages.joint else "decode" if decoder else "combine"
+    root = _root(graph, decoder.name)[0] if decoder and scored else ""
+    return ModelView(
+        name=graph.name,
+        description=comment_text(graph.description or graph.name),
+        picture=_picture(graph),
+        modules=tuple((name, page.construct) for name, page in pages.items()),
+        imports=tuple(sorted((name, page.class_name) for name, page in pages.items() if page.template)),
+        encoders=encoders,
+        joint=joint,
+        joint_arguments=tuple(_joint_arguments(graph, stages, encoders, decoder, keep)),
+        joint_lines=lines,
+        forward_arguments=tuple(_forward_arguments(graph, stages, encoders)),
+        outputs=outputs,
+        freeze=tuple(_freeze(graph)),
+        scheduled=any(freeze.until is not None for freeze in graph.freeze),
+        cached=decoder is not None,
+        keep=keep,
+        decoder=decoder.name if decoder and scored else "",
+        tokens=root,
+        mask=_mask_of(graph, decoder) if decoder else "",
+        functional=any(line.function.startswith("F.") for line in lines) or bool(root),
+        logits=next((name for name, ref in graph.outputs.items() if decoder and ref == Ref(decoder.name, "logits")), ""),
+    )
+
+
+def _stage_variable(graph: Graph, stage: Stage) -> str:
+    what = graph.inputs[stage.input].port.what
+    name = f"{stage.name}_features" if what == "image" else f"encoded_{stage.input}"
+    taken = {*graph.inputs, *graph.nodes}
+    return name if name not in taken else f"encoded_{name}"
+
+
+def _encode_view(graph: Graph, stage: Stage, namer: _Namer, pages: Mapping[str, NodePage]) -> EncodeView:
+    variable = namer.variables[stage.name]
+    values = tuple(Value(namer.inside(ref), namer.inside(ref), show_shape(graph.port(ref).shape)) for ref in stage.values)
+    return EncodeView(
+        method=f"encode_{stage.name}",
+        argument=Argument(stage.input, "Tensor"),
+        variable=variable,
+        result="Tensor" if len(values) == 1 else class_name(variable),
+        values=values,
+        lines=_typed(tuple(line for name in stage.nodes for line in pages[name].calls), values),
+        optional=stage.optional,
+    )
+
+
+def _typed(lines: tuple[Statement, ...], values: tuple[Value, ...]) -> tuple[Statement, ...]:
+    """The lines with a type on the value that is returned alone: what a module returns has none of its own."""
+    if len(values) > 1:
+        return lines
+    name = values[0].expression
+    return tuple(replace(line, target=f"{name}: Tensor") if line.target == name else line for line in lines)
+
+
+def _unpack(view: EncodeView) -> tuple[Statement, ...]:
+    """The line that takes apart what a stage with several values returned."""
+    if view.result == "Tensor":
+        return ()
+    names = ", ".join(value.name for value in view.values)
+    if not view.optional:
+        return (Statement(names, "", (view.variable,)),)
+    nothing = ", ".join("None" for _ in view.values)
+    return (Statement(names, "", (f"{view.variable} or ({nothing})",)),)
+
+
+def _joint_inputs(graph: Graph, stages: Stages) -> list[str]:
+    """Graph inputs that nodes of the joint stage read themselves, tokens first."""
+    read = [ref.name for name in stages.joint for ref in graph.nodes[name].inputs.values() if not ref.port]
+    return [name for name in graph.inputs if name in read]
+
+
+def _skippable(graph: Graph, name: str) -> bool:
+    ports = [
+        node.signature.inputs[port]
+        for node in graph.nodes.values()
+        for port, ref in node.inputs.items()
+        if ref == Ref(name)
+    ]
+    return bool(ports) and all(port.skippable or port.what == "mask" for port in ports)
+
+
+def _joint_arguments(
+    graph: Graph, stages: Stages, encoders: tuple[EncodeView, ...], decoder: Node | None, keep: bool
+) -> Iterator[Argument]:
+    direct = _joint_inputs(graph, stages)
+    yield from (Argument(name, "Tensor") for name in direct if not _skippable(graph, name))
+    yield from (Argument(view.variable, view.result) for view in encoders if not view.optional)
+    yield from (Argument(view.variable, f"{view.result} | None", "None") for view in encoders if view.optional)
+    yield from (Argument(name, "Tensor | None", "None") for name in direct if _skippable(graph, name))
+    if decoder:
+        yield Argument("cache", "KVCache | None", "None")
+    if keep:
+        yield Argument("keep", "Tensor | None", "None")
+
+
+def _forward_arguments(graph: Graph, stages: Stages, encoders: tuple[EncodeView, ...]) -> Iterator[Argument]:
+    direct = _joint_inputs(graph, stages)
+    yield from (Argument(name, "Tensor") for name in direct if not _skippable(graph, name))
+    yield from (view.argument for view in encoders if not view.optional)
+    yield from (Argument(view.argument.name, "Tensor | None", "None") for view in encoders if view.optional)
+    yield from (Argument(name, "Tensor | None", "None") for name in direct if _skippable(graph, name))
+    yield from (Argument(view.variable, f"{view.result} | None", "None") for view in encoders if view.optional)
+
+
+def _mask_of(graph: Graph, decoder: Node) -> str:
+    ref = decoder.inputs.get("mask")
+    while ref is not None and ref.port:
+        ref = graph.nodes[ref.name].inputs.get("mask")
+    return ref.name if ref else ""
+
+
+def _freeze(graph: Graph) -> Iterator[str]:
+    for freeze in graph.freeze:
+        flag = "False" if freeze.until is None else f"step >= {freeze.until}"
+        whole = [name for name in freeze.nodes if graph.nodes[name].parameter_count]
+        for path in (*whole, *_frozen_modules(graph, freeze)):
+            yield f"self.{_indexed(path)}.requires_grad_({flag})"
+
+
+def _frozen_modules(graph: Graph, freeze: Freeze) -> list[str]:
+    """What a pattern over parameter paths freezes: the outermost modules that are frozen whole, else parameters."""
+    chosen = set(freeze.parameters)
+    frozen: dict[str, bool] = {}
+    for name, node in graph.nodes.items():
+        for parameter in node.spec.parameters():
+            is_frozen = all(f"{name}.{piece.path}" in chosen for piece in parameter.pieces)
+            path = f"{name}.{parameter.path}"
+            frozen[path] = is_frozen
+            while "." in path:
+                path = path.rpartition(".")[0]
+                frozen[path] = frozen.get(path, True) and is_frozen
+    return [
+        path
+        for path, is_frozen in frozen.items()
+        if is_frozen and not any(frozen.get(outer) for outer in _outer(path))
+    ]
+
+
+def _outer(path: str) -> Iterator[str]:
+    while "." in path:
+        path = path.rpartition(".")[0]
+        yield path
+
+
+def _indexed(path: str) -> str:
+    """`llm.layers.3.attn.wo.weight` -> `llm.layers[3].attn.wo.weight`."""
+    text = ""
+    for part in path.split("."):
+        text += f"[{part}]" if part.isdigit() else f".{part}" if text else part
+    return text
+
+
+def _picture(graph: Graph) -> tuple[str, ...]:
+    """`name <- what it reads`, one line a node."""
+    width = max(len(name) for name in graph.nodes)
+    return tuple(
+        f"{name:<{width}} <- {', '.join(dict.fromkeys(ref.name for ref in node.inputs.values()))}"
+        for name, node in graph.nodes.items()
+    )

@@ -1,0 +1,77 @@
+"""All pages of a package: file name -> template and what it places."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ..code import literal
+from ..ir import Graph
+from . import checkpoint, model, parallel, readme
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One output file: its template and the views that it reads by name."""
+
+    template: str
+    views: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class GenerateView:
+    """How `generate.py` calls the model."""
+
+    tokens: str
+    eos: str
+    pad: int
+    size: str
+    bounded: bool
+    prompt_arguments: tuple[str, ...]
+
+
+def make(graph: Graph) -> dict[str, Page]:
+    """The pages of a graph after its passes."""
+    made = model.make(graph)
+    view = made.model
+    pages = {
+        "__init__.py": Page("package/__init__.py.j2", {"model": view}),
+        "config.py": Page(
+            "package/config.py.j2", {"config": [(name, page.fields) for name, page in made.nodes.items() if page.fields]}
+        ),
+        "model.py": Page("package/model.py.j2", {"model": view}),
+        "parallel.py": Page("package/parallel.py.j2", {"parallel": parallel.make(graph)}),
+        "checkpoint.py": Page("package/checkpoint.py.j2", {"checkpoint": checkpoint.make(graph)}),
+    }
+    for name, page in made.nodes.items():
+        if page.template:
+            pages[f"{name}.py"] = Page(page.template, {"node": page.context})
+    if any(node.kind == "decoder" for node in graph.nodes.values()):
+        generate = _generate(graph, view) if view.decoder else None
+        pages["generate.py"] = Page("package/generate.py.j2", {"model": view, "generate": generate})
+    call = tuple(a.name for a in view.forward_arguments if a.name in graph.inputs)
+    pages["README.md"] = Page("package/README.md.j2", {"model": view, "readme": readme.make(graph, call)})
+    return pages
+
+
+def _generate(graph: Graph, view: model.ModelView) -> GenerateView:
+    decoder = graph.nodes[view.decoder]
+    port = decoder.signature.inputs["features"]
+    prefixed = port.tail != port.shape[1]
+    size = "prompt + max_new_tokens"
+    if prefixed:
+        lengths = [
+            f"({encoder.variable}.size(1) if {encoder.variable} is not None else 0)" for encoder in view.encoders
+        ]
+        size = " + ".join(["prompt", *lengths, "max_new_tokens"])
+    names = [name for name in view.pass_on if name != view.tokens]
+    eos = graph.generation.eos
+    return GenerateView(
+        tokens=view.tokens,
+        eos=literal(eos),
+        pad=graph.generation.pad if graph.generation.pad is not None else eos[0] if eos else 0,
+        size=size,
+        bounded=getattr(decoder.spec.rope, "type", "") != "dynamic",
+        prompt_arguments=("ids", *(f"{name}={name}" for name in names)),
+    )

@@ -1,0 +1,64 @@
+"""The view of `parallel.py`: which module is sharded how."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ..blocks.settings import Attention
+from ..ir import Graph, Node
+
+
+@dataclass(frozen=True, slots=True)
+class NodePlan:
+    """One node under tensor parallelism: styles for its own modules and for those of a layer."""
+
+    name: str
+    block: tuple[tuple[str, str], ...]
+    own: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ParallelView:
+    """Everything on the page of `parallel.py`."""
+
+    mesh: tuple[tuple[str, int], ...]
+    plans: tuple[NodePlan, ...]
+    stacks: tuple[str, ...]
+    gathered: bool
+
+
+def make(graph: Graph) -> ParallelView:
+    """The view for a graph after its passes."""
+    plans = tuple(plan for node in graph.nodes.values() if (plan := _plan(node)))
+    return ParallelView(
+        mesh=tuple(graph.parallelism.mesh.items()),
+        plans=plans,
+        stacks=tuple(name for name, node in graph.nodes.items() if node.spec.stack and node.spec.stack.order),
+        gathered=any("Replicate()" in style for plan in plans for _, style in plan.own),
+    )
+
+
+def _plan(node: Node) -> NodePlan | None:
+    if node.tensor_parallel == 1:
+        return None
+    block: list[tuple[str, str]] = []
+    if node.spec.stack and node.spec.stack.kinds:
+        for sublayer in node.spec.stack.kinds[0].sublayers:
+            columns = ("wq", "wk", "wv") if isinstance(sublayer.op, Attention) else _columns(sublayer.op.gated)
+            row = "wo" if isinstance(sublayer.op, Attention) else "down"
+            block.extend((f"{sublayer.name}.{column}", "ColwiseParallel()") for column in columns)
+            block.append((f"{sublayer.name}.{row}", "RowwiseParallel()"))
+    own: list[tuple[str, str]] = []
+    head = getattr(node.spec, "head", None)
+    if head is not None and not head.tied:
+        own.append(("head", "ColwiseParallel(output_layouts=Replicate())"))
+    if node.kind == "projector" and getattr(node.spec, "layers", 0) == _PAIR:
+        own += [("linear_1", "ColwiseParallel()"), ("linear_2", "RowwiseParallel()")]
+    return NodePlan(node.name, tuple(block), tuple(own)) if block or own else None
+
+
+def _columns(gated: bool) -> tuple[str, ...]:
+    return ("gate", "up") if gated else ("up",)
+
+
+_PAIR = 2

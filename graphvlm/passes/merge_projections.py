@@ -1,0 +1,37 @@
+"""Merged projections: query, key and value share one matrix, gate and up another, where a node is not tensor-parallel.
+
+Equal because the rows of a matrix product do not depend on each other: [A; B] x = [A x; B x]. The checkpoint map
+splits and joins, so files keep the reference's keys. A tensor-parallel node keeps them apart: a rank must hold whole
+heads of each; so does one that is frozen in part.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from ..blocks.settings import Attention, Op
+from ..ir import Graph, Node
+
+
+def apply(graph: Graph) -> Graph:
+    """The graph with projections merged."""
+    frozen = frozenset(path for freeze in graph.freeze for path in freeze.parameters)
+    return replace(graph, nodes={name: _node(node, frozen) for name, node in graph.nodes.items()})
+
+
+def _node(node: Node, frozen: frozenset[str]) -> Node:
+    stack = node.spec.stack
+    if stack is None or node.tensor_parallel > 1:
+        return node
+    merged = node.spec.with_blocks(stack.map_ops(_merge), node.spec.rope)
+    for parameter in merged.parameters():
+        # A matrix of which only some rows learn cannot be one parameter.
+        if len({f"{node.name}.{piece.path}" in frozen for piece in parameter.pieces}) > 1:
+            return node
+    return replace(node, spec=merged)
+
+
+def _merge(op: Op) -> Op:
+    if isinstance(op, Attention):
+        return replace(op, merged=op.bias.q == op.bias.k == op.bias.v)
+    return replace(op, merged=op.gated)

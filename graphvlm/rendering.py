@@ -1,0 +1,83 @@
+"""From a resolved graph to the text of every file of its package: a pure map from file name to text."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from . import code, resources
+from .drawing import draw
+from .drawing.from_graph import picture
+from .emit import emit
+from .ir import Graph
+from .pages import package
+from .passes import apply_all
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
+
+def render(graph: Graph) -> dict[str, str]:
+    """File name -> text of the package of a resolved graph. The same graph gives the same bytes."""
+    rewritten = apply_all(graph)
+    files = {name: _page(page) for name, page in package.make(rewritten).items()}
+    files["graph.yaml"] = emit(graph)
+    files["graph.svg"] = draw(picture(rewritten))
+    for name, text in files.items():
+        if name.endswith(".py"):
+            compile(text, name, "exec")
+    return dict(sorted(files.items()))
+
+
+def _page(page: package.Page) -> str:
+    text: str = environment().get_template(page.template).render(page.views)
+    return text
+
+
+@cache
+def environment() -> Environment:
+    """The template environment: nothing undefined, every line in the place it is written."""
+    from jinja2 import Environment, StrictUndefined
+
+    env = Environment(
+        loader=resources.templates(),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        autoescape=False,
+    )
+    env.globals["signature"] = code.signature
+    env.filters.update(
+        assign=_assign,
+        called=_called,
+        item=_item,
+        laid_out=code.laid_out,
+        literal=code.literal,
+        quoted=code.quoted,
+        class_name=code.class_name,
+    )
+    return env
+
+
+def _assign(parts: tuple[str, ...], indent: int, comment: str = "") -> str:
+    """(target, function, argument, ...) as an assignment; an argument may be several, with commas between."""
+    target, function, *arguments = parts
+    split = tuple(piece for argument in arguments for piece in argument.split(", "))
+    return code.laid_out(code.Statement(target, function, split, comment or ""), indent)
+
+
+def _called(parts: tuple[str, Any], indent: int) -> str:
+    function, arguments = parts
+    return code.laid_out(code.Statement("", function, tuple(arguments)), indent)
+
+
+def _item(row: tuple[str, tuple[str, ...]], indent: int) -> str:
+    """One entry of a dict of lists, broken over lines where it must be."""
+    key, values = row
+    pad = " " * indent
+    line = f"{pad}{code.quoted(key)}: [{', '.join(map(code.quoted, values))}],"
+    if len(line) <= code.WIDTH:
+        return line
+    inner = "".join(f"{pad}    {code.quoted(value)},\n" for value in values)
+    return f"{pad}{code.quoted(key)}: [\n{inner}{pad}],"

@@ -1,0 +1,1 @@
+"""Generated packages against `transformers`: the reference implementation decides."""

@@ -1,0 +1,262 @@
+"""Tiny odd reference models of `transformers`: what the generated packages are compared with.
+
+Odd on purpose: six heads over two with a head_dim that is not the width over the heads, images that are no multiple of
+their patches, windows shorter than the sequences, three images in a batch of two. Every parameter is random, norms and
+biases too: a parameter that starts at one or zero hides its own absence.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Literal
+
+import torch
+from transformers import (
+    CLIPVisionConfig,
+    LlamaConfig,
+    LlavaConfig,
+    LlavaForConditionalGeneration,
+    MistralConfig,
+    Qwen2Config,
+    Qwen3Config,
+    SiglipVisionConfig,
+)
+from transformers.models.auto import AutoModelForCausalLM
+
+Padding = Literal["none", "left", "right"]
+
+VOCAB = 131
+IMAGE_TOKEN = 127
+LENGTH = 23  # tokens of the longest text, before its images are counted
+ORIGINAL = 16  # what the scaled rotary positions were "trained" on: shorter than the sequences
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A reference model, where it was saved, and whether it takes images."""
+
+    name: str
+    model: Any
+    directory: Path
+    images: bool
+
+    def fresh(self, attention: str = "eager", dtype: torch.dtype = torch.float32) -> Any:
+        """A copy that nothing ran through: dynamic rotary positions remember the longest sequence that they saw."""
+        model = copy.deepcopy(self.model).to(dtype)
+        model.set_attn_implementation(attention)
+        return model
+
+    def inputs(self, padding: Padding = "left", seed: int = 7) -> dict[str, torch.Tensor]:
+        """Two rows of different length; with images, one row has one and the other has two."""
+        generator = torch.Generator().manual_seed(seed)
+        rows = [
+            _row(generator, length, images * self.image_tokens) for length, images in ((LENGTH, 1), (LENGTH - 6, 2))
+        ]
+        ids, mask = _pad(rows, padding)
+        inputs = {"input_ids": ids, "attention_mask": mask}
+        if not self.images:
+            return inputs
+        size = self.model.config.vision_config.image_size
+        return inputs | {"pixel_values": torch.randn(3, 3, size, size, generator=generator)}
+
+    @property
+    def image_tokens(self) -> int:
+        """How many tokens the tower makes of one image, as the reference counts them."""
+        if not self.images:
+            return 0
+        config = self.model.config
+        patches = (config.vision_config.image_size // config.vision_config.patch_size) ** 2
+        has_class = config.vision_config.model_type == "clip_vision_model"
+        return int(patches + (has_class and config.vision_feature_select_strategy == "full"))
+
+
+def _row(generator: torch.Generator, length: int, image_tokens: int) -> torch.Tensor:
+    text = torch.randint(3, IMAGE_TOKEN, (length,), generator=generator)
+    return torch.cat([text[:4], torch.full((image_tokens,), IMAGE_TOKEN), text[4:]])
+
+
+def _pad(rows: list[torch.Tensor], padding: Padding) -> tuple[torch.Tensor, torch.Tensor]:
+    """Rows to one length, padded on a side or cut; the padding is an ordinary token, which must not be seen."""
+    if padding == "none":
+        shortest = min(len(row) for row in rows)
+        longest = max(len(row) for row in rows)
+        rows = [torch.cat([row, row[1:4].repeat(longest)])[:longest] for row in rows] if shortest != longest else rows
+    longest = max(len(row) for row in rows)
+    ids, mask = torch.full((len(rows), longest), 5), torch.zeros(len(rows), longest, dtype=torch.long)
+    for index, row in enumerate(rows):
+        place = slice(longest - len(row), longest) if padding == "left" else slice(0, len(row))
+        ids[index, place], mask[index, place] = row, 1
+    return ids, mask
+
+
+@torch.no_grad()
+def randomise(model: Any, seed: int = 0) -> None:
+    """Every parameter from a normal distribution around its initial value, wide enough for each to matter."""
+    generator = torch.Generator().manual_seed(seed)
+    for name, parameter in sorted(model.named_parameters()):
+        noise = torch.randn(parameter.shape, generator=generator)
+        norm = "norm" in name or "layrnorm" in name
+        if norm and name.endswith("weight"):
+            parameter.copy_(1 + 0.2 * noise)
+        elif parameter.ndim < 2:
+            parameter.copy_(0.2 * noise)
+        elif "embed_tokens" in name or "position_embedding" in name:
+            parameter.copy_(0.6 * noise)
+        else:
+            parameter.copy_(noise * parameter[0].numel() ** -0.5)
+
+
+# ---- the parts
+
+_TEXT: dict[str, Any] = {
+    "vocab_size": VOCAB,
+    "hidden_size": 48,
+    "intermediate_size": 56,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 6,
+    "num_key_value_heads": 2,
+    "head_dim": 20,
+    "max_position_embeddings": 512,
+    "pad_token_id": None,
+    "bos_token_id": None,
+    "eos_token_id": None,
+}
+_SCALED = {"max_position_embeddings": ORIGINAL * 4}
+_MIXED = ["sliding_attention", "full_attention", "sliding_attention"]
+
+
+def _rope(**scaling: Any) -> dict[str, Any]:
+    return {"rope_parameters": {"rope_theta": 5000.0, **scaling}}
+
+
+def llama(**changes: Any) -> Any:
+    return LlamaConfig(**{**_TEXT, "rms_norm_eps": 1e-5, **changes})
+
+
+def mistral(**changes: Any) -> Any:
+    return MistralConfig(**{**_TEXT, "rms_norm_eps": 1e-5, "sliding_window": 5, **changes})
+
+
+def qwen2(**changes: Any) -> Any:
+    return Qwen2Config(**{**_TEXT, **changes})
+
+
+def qwen3(**changes: Any) -> Any:
+    return Qwen3Config(**{**_TEXT, **changes})
+
+
+def clip(**changes: Any) -> Any:
+    sizes = {"hidden_size": 36, "intermediate_size": 52, "num_hidden_layers": 4, "num_attention_heads": 3}
+    return CLIPVisionConfig(**{**sizes, "image_size": 42, "patch_size": 14, "attention_dropout": 0.0, **changes})
+
+
+def siglip(**changes: Any) -> Any:
+    """As the published tower of patch 14 at 384 pixels, its images are no multiple of the patch."""
+    sizes = {"hidden_size": 36, "intermediate_size": 52, "num_hidden_layers": 4, "num_attention_heads": 3}
+    return SiglipVisionConfig(**{**sizes, "image_size": 45, "patch_size": 14, **changes})
+
+
+def llava(vision: Any, text: Any, **changes: Any) -> Any:
+    strategy = "default" if vision.model_type == "clip_vision_model" else "full"
+    settings = {"image_token_index": IMAGE_TOKEN, "vision_feature_select_strategy": strategy, **changes}
+    return LlavaConfig(vision_config=vision, text_config=text, **settings)
+
+
+# ---- the cases
+
+TEXT_CASES: Mapping[str, Callable[[], Any]] = MappingProxyType(
+    {
+        "llama": llama,
+        "llama_biased": lambda: llama(attention_bias=True, mlp_bias=True, hidden_act="gelu_pytorch_tanh"),
+        "llama_tied": lambda: llama(tie_word_embeddings=True, head_dim=None, num_key_value_heads=None),
+        "llama_linear": lambda: llama(**_rope(rope_type="linear", factor=2.5)),
+        "llama_dynamic": lambda: llama(max_position_embeddings=ORIGINAL, **_rope(rope_type="dynamic", factor=3.0)),
+        "llama_llama3": lambda: llama(
+            **_SCALED,
+            **_rope(
+                rope_type="llama3",
+                factor=4.0,
+                low_freq_factor=1.0,
+                high_freq_factor=4.0,
+                original_max_position_embeddings=ORIGINAL,
+            ),
+        ),
+        "llama_yarn": lambda: llama(
+            **_SCALED, **_rope(rope_type="yarn", factor=4.0, original_max_position_embeddings=ORIGINAL)
+        ),
+        "mistral": mistral,
+        "mistral_no_window": lambda: mistral(sliding_window=None, head_dim=None),
+        "qwen2": qwen2,
+        "qwen2_tied_window": lambda: qwen2(
+            tie_word_embeddings=True, use_sliding_window=True, sliding_window=4, max_window_layers=1
+        ),
+        "qwen2_mixed": lambda: qwen2(use_sliding_window=True, sliding_window=3, layer_types=_MIXED),
+        "qwen2_yarn": lambda: qwen2(
+            **_SCALED,
+            **_rope(
+                rope_type="yarn",
+                factor=3.0,
+                original_max_position_embeddings=ORIGINAL,
+                beta_fast=8.0,
+                beta_slow=2.0,
+                mscale=1.2,
+                mscale_all_dim=0.7,
+                truncate=False,
+            ),
+        ),
+        "qwen3": qwen3,
+        "qwen3_biased_tied": lambda: qwen3(attention_bias=True, tie_word_embeddings=True),
+        "qwen3_mixed": lambda: qwen3(use_sliding_window=True, sliding_window=6, layer_types=_MIXED[1:] + _MIXED[:1]),
+        "qwen3_yarn_factor": lambda: qwen3(
+            **_SCALED,
+            **_rope(rope_type="yarn", factor=2.0, original_max_position_embeddings=ORIGINAL, attention_factor=0.8),
+        ),
+    }
+)
+
+LLAVA_CASES: Mapping[str, Callable[[], Any]] = MappingProxyType(
+    {
+        "clip_llama": lambda: llava(clip(), llama()),
+        "clip_mistral": lambda: llava(clip(), mistral()),
+        "clip_qwen2": lambda: llava(clip(), qwen2()),
+        "clip_qwen3": lambda: llava(clip(), qwen3()),
+        "siglip_llama": lambda: llava(siglip(), llama()),
+        "siglip_mistral": lambda: llava(siglip(vision_use_head=False), mistral()),
+        "siglip_qwen2": lambda: llava(siglip(), qwen2(tie_word_embeddings=True)),
+        "siglip_qwen3": lambda: llava(siglip(), qwen3(use_sliding_window=True, sliding_window=6, layer_types=_MIXED)),
+        "clip_full_last": lambda: llava(
+            clip(), llama(), vision_feature_select_strategy="full", vision_feature_layer=-1
+        ),
+        "siglip_last": lambda: llava(siglip(), llama(), vision_feature_layer=-1),
+        "clip_embeddings": lambda: llava(
+            clip(hidden_act="gelu"), llama(), vision_feature_layer=-5
+        ),  # 0 itself fails in 5.23
+        "clip_third_plain_projector": lambda: llava(
+            clip(),
+            llama(),
+            vision_feature_layer=3,
+            multimodal_projector_bias=False,
+            projector_hidden_act="gelu_pytorch_tanh",
+            tie_word_embeddings=True,
+        ),
+    }
+)
+
+CASES = (*TEXT_CASES, *LLAVA_CASES)
+
+
+def build(name: str, directory: Path) -> Reference:
+    """The reference model of a case, saved with `save_pretrained` into a folder of its own."""
+    torch.manual_seed(0)
+    images = name in LLAVA_CASES
+    config = LLAVA_CASES[name]() if images else TEXT_CASES[name]()
+    model = LlavaForConditionalGeneration(config) if images else AutoModelForCausalLM.from_config(config)
+    model = model.eval().requires_grad_(True)
+    randomise(model)
+    place = directory / name
+    model.save_pretrained(place)
+    return Reference(name, model, place, images)

@@ -1,0 +1,48 @@
+"""Logits of generated packages against the reference in float32: every case, every way to pad."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, get_args
+
+import pytest
+
+pytest.importorskip("transformers", reason="the oracle of these tests is not installed")
+
+import torch
+
+from .agreement import LIMIT, attended, relative_error
+from .reference import CASES, Padding, Reference
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.mark.parametrize("padding", get_args(Padding))
+@pytest.mark.parametrize("name", CASES)
+def test_logits(name: str, padding: Padding, reference: Callable[[str], Reference], ours: Callable[[str], Any]) -> None:
+    inputs = reference(name).inputs(padding)
+    with torch.no_grad():
+        expected = reference(name).fresh()(**inputs).logits
+        logits = ours(name)(**inputs).logits
+    seen = attended(inputs)
+    assert relative_error(logits[seen], expected[seen]) <= LIMIT
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_logits_without_a_mask(name: str, reference: Callable[[str], Reference], ours: Callable[[str], Any]) -> None:
+    inputs = reference(name).inputs("none")
+    del inputs["attention_mask"]
+    with torch.no_grad():
+        expected = reference(name).fresh()(**inputs).logits
+        assert relative_error(ours(name)(**inputs).logits, expected) <= LIMIT
+
+
+def test_dynamic_positions_forget(reference: Callable[[str], Reference], ours: Callable[[str], Any]) -> None:
+    """A short sequence after a long one is as if it came first; the reference remembers the long one."""
+    inputs = reference("llama_dynamic").inputs("none")
+    short = {name: tensor[:, :18] for name, tensor in inputs.items()}
+    with torch.no_grad():
+        ours("llama_dynamic")(**inputs)
+        after = ours("llama_dynamic")(**short).logits
+        expected = reference("llama_dynamic").fresh()(**short).logits
+    assert relative_error(after, expected) <= LIMIT
