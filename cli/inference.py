@@ -1,22 +1,25 @@
 """From a prompt and photos to the inputs of a generated package, and from its tokens back to text.
 
-With a weights directory that holds a processor or tokenizer, `transformers` does both. Without one, the prompt's bytes are
-its token ids, images are scaled to the size the graph wants, and token ids are what comes out: enough to see a model run.
+With a weights directory that holds a processor or tokenizer, `transformers` does both. Without one, the prompt's bytes
+are its token ids, images are scaled to the size the graph wants, and token ids come out: enough to see a model run.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import inspect
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, cast
 
 from graphvlm.dims import show_shape
 
-from .console import UsageError, note
+from .console import UsageError, note, step
 
 if TYPE_CHECKING:
     import torch
+    from torch import nn
 
     from graphvlm.ir import Graph
 
@@ -103,9 +106,7 @@ class Bytes:
         for name, given in self.graph.inputs.items():
             if given.port.what == "tokens":
                 made[name] = torch.tensor([self._ids(prompt, len(images))])
-            elif given.port.what == "image":
-                if not images:
-                    raise UsageError(f"graph `{self.graph.name}` reads images ({name}): give --image")
+            elif given.port.what == "image" and images:
                 made[name] = torch.stack([_pixels(path, given.port.shape) for path in images])
         return made
 
@@ -160,7 +161,44 @@ def _pixels(path: Path, shape: Sequence[Any]) -> torch.Tensor:
     return values.permute(2, 0, 1).float() / 127.5 - 1.0
 
 
-def generate(
-    graph: Graph, args: argparse.Namespace, inputs: dict[str, torch.Tensor], on_token: Callable[[int], None]
-) -> None:
-    """Compile the graph, make the model, and hand each token that it generates to `on_token`."""
+def model(module: ModuleType, weights: Path | None, device: str, dtype: str | None) -> nn.Module:
+    """The model of a generated package, with weights, or with random ones."""
+    import torch
+
+    number = getattr(torch, dtype) if dtype else None
+    if weights is None:
+        note("no --weights: the weights are random, and so is what comes out")
+        with torch.device(device):
+            made = module.Model()
+        return cast("nn.Module", made.to(number).eval())
+    with step(f"loading {weights}"):
+        try:
+            return cast("nn.Module", module.from_pretrained(weights, dtype=number, device=device).eval())
+        except ValueError as problem:  # missing, unexpected and misshapen keys, all of them
+            raise UsageError(f"{weights}: {problem}") from None
+
+
+def tokens(module: ModuleType, model: nn.Module, inputs: Mapping[str, torch.Tensor], **options: Any) -> Iterator[int]:
+    """The new tokens of the first row, one by one; `options` are those of the package's `stream`."""
+    parameters = inspect.signature(module.generate.stream).parameters.items()
+    needed = [name for name, each in parameters if name != "model" and each.default is each.empty]
+    if missing := [name for name in needed if name not in inputs]:
+        raise UsageError(f"the graph needs {' and '.join(missing)}; images are given with --image")
+    first = next(model.parameters())
+    ready = {
+        name: value.to(first.device, first.dtype if value.is_floating_point() else None)
+        for name, value in inputs.items()
+    }
+    try:
+        for token in module.generate.stream(model, **ready, **options):
+            yield int(token[0])
+    except ValueError as problem:  # a prompt that is too long, images that do not match their placeholders
+        raise UsageError(str(problem)) from None
+
+
+def best_device() -> str:
+    """An accelerator if there is one."""
+    import torch
+
+    found = torch.accelerator.current_accelerator(check_available=True)
+    return found.type if found else "cpu"

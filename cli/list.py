@@ -1,6 +1,6 @@
 """List the catalog parts and the graphs that come along, with their sizes.
 
-`use: encoder/clip_vit_l_14_336` in a graph loads a part; any command that takes a graph takes the name of a shipped one.
+In a graph, `use: encoder/clip_vit_l_14_336` loads a part. A command that takes a graph takes the name of a shipped one.
 """
 
 from __future__ import annotations

@@ -83,7 +83,7 @@ def load(args: argparse.Namespace) -> Graph:
 
 
 def write(text: str, target: Path | None, *, keep: bool = False) -> None:
-    """Print a text, or write it to a file and name the file; with `keep`, never over a file that says something else."""
+    """Print a text, or write it to a file and print its name; with `keep`, never over a file that says otherwise."""
     if target is None:
         print(text, end="" if text.endswith("\n") else "\n")
         return

@@ -9,6 +9,8 @@ from __future__ import annotations
 import argparse
 import time
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 from . import console, inference
 from . import options as shared
@@ -32,9 +34,7 @@ def options(parser: argparse.ArgumentParser) -> None:
     sampling.add_argument("--temperature", metavar="T", type=float, default=0.0)
     sampling.add_argument("--top-k", metavar="K", type=int)
     sampling.add_argument("--top-p", metavar="P", type=float)
-    sampling.add_argument(
-        "--seed", metavar="N", type=int, default=0, help="of sampling and random weights (default: 0)"
-    )
+    sampling.add_argument("--seed", metavar="N", type=int, default=0, help="also of random weights (default: 0)")
     machine = parser.add_argument_group("machine")
     machine.add_argument("--device", help="as torch names it (default: cuda where there is one, else cpu)")
     machine.add_argument("--dtype", choices=DTYPES, help="(default: that of the weights; float32 for random ones)")
@@ -43,23 +43,40 @@ def options(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    for path in (*args.image, *([args.weights] if args.weights else [])):
+        if not path.exists():
+            raise console.UsageError(f"there is no {path}")
     graph = shared.load(args)
     translator = inference.translator(graph, args.weights)
-    missing = [path for path in (*args.image, *([args.weights] if args.weights else [])) if not path.exists()]
-    if missing:
-        raise console.UsageError(f"there is no {missing[0]}")
-    with console.step("encoding the prompt"):
-        inputs = translator.encode(args.prompt, args.image)
+    inputs = translator.encode(args.prompt, args.image)
+    module = _compile(args)
+    if not hasattr(module, "generate"):
+        raise console.UsageError(f"graph `{graph.name}` has no decoder that generates text")
+    device = args.device or inference.best_device()
+    model = inference.model(module, args.weights, device, args.dtype)
     reader, clock = translator.reader(), Clock()
-
-    def show(token: int) -> None:
+    for token in inference.tokens(module, model, inputs, **_options(args)):
         clock.tick()
         print(reader(token), end="", flush=True)
-
-    inference.generate(graph, args, inputs, show)
     print()
     console.note(str(clock))
     return 0
+
+
+def _compile(args: argparse.Namespace) -> ModuleType:
+    import torch
+
+    import graphvlm
+
+    torch.manual_seed(args.seed)
+    overlays, overrides = shared.changes(args)
+    with console.step(f"compiling {args.graph}"):
+        return graphvlm.compile(shared.graph_path(args.graph), *overlays, overrides=overrides)
+
+
+def _options(args: argparse.Namespace) -> dict[str, Any]:
+    names = ("max_new_tokens", "temperature", "top_k", "top_p", "compile")
+    return {name: getattr(args, name) for name in names}
 
 
 class Clock:

@@ -63,12 +63,11 @@ class _Finding:
         return next((step for step in reversed(self.full) if isinstance(step, str)), "")
 
     def place(self) -> Span:
-        """Where the thing that is incomplete begins: its key, or for a whole file its first key."""
-        if self.path:
-            parent = self.subject.tree.get(*self.path[:-1])
-            last = self.path[-1]
-            return parent.key_span(last) if parent and isinstance(last, str) else self.tree.span
-        return next(iter(self.tree.keys.values()), self.tree.span)
+        """The place of the name of what is incomplete; an element of a list has none."""
+        if not self.path:
+            return self.subject.span
+        parent, last = self.subject.tree.get(*self.path[:-1]), self.path[-1]
+        return parent.key_span(last) if parent and isinstance(last, str) else self.tree.span
 
 
 def diagnostics(subject: Subject, errors: Iterable[ValidationError]) -> Iterator[Diagnostic]:

@@ -8,6 +8,7 @@ from difflib import get_close_matches
 from typing import TypeAlias
 
 from . import schema_files
+from .diagnostics import Span
 from .schema_files import Schema
 from .schema_words import dotted, edits, either, is_of_type
 from .tree import Tree
@@ -17,10 +18,14 @@ Path: TypeAlias = tuple[str | int, ...]
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """What was validated: the part of the graph at `path`, against the schema of the component called `label`."""
+    """What was validated: the part of the graph at `path`, against the schema of the component called `label`.
+
+    `span` is the place of its name; of a whole file, where it begins.
+    """
 
     tree: Tree
     path: Path
+    span: Span
     label: str
     schema: Schema
 

@@ -50,7 +50,7 @@ def validate(tree: Tree) -> Tree:
 def validate_part(tree: Tree, kind: str, name: str) -> Tree:
     """The same for a part of the catalog, of this kind; `name` is what to call it."""
     if kind == "checkpoint":
-        found_problems = _check(tree, (name,), "checkpoint")
+        found_problems = _check(tree, (name,), "checkpoint", tree.span)
     else:
         found_problems = _node(tree, (name,), tree.span, called=False)
     problems = list(islice(found_problems, MAX_PROBLEMS))
@@ -66,7 +66,7 @@ def _graph(tree: Tree) -> Iterator[Diagnostic]:
         edit = f"write `version: {VERSION}`, or use a newer graphvlm"
         yield Diagnostic("unsupported-version", message, version.span, help=edit)
         return
-    yield from _check(tree, (), "graph")
+    yield from _check(tree, (), "graph", next(iter(tree.keys.values()), tree.span))
     nodes = tree.get("nodes") or Tree(None, tree.span)
     for name, node in nodes.items():
         if node.is_mapping:
@@ -99,7 +99,7 @@ def _node(tree: Tree, path: Path, span: Span, *, called: bool) -> Iterator[Diagn
     elif type_.value not in kinds[kind.value]:
         yield _unknown_type(kind.value, type_)
     else:
-        yield from _check(tree, path, f"{kind.value}/{type_.value}", called=called)
+        yield from _check(tree, path, f"{kind.value}/{type_.value}", span, called=called)
 
 
 def _not_text(path: Path, key: str, tree: Tree, known: Iterable[str]) -> Diagnostic:
@@ -139,9 +139,9 @@ def _clashes(tree: Tree) -> Iterator[Diagnostic]:
             yield Diagnostic("bad-name", message, span, labels=(label,), help="rename one of them")
 
 
-def _check(tree: Tree, path: Path, stem: str, *, called: bool = False) -> Iterable[Diagnostic]:
+def _check(tree: Tree, path: Path, stem: str, span: Span, *, called: bool = False) -> Iterable[Diagnostic]:
     errors = list(islice(_validator(stem, called).iter_errors(plain(tree)), 2 * MAX_PROBLEMS))
-    return diagnostics(Subject(tree, path, stem, _schema(stem, called)), errors) if errors else ()
+    return diagnostics(Subject(tree, path, span, stem, _schema(stem, called)), errors) if errors else ()
 
 
 @cache
@@ -192,7 +192,7 @@ def _dialect() -> Any:
             yield from (ValidationError(key) for key in keys if instance.get(key) is None)
 
     def identifier(_: Any, use: names.Use, instance: Any, __: Schema) -> Iterator[Any]:
-        if reason := names.reserved(instance, use):
+        if isinstance(instance, str) and (reason := names.reserved(instance, use)):
             yield ValidationError(reason)
 
     types = Draft202012Validator.TYPE_CHECKER.redefine_many({"integer": _is_integer, "number": _is_number})

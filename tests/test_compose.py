@@ -79,10 +79,10 @@ def test_values_keep_the_places_they_were_written_at(files: dict[str, Path]) -> 
         return f"{Path(found.span.source.name).name}:{found.span.line}:{found.span.column}"
 
     assert place("version") == "base.yaml:1:10"
-    assert place("nodes", "a", "dim") == "base.yaml:4:33"
+    assert place("nodes", "a", "dim") == "base.yaml:4:31"
     assert place("nodes", "a", "kind") == "a.yaml:1:7"
-    assert place("nodes", "a", "norm", "bias") == "norm.yaml:1:30"
-    assert place("nodes", "a", "norm") == "graph.yaml:3:20"  # a merged mapping stands where the last one does
+    assert place("nodes", "a", "norm", "bias") == "norm.yaml:1:29"
+    assert place("nodes", "a", "norm") == "graph.yaml:3:19"  # a merged mapping stands where the last one does
     assert place("nodes", "b", "dim") == "<command line>:1:13"
     assert place("nodes", "b") == "middle.yaml:3:12"  # a setting changes one value, not where its node stands
     llm = tree.get("nodes", "b")
@@ -267,7 +267,8 @@ def test_circles(tmp_path: Path) -> None:
     b.write_text("use: c.yaml", "utf-8")
     c.write_text("deep: [{er: {use: b.yaml}}]", "utf-8")
     (problem,) = problems(a)
-    assert (problem.rule, problem.span and problem.span.source.name) == ("composition-cycle", str(c))
+    assert problem.message == "`use` goes round in a circle: c.yaml -> b.yaml -> c.yaml"
+    assert (problem.rule, problem.span and problem.span.source.name) == ("composition-cycle", str(b))
 
 
 def test_parts_that_expand_without_measure_are_refused(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The promises of the folder layout: everything ships, imports point down, files stay short."""
+"""The promises of the folder layout: everything ships, names keep to their places, files stay short."""
 
 from __future__ import annotations
 
@@ -28,9 +28,14 @@ def files(*suffixes: str, folders: tuple[str, ...] = CODE) -> Iterator[Path]:
                 yield path
 
 
+def folder(package: str) -> str:
+    """Where a package lies in the repository."""
+    above, _, last = package.rpartition(".")
+    return HOMES.get(package) or (f"{folder(above)}/{last}" if above else last)
+
+
 def test_every_package_is_listed() -> None:
-    packages = SETTINGS["tool"]["setuptools"]["packages"]
-    listed = {HOMES.get(name, name.replace(".", "/")) for name in packages}
+    listed = {folder(name) for name in SETTINGS["tool"]["setuptools"]["packages"]}
     found = {str(path.parent.relative_to(ROOT)) for path in files(".py", folders=CODE[:5]) if path.stem == "__init__"}
     assert listed == found
 

@@ -1,4 +1,4 @@
-"""Validation: what is right passes, what is wrong is one diagnostic with its exact place, and nothing ever crashes it."""
+"""Validation: what is right passes, what is wrong is one diagnostic with its exact place, and nothing crashes it."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def test_shipped_graphs_are_valid(name: str) -> None:
 @pytest.mark.parametrize("name", PARTS)
 def test_shipped_parts_are_valid(name: str) -> None:
     kind, _, part = name.partition("/")
-    text = "part: {use: %s}" % name
+    text = f"part: {{use: {name}}}"
     tree = compose(Source("part.yaml", text)).get("part")
     assert tree is not None
     validate_part(tree, kind, part)
@@ -122,56 +122,56 @@ MISTAKES = [
     # the file
     ("version: 1", "version: 2", "unsupported-version", "2", "reads version 1", "write `version: 1`"),
     ("version: 1", "version: '1'", "wrong-type", "'1'", "not the text '1'", "write 1, without quotes"),
-    ("version: 1", "nodez: {}\nversion: 1", "unknown-key", "nodez", "a graph has no key `nodez`", "did you mean `nodes`?"),
+    ("version: 1", "nodez: {}\nversion: 1", "unknown-key", "nodez", "a graph has no key `nodez`", "mean `nodes`?"),
     ("name: sample\n", "", "missing-key", "version", "a graph needs `name`", "add `name`"),
-    ("outputs: {logits: llm.logits}\n", "", "missing-key", "version", "needs `outputs`", "outputs: {logits: llm.logits}"),
+    ("outputs: {logits: llm.logits}\n", "", "missing-key", "version", "needs `outputs`", "{logits: llm.logits}"),
     ("{logits: llm.logits}", "{}", "missing-key", "outputs", "`outputs` is empty", "at least one"),
     ("{logits: llm.logits}", "llm", "wrong-type", "llm", "a mapping, not the text 'llm'", "outputs: {logits"),
-    ("generation: {eos", "generation: {stop", "unknown-key", "stop_token_id", "has no key", "did you mean `bos_token_id`?"),
+    ("generation: {eos", "generation: {stop", "unknown-key", "stop_token_id", "no key", "did you mean `eos_token_id`?"),
     ("eos_token_id: [2]", "eos: 2", "unknown-key", "eos", "has no key `eos`", "here it is called `eos_token_id`"),
     ("dead_layers: false", "dead_layers: no", "wrong-type", "no", "takes true or false, not the text 'no'", "`false`"),
-    ("freeze: {patterns: [vision]", "freeze: {patterns: vision", "wrong-type", "vision", "takes a list", "write `[vision]`"),
-    ("until_step: 10", "until_step: 0", "out-of-range", "0", "`freeze.schedules.llm.layers.*.until_step`", "at least 1"),
-    ("mesh: {dp: 2, tp: 2}", "mesh: {dp: 2, pp: 2}", "unknown-key", "pp", "`parallelism.mesh` has no", "are `dp`, `tp`"),
+    ("freeze: {patterns: [vision]", "freeze: {patterns: vision", "wrong-type", "vision", "a list", "write `[vision]`"),
+    ("until_step: 10", "until_step: 0", "out-of-range", "0", "`freeze.schedules.llm.layers.*.until", "at least 1"),
+    ("mesh: {dp: 2, tp: 2}", "mesh: {dp: 2, pp: 2}", "unknown-key", "pp", "`parallelism.mesh` has", "are `dp`, `tp`"),
     ("fsdp: block", "fsdp: blocks", "bad-value", "blocks", "takes `block` or `none`", "did you mean `block`?"),
-    ("{tokens: 64}", "{tokens: 64.5}", "wrong-type", "64.5", "takes an integer, not 64.5", "for example `tokens: 2048`"),
+    ("{tokens: 64}", "{tokens: 64.5}", "wrong-type", "64.5", "an integer, not 64.5", "for example `tokens: 2048`"),
     # names
     ("name: sample", "name: My VLM", "bad-name", "My VLM", "'My VLM' cannot be a name", "for example `my_vlm`"),
     ("name: sample", "name: torch", "bad-name", "torch", "would hide the Python module", "call it `my_torch`"),
-    ("name: sample", 'name: "a\\n"', "bad-name", '"a\\n"', "'a\\n' cannot be a name", "for example `my_a`"),
+    ("name: sample", 'name: "a\\n"', "bad-name", '"a\\n"', "'a\\n' cannot be a name", "for example `a`"),
     ("  llm:\n", "  forward:\n", "bad-name", "forward", "torch.nn.Module has an attribute", "call it `my_forward`"),
     ("  llm:\n", "  encode_text:\n", "bad-name", "encode_text", "methods of the generated model", "my_encode_text"),
     ("  llm:\n", "  attention:\n", "bad-name", "attention", "has a class Attention already", "my_attention"),
     ("  llm:\n", "  input_ids:\n", "bad-name", "input_ids", "the name of an input and of a node", "rename one"),
-    ("  llm:\n", "  te_xt: {kind: encoder, type: token_embedding, inputs: input_ids}\n  teXt:\n", "bad-name", "teXt", "", ""),
+    ("  text:", "  te: {kind: projector, type: mlp, inputs: vision}\n  te_:", "bad-name", "te_", "same class", "rename"),
     ("pixel_values: image", "lambda: image", "bad-name", "lambda", "it is a keyword of Python", "call it `my_lambda`"),
     ("{logits: llm", "{count: llm", "bad-name", "count", "a NamedTuple has a method", "call it `my_count`"),
     ("placeholder: {image", "placeholder: {text", "bad-name", "text", "an input port cannot be called", "my_text"),
     # inputs
-    ("values: image", "values: images", "bad-value", "images", "takes `image`, `tokens`, `mask`", "here it is called `image`"),
+    ("values: image", "values: images", "bad-value", "images", "takes `image`, `tokens`, `mask`", "called `image`"),
     ("values: image", "values: {type: image, dim: 2}", "unknown-key", "dim", "has no key `dim`", "the only key"),
     ("values: image", "values: {dim: 2}", "missing-key", "pixel_values", "needs `type`", "it takes `image`"),
-    ("values: image", "values: {type: features, dim: 0}", "out-of-range", "0", "from 1 to 1000000, not 0", "at least 1"),
+    ("values: image", "values: {type: features, dim: 0}", "out-of-range", "0", "1 to 1000000, not 0", "at least 1"),
     # kinds and types
     ("kind: fusion", "kind: fusoin", "unknown-kind", "fusoin", "there is no kind `fusoin`", "did you mean `fusion`?"),
     ("kind: fusion", "kind: scatter", "unknown-kind", "scatter", "the kinds are", "`kind: fusion` and `type: scatter`"),
-    ("kind: fusion\n", "", "missing-key", "fused", "`fused` needs `kind`", "add `kind: fusion`"),
+    ("    kind: fusion\n", "", "missing-key", "fused", "`fused` needs `kind`", "add `kind: fusion`"),
     ("kind: fusion", "kind: 3", "wrong-type", "3", "`fused.kind` takes `decoder`", ""),
-    ("type: scatter", "type: scater", "unknown-type", "scater", "fusion has no type `scater`", "did you mean `scatter`?"),
+    ("type: scatter", "type: scater", "unknown-type", "scater", "fusion has no type `scater`", "mean `scatter`?"),
     ("type: scatter", "type: vit", "unknown-type", "vit", "its types are `prefix`", "write `kind: encoder`"),
     ("type: transformer", "type: vicuna", "unknown-type", "vicuna", "has no type", "`use: decoder/vicuna_"),
-    ("type: scatter\n", "", "missing-key", "fused", "`fused` needs `type`", "`prefix` or `scatter`"),
-    ("projector: {kind: projector, type: mlp, inputs: vision}", "projector: 3", "wrong-type", "3", "takes a mapping", ""),
+    ("    type: scatter\n", "", "missing-key", "fused", "`fused` needs `type`", "`prefix` or `scatter`"),
+    ("r: {kind: projector, type: mlp, inputs: vision}", "r: 3", "wrong-type", "3", "takes a mapping", ""),
     # keys of nodes
-    ("    dim: 24", "    dmi: 24", "unknown-key", "dmi", "`vision` has no key `dmi`", "did you mean `dim`? the keys of"),
+    ("    dim: 24", "    dmi: 24", "unknown-key", "dmi", "`vision` has no key `dmi`", "mean `dim`? the keys of"),
     ("    dim: 24", "    hidden_size: 24", "unknown-key", "hidden_size", "has no key", "here it is called `dim`"),
     ("    image: {size: 56}", "    imag: {size: 56}", "unknown-key", "imag", "has no key", "did you mean `image`?"),
     ("    image: {size: 56}\n", "", "missing-key", "vision", "(encoder/vit) needs `image`", "`image: {size: 336}`"),
     ("    image: {size: 56}", "    image: {}", "missing-key", "image", "`vision.image` needs `size`", "`size: 336`"),
-    ("    attention: {heads: 3, bias: true}", "    heads: 3", "unknown-key", "heads", "", "write it as `vision.attention.heads`"),
+    ("attention: {heads: 3, bias: true}", "heads: 3", "unknown-key", "heads", "", "as `vision.attention.heads`"),
     ("    layers: 3", "    layer: 3", "unknown-key", "layer", "", "`vision.output.layer`; did you mean `layers`?"),
-    ("    max_tokens: 256", "    max_tokens: 256\n    freeze: true", "unknown-key", "freeze", "", "top level of the file"),
-    ("mlp, inputs: vision", "linear, hidden: 9, inputs: vision", "unknown-key", "hidden", "", "`projector/mlp` has one"),
+    ("    vocab: 101", "    vocab: 101\n    freeze: true", "unknown-key", "freeze", "", "top level of the file"),
+    ("mlp, inputs: vision", "linear, hidden: 9, inputs: text", "unknown-key", "hidden", "", "`projector/mlp` has one"),
     ("name: sample", "name: sample\nkind: encoder", "unknown-key", "kind", "", "in a node, under `nodes`"),
     ("heads: 6,", "num_attention_heads: 6,", "unknown-key", "num_attention_heads", "", "here it is called `heads`"),
     ("heads: 6,", "heads: 6, theta: 1.0,", "unknown-key", "theta", "", "write it as `llm.position.theta`"),
@@ -199,18 +199,19 @@ MISTAKES = [
     ("factor: 4,", "", "missing-key", "scaling", "`llm.position.scaling` needs `factor`", "add `factor`"),
     ("factor: 4,", "factor: 4, low_freq_factor: 1,", "unknown-key", "low_freq_factor", "", "are `type`, `factor`"),
     ("type: yarn,", "rope_type: yarn,", "unknown-key", "rope_type", "", "here it is called `type`"),
-    ("{every: 2,", "{", "missing-key", "{attention: {window: null}}", "needs one of `at`, `every` or `range`", ""),
+    ("{every: 2, ", "{", "missing-key", "{attention: {window: null}}", "needs one of `at`, `every` or `range`", ""),
     ("{every: 2,", "{every: 2, at: [1],", "bad-value", "every", "takes only one of `at`, `every` or `range`", ""),
     ("{every: 2,", "{at: [1], from: 1,", "missing-key", "from", "has `from`, which needs `every`", "or remove `from`"),
-    ("{every: 2, attention: {window", "{every: 2, attention: {windo", "unknown-key", "windo", "", "did you mean `window`?"),
-    ("{every: 2, attention: {window: null}", "{at: [0], window: 3}", "unknown-key", "window", "", "where[0].attention.window`"),
+    ("attention: {window: null", "attention: {windo: null", "unknown-key", "windo", "", "did you mean `window`?"),
+    ("{every: 2, attention: {window: null}}", "{at: [0], window: 3}", "unknown-key", "window", "", "attention.window`"),
     ("mlp: {hidden: 72, activation: silu, gated: true}", "mlp: 72", "wrong-type", "72", "", "`mlp: {hidden: 11008"),
     ("{vision: vision_tower.}", "{vision: 'a b'}", "bad-value", "'a b'", "cannot be 'a b'", ""),
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("old", "new", "rule", "under", "message", "edit"), MISTAKES)
-def test_a_mistake_is_one_diagnostic(old: str, new: str, rule: str, under: str, message: str, edit: str) -> None:
+@pytest.mark.parametrize("mistake", MISTAKES, ids=lambda mistake: f"{mistake[2]}, {mistake[1]}")
+def test_a_mistake_is_one_diagnostic(mistake: tuple[str, str, str, str, str, str]) -> None:
+    old, new, rule, under, message, edit = mistake
     assert old in GRAPH
     found = problems(GRAPH.replace(old, new, 1))
     assert [problem.rule for problem in found] == [rule]
@@ -228,7 +229,7 @@ def test_every_problem_is_found_in_one_run_in_the_order_of_the_file() -> None:
 
 def test_a_part_is_told_where_it_is_wrong() -> None:
     tree = parse(Source("part.yaml", "kind: projector\ntype: mlp\nlayer: 2\n"))
-    with pytest.raises(GraphError, match="did you mean|`mine` has no key `layer`"):
+    with pytest.raises(GraphError, match="`mine` has no key `layer`"):
         validate_part(tree, "projector", "mine")
     with pytest.raises(GraphError, match="`mine` has no key `name`"):
         validate_part(parse(Source("part.yaml", "name: {}\n")), "checkpoint", "mine")
@@ -351,7 +352,7 @@ VALUES = st.recursive(
 def mutate(graph: Any, place: tuple[Any, ...], change: Callable[[Any, Any], None]) -> None:
     here = graph
     for step in place[:-1]:
-        if not isinstance(here, dict | list) or (isinstance(here, dict) and step not in here):
+        if not isinstance(here, dict) or step not in here:
             return
         here = here[step]
     if isinstance(here, dict) and place[-1] in here:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from typing import cast
-
 from ..dims import show_shape
 from ..ir import Graph, Ref
-from .picture import KINDS, Box, Kind, Picture, Wire
+from .picture import KINDS, Box, Picture, Wire
 
 
 def picture(graph: Graph) -> Picture:
@@ -15,9 +13,9 @@ def picture(graph: Graph) -> Picture:
     ids = {name: f"in {name}" for name in graph.inputs} | {name: name for name in graph.nodes}
     boxes = [Box(ids[name], "input", name, (found.port.what,)) for name, found in graph.inputs.items()]
     for name, node in graph.nodes.items():
-        lines = tuple(part.strip() for part in node.spec.summary().split(","))
+        lines = (node.spec.summary().replace(", ", " · "),)
         marks = (f"tp {node.tensor_parallel}",) if node.tensor_parallel > 1 else ()
-        kind = cast("Kind", node.kind if node.kind in KINDS else "head")
+        kind = next((kind for kind in KINDS if kind == node.kind), "head")
         boxes.append(Box(name, kind, name, lines, node.parameter_count, name in frozen, marks))
     boxes += [Box(f"out {name}", "output", name) for name in graph.outputs]
     wires = [

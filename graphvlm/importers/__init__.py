@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from os.path import exists  # unlike those of Path, it never raises
 from pathlib import Path
 
 from ..diagnostics import Diagnostic, GraphError
@@ -15,11 +16,7 @@ def import_config(path: Path) -> str:
     `path` is a directory with a config.json, or the JSON file itself. Whatever cannot be said in the language is a
     `GraphError` that names the field: nothing that changes the mathematics is ignored.
     """
-    try:
-        known = huggingface.detect(path) or not path.exists()
-    except (OSError, ValueError):  # a name that the file system refuses
-        known = True
-    if known:
+    if huggingface.detect(path) or not exists(path):
         return huggingface.import_huggingface(path)
     message = f"`{shown(str(path))}` is no model description that can be imported"
     raise GraphError(

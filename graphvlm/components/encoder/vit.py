@@ -226,14 +226,17 @@ def _image_size(settings: Settings) -> tuple[int, int]:
 
 
 def _check_patches(settings: Settings, height: int, width: int, patch: int, problems: Problems) -> None:
+    crop = settings.get("patch", "remainder", default="refuse") == "crop"
     for name, size in (("high", height), ("wide", width)):
-        if size % patch or size < patch:
+        if size < patch or (size % patch and not crop):
+            fit = size // patch * patch
+            sizes = f"use {fit} or {fit + patch}" if fit else f"use {patch}"
             problems.error(
                 "patch-not-divisible",
                 f"an image {size} pixels {name} does not divide into patches of {patch}",
                 settings.span("image", "size"),
                 note=f"{size} / {patch} = {size / patch:.2f}",
-                help=f"use {max(size // patch, 1) * patch} or {(size // patch + 1) * patch}",
+                help=sizes if size < patch else f"{sizes}, or leave the last {size - fit} pixels out with `remainder: crop`",
             )
             return
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import keyword
 import re
+from os.path import isfile  # unlike that of Path, it never raises
 from pathlib import Path
 from typing import Any
 
@@ -34,15 +35,15 @@ _ARCHITECTURES = {
 
 def detect(path: Path) -> bool:
     """Whether `path` is a config file or a directory with one."""
-    return path.suffix == ".json" or (path / CONFIG).is_file()
+    return path.suffix == ".json" or isfile(path / CONFIG)
 
 
 def import_huggingface(path: Path) -> str:
     """The YAML text of the graph that a config describes."""
-    file = path if path.suffix == ".json" or path.is_file() else path / CONFIG
+    file = path if path.suffix == ".json" or isfile(path) else path / CONFIG
     tree = _read(file)
     beside = file.parent / GENERATION
-    generation = _read(beside) if beside.is_file() else None
+    generation = _read(beside) if isfile(beside) else None
     problems = Findings()
     graph = _graph(tree, generation, problems)
     problems.stop()
@@ -54,7 +55,7 @@ def import_huggingface(path: Path) -> str:
 def _read(file: Path) -> Tree:
     """The object in a JSON file."""
     try:
-        if not file.is_file():
+        if not isfile(file):
             raise FileNotFoundError("there is no such file")
         if file.stat().st_size > MAX_BYTES:
             raise OSError(f"it is larger than {MAX_BYTES} bytes")

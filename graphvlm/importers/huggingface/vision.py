@@ -53,7 +53,7 @@ def read_vision(vision: Fields) -> Vision:
         "type": "vit",
         "inputs": "pixel_values",
         "image": {"size": size, "channels": vision.integer("num_channels")},
-        "patch": {"size": patch, "bias": kind.patch_bias},
+        "patch": {"size": patch, "bias": kind.patch_bias, **({"remainder": "crop"} if size % patch else {})},
     }
     if kind.class_token:
         node["class_token"] = True

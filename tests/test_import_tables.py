@@ -1,0 +1,127 @@
+"""The tables of the importer against the config classes of `transformers`: every field, every default."""
+
+from __future__ import annotations
+
+import dataclasses
+import types
+from collections.abc import Callable, Mapping
+from typing import Any, get_args
+
+import pytest
+
+pytest.importorskip("transformers", reason="the oracle of these tests is not installed")
+
+from transformers import (
+    CLIPVisionConfig,
+    GenerationConfig,
+    LlamaConfig,
+    LlavaConfig,
+    MistralConfig,
+    Qwen2Config,
+    Qwen3Config,
+    SiglipVisionConfig,
+)
+from transformers.activations import ACT2FN
+
+from graphvlm.importers.huggingface.tables import (
+    ACTIVATIONS,
+    HARMLESS,
+    LLAVA,
+    LLAVA_TEXT_DEFAULT,
+    LLAVA_VISION_DEFAULT,
+    NEUTRAL,
+    TEXT_TABLES,
+    VISION_TABLES,
+    ConfigTable,
+)
+
+CLASSES: Mapping[str, Any] = {
+    "llama": LlamaConfig,
+    "mistral": MistralConfig,
+    "qwen2": Qwen2Config,
+    "qwen3": Qwen3Config,
+    "clip_vision_model": CLIPVisionConfig,
+    "siglip_vision_model": SiglipVisionConfig,
+    "llava": LlavaConfig,
+}
+TABLES: Mapping[str, ConfigTable] = {**TEXT_TABLES, **VISION_TABLES, "llava": LLAVA}
+
+# Understood, and no field of a class: how version 4 wrote rotary positions, and what the code takes from any config.
+BESIDE = {"rope_theta", "rope_scaling", "partial_rotary_factor", "original_max_position_embeddings"}
+ALSO = {"qwen2": {"head_dim"}, "llava": {"image_token_id"}}
+
+
+def fields(model_type: str) -> dict[str, Any]:
+    """Field -> default of a config class."""
+    return {field.name: field.default for field in dataclasses.fields(CLASSES[model_type])}
+
+
+@pytest.mark.parametrize("model_type", CLASSES)
+def test_every_field_is_in_a_table(model_type: str) -> None:
+    table = TABLES[model_type]
+    known = {*table.understood, *table.harmless, *table.neutral, *HARMLESS, *NEUTRAL}
+    assert fields(model_type).keys() - known == set()
+
+
+@pytest.mark.parametrize("model_type", CLASSES)
+def test_defaults_are_those_of_the_class(model_type: str) -> None:
+    theirs = fields(model_type)
+    ours = {name: value for name, value in TABLES[model_type].understood.items() if name in theirs}
+    assert ours == {name: theirs[name] for name in ours}
+    assert TABLES[model_type].understood.keys() - theirs.keys() - BESIDE == ALSO.get(model_type, set())
+
+
+@pytest.mark.parametrize("model_type", CLASSES)
+def test_neutral_values_are_those_of_the_class(model_type: str) -> None:
+    theirs = fields(model_type)
+    neutral = {**NEUTRAL, **TABLES[model_type].neutral}
+    assert {name: value for name, value in neutral.items() if name in theirs and theirs[name] != value} == {}
+
+
+@pytest.mark.parametrize("model_type", TEXT_TABLES)
+def test_null_is_taken_where_the_class_takes_it(model_type: str) -> None:
+    hints = {field.name: field.type for field in dataclasses.fields(CLASSES[model_type])}
+    sizes = {name for name in TABLES[model_type].understood if name in fields(model_type)} - {"rope_parameters"}
+    nullable = {name for name in sizes if types.NoneType in get_args(hints[name])} - {"bos_token_id", "eos_token_id"}
+    assert TABLES[model_type].nullable - ALSO.get(model_type, set()) == nullable
+
+
+@pytest.mark.parametrize("model_type", TEXT_TABLES)
+def test_the_base_of_rotary_positions(model_type: str) -> None:
+    assert CLASSES[model_type]().rope_parameters["rope_theta"] == TABLES[model_type].understood["rope_theta"]
+
+
+def test_parts_of_a_llava_that_are_absent() -> None:
+    specs = LlavaConfig.sub_configs_defaults
+    vision, text = specs["vision_config"], specs["text_config"]
+    assert {"model_type": vision.model_type, **vision.init_kwargs} == dict(LLAVA_VISION_DEFAULT)
+    assert {"model_type": text.model_type, **text.init_kwargs} == dict(LLAVA_TEXT_DEFAULT)
+
+
+def test_defaults_of_generation_are_harmless() -> None:
+    """The config classes drop them; what is not listed is refused, though it would do no harm."""
+    listed = {"temperature", "top_k", "top_p", "num_beams", "repetition_penalty", "do_sample", "max_length"}
+    assert listed <= GenerationConfig._get_default_generation_params().keys() & HARMLESS
+
+
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_activations(name: str) -> None:
+    """An activation that goes by two names is the same function, to the last digits of float32."""
+    import torch
+
+    functions: dict[str, Callable[[Any], Any]] = {
+        "gelu": torch.nn.functional.gelu,
+        "gelu_tanh": lambda x: torch.nn.functional.gelu(x, approximate="tanh"),
+        "quick_gelu": lambda x: x * torch.sigmoid(1.702 * x),
+        "silu": torch.nn.functional.silu,
+        "relu": torch.nn.functional.relu,
+    }
+    x = torch.linspace(-6, 6, 1001)
+    assert torch.allclose(ACT2FN[name](x), functions[ACTIVATIONS[name]](x), rtol=0, atol=2e-6)
+
+
+def test_no_table_says_two_things() -> None:
+    for table in TABLES.values():
+        sets = [set(table.understood), set(table.harmless), set(table.neutral)]
+        assert sum(map(len, sets)) == len(set().union(*sets))
+    assert not HARMLESS & NEUTRAL.keys()
