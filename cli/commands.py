@@ -49,8 +49,8 @@ class Room(Protocol):
 
 
 def room(name: str) -> Room:
-    """The module of a command. (`import` is a word of Python, its module is `import_`.)"""
-    module = "import_" if name == "import" else name
+    """The module of a command, with a low line where the name means something in Python already."""
+    module = f"{name}_" if name in ("import", "list") else name
     return cast(Room, import_module(f".{module}", __package__))
 
 

@@ -121,9 +121,7 @@ def hole(node: str, setting: str) -> Var:
     return Var(f"{node}.{setting}", setting, hole=True)
 
 
-def sizes_of(
-    name: str, settings: Settings, *names: str
-) -> tuple[dict[str, Var], dict[str, Written]]:
+def sizes_of(name: str, settings: Settings, *names: str) -> tuple[dict[str, Var], dict[str, Written]]:
     """Variables for the settings `names`, and those of them that were written."""
     variables = {setting: hole(name, setting) for setting in names}
     written = {

@@ -22,6 +22,7 @@ from .tree import Tree
 
 PathOrText: TypeAlias = str | os.PathLike[str] | Source
 
+MAX_CHARACTERS = 16 * 1024 * 1024
 MAX_LABELS = 6
 _PART_HELP = "a part is named `kind/part`, `graphvlm list` shows them; the name of a file ends in .yaml"
 _SUFFIXES = (".yaml", ".yml")
@@ -64,6 +65,7 @@ class _Stop(Exception):
 class _Composer:
     def __init__(self) -> None:
         self.problems: list[Diagnostic] = []
+        self._characters = 0  # of the files so far
         self._part_names: list[str] = []
         self._read: dict[str, Tree | None] = {}
         self._active: list[Tree] = []  # the `use` values that are being put in, outermost first
@@ -124,6 +126,13 @@ class _Composer:
         except GraphError as error:  # not kept, so that every place that names the file is reported
             self.note(error)
             return None
+        self._characters += len(source.text)
+        if self._characters > MAX_CHARACTERS:
+            message = f"the files of this graph are larger than {MAX_CHARACTERS // 1024**2} MiB together"
+            self.note(
+                GraphError([Diagnostic("too-large", message, at, help="check which files `extends:` each other")])
+            )
+            raise _Stop
         self._read[key] = self._parsed(source)
         return self._read[key]
 

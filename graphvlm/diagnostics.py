@@ -66,7 +66,9 @@ class GraphError(Exception):
 
     def __init__(self, diagnostics: Iterable[Diagnostic]) -> None:
         self.diagnostics: tuple[Diagnostic, ...] = tuple(diagnostics)
-        super().__init__("\n".join(f"{d.span or 'graph'}: {d.severity}[{d.rule}]: {d.message}" for d in self.diagnostics))
+        super().__init__(
+            "\n".join(f"{d.span or 'graph'}: {d.severity}[{d.rule}]: {d.message}" for d in self.diagnostics)
+        )
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

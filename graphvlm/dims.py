@@ -6,6 +6,7 @@ solver is a union-find over variables: linear in the number of edges, no algebra
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -109,9 +110,10 @@ class Solver:
         # The name that people see is the earlier one in _NAMES; a hole gives way to a name.
         keep, drop = (a, b) if _rank(a) <= _rank(b) else (b, a)
         self._parent[drop] = keep
-        for table in (self._value, self._origin):
-            if drop in table:
-                table.setdefault(keep, table[drop])  # type: ignore[arg-type]
+        if drop in self._value:
+            self._value.setdefault(keep, self._value[drop])
+        if drop in self._origin:
+            self._origin.setdefault(keep, self._origin[drop])
 
     def _root(self, var: Var) -> Var:
         root = var
@@ -133,9 +135,10 @@ def _inside(var: Var, dim: Dim) -> bool:
     return isinstance(dim, Sum) and var in dim.terms
 
 
-def _add(terms: object) -> Dim:
-    number, rest = 0, []
-    for term in terms:  # type: ignore[attr-defined]
+def _add(terms: Iterable[Dim]) -> Dim:
+    number = 0
+    rest: list[Var] = []
+    for term in terms:
         for part in term.terms if isinstance(term, Sum) else (term,):
             if isinstance(part, int):
                 number += part
@@ -144,7 +147,7 @@ def _add(terms: object) -> Dim:
     if not rest:
         return number
     if not number and len(rest) == 1:
-        return rest[0]  # type: ignore[no-any-return]
+        return rest[0]
     return Sum((*((number,) if number else ()), *rest))
 
 

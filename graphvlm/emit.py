@@ -27,7 +27,9 @@ def emit(graph: Graph) -> str:
     plain["outputs"] = {name: str(ref) for name, ref in graph.outputs.items()}
     ordered = {key: plain.pop(key) for key in _ORDER if key in plain}
     sections = [
-        yaml.dump({key: value}, Dumper=_DUMPER, sort_keys=False, allow_unicode=True, width=_WIDTH, default_flow_style=None)
+        yaml.dump(
+            {key: value}, Dumper=_DUMPER, sort_keys=False, allow_unicode=True, width=_WIDTH, default_flow_style=None
+        )
         for key, value in {**ordered, **plain}.items()
     ]
     return "# Written by graphvlm: the graph with everything that was inferred.\n" + "".join(sections)

@@ -205,13 +205,16 @@ def input_port(name: str, what: str) -> Port:
 
 def _order(nodes: Mapping[str, Linked], problems: Problems) -> list[str]:
     """Topological order that keeps the author's; on a cycle, the problem."""
+    place = {name: index for index, name in enumerate(nodes)}
+    edges = [(edge.source.name, node.name) for node in nodes.values() for edge in node.inputs.values() if edge.source.port]
+    if all(place[source] < place[target] for source, target in edges):
+        return list(nodes)  # already in order, as most graphs are written: importing networkx takes longer than all else
+
     import networkx as nx
 
     graph: nx.DiGraph[str] = nx.DiGraph()
     graph.add_nodes_from(nodes)
-    for node in nodes.values():
-        graph.add_edges_from((edge.source.name, node.name) for edge in node.inputs.values() if edge.source.port)
-    place = {name: index for index, name in enumerate(nodes)}
+    graph.add_edges_from(edges)
     try:
         return list(nx.lexicographical_topological_sort(graph, key=place.__getitem__))
     except nx.NetworkXUnfeasible:
@@ -223,9 +226,7 @@ def _order(nodes: Mapping[str, Linked], problems: Problems) -> list[str]:
 
 
 def _report_cycle(nodes: Mapping[str, Linked], cycle: list[tuple[str, str]], problems: Problems) -> None:
-    spans = {
-        (edge.source.name, node.name): edge.span for node in nodes.values() for edge in node.inputs.values()
-    }
+    spans = {(edge.source.name, node.name): edge.span for node in nodes.values() for edge in node.inputs.values()}
     first = cycle[0][0]
     path = " -> ".join([first, *(target for _, target in cycle)])
     problems.error(

@@ -209,7 +209,8 @@ def _graph(linked: LinkedGraph, inputs: dict[str, Input], nodes: dict[str, Node]
     _check_checkpoint(settings, nodes, problems)
     mesh, nodes = _parallelism(settings, nodes, problems)
     generation = settings.get("generation", default={})
-    eos = generation.get("eos_token_id") or ()
+    eos = generation.get("eos_token_id", ())
+    eos = (eos,) if isinstance(eos, int) else eos
     return Graph(
         name=settings.get("name"),
         description=settings.get("description", default=""),
@@ -221,7 +222,7 @@ def _graph(linked: LinkedGraph, inputs: dict[str, Input], nodes: dict[str, Node]
         parallelism=mesh,
         generation=Generation(
             generation.get("bos_token_id"),
-            tuple(eos) if isinstance(eos, list) else (eos,) if eos != () else (),
+            tuple(eos),
             generation.get("pad_token_id"),
         ),
         passes=Passes(**settings.get("passes", default={})),
@@ -396,5 +397,3 @@ def _image_tokens(graph: Graph, name: str) -> list[tuple[str, int]]:
             break
         name = stream.name
     return found
-
-

@@ -16,6 +16,7 @@ __all__ = ["DIALECT", "bundle", "node", "reference"]
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 _COMMON = ("kind", "type", "use", "inputs", "description", "source")
+_NOTES = frozenset(("title", "description", "default", "examples", "x-other-names"))
 _NO_PART: Schema = {"not": {"required": ["use"]}}
 
 
@@ -79,7 +80,7 @@ def _of_any_type(kind: str) -> Schema:
     for type_ in components()[kind]:
         stem = f"{kind}/{type_}"
         for key, schema in load(stem)["properties"].items():
-            meaning = flat(schema, stem)
+            meaning = {word: value for word, value in flat(schema, stem).items() if word not in _NOTES}
             meanings = known.setdefault(key, [])
             if key not in ("kind", "type") and all(meaning != other for other, _ in meanings):
                 meanings.append((meaning, {"$ref": f"{stem}{SUFFIX}#/properties/{key}"}))

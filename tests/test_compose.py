@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from graphvlm import building
+from graphvlm import compose as compose_module
 from graphvlm.compose import PathOrText, compose
 from graphvlm.diagnostics import Diagnostic, GraphError, Source
 
@@ -289,6 +290,14 @@ def test_parts_that_nest_too_deep_are_refused(tmp_path: Path) -> None:
     (tmp_path / "10.yaml").write_text("{a: 1}", "utf-8")
     (problem,) = problems(tmp_path / "0.yaml")
     assert problem.rule == "too-deep"
+
+
+def test_many_large_files_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compose_module, "MAX_CHARACTERS", 1000)
+    for i in range(30):
+        (tmp_path / f"{i}.yaml").write_text(f"extends: {i + 1}.yaml\n# {'x' * 100}\n", "utf-8")
+    (problem,) = problems(tmp_path / "0.yaml")
+    assert (problem.rule, problem.span and problem.span.line) == ("too-large", 1)
 
 
 def test_a_long_chain_of_files_is_no_problem(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import time
 from collections.abc import Callable
@@ -12,11 +13,13 @@ import pytest
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from jsonschema import Draft202012Validator
 
 from graphvlm import names, resources
 from graphvlm.compose import compose
 from graphvlm.diagnostics import Diagnostic, GraphError, Source, Span
 from graphvlm.rules import RULES
+from graphvlm.schema import bundle
 from graphvlm.source import parse
 from graphvlm.tree import Tree, mapping
 from graphvlm.validate import MAX_PROBLEMS, validate, validate_part
@@ -143,7 +146,7 @@ MISTAKES = [
     ("  llm:\n", "  encode_text:\n", "bad-name", "encode_text", "methods of the generated model", "my_encode_text"),
     ("  llm:\n", "  attention:\n", "bad-name", "attention", "has a class Attention already", "my_attention"),
     ("  llm:\n", "  input_ids:\n", "bad-name", "input_ids", "the name of an input and of a node", "rename one"),
-    ("  text:", "  te: {kind: projector, type: mlp, inputs: vision}\n  te_:", "bad-name", "te_", "same class", "rename"),
+    ("  text:", "  te: {kind: projector, type: mlp, inputs: fused}\n  te_:", "bad-name", "te_", "same class", ""),
     ("pixel_values: image", "lambda: image", "bad-name", "lambda", "it is a keyword of Python", "call it `my_lambda`"),
     ("{logits: llm", "{count: llm", "bad-name", "count", "a NamedTuple has a method", "call it `my_count`"),
     ("placeholder: {image", "placeholder: {text", "bad-name", "text", "an input port cannot be called", "my_text"),
@@ -209,7 +212,7 @@ MISTAKES = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("mistake", MISTAKES, ids=lambda mistake: f"{mistake[2]}, {mistake[1]}")
+@pytest.mark.parametrize("mistake", MISTAKES, ids=lambda each: f"{each[0].strip()} -> {each[1].strip()}")
 def test_a_mistake_is_one_diagnostic(mistake: tuple[str, str, str, str, str, str]) -> None:
     old, new, rule, under, message, edit = mistake
     assert old in GRAPH
@@ -340,6 +343,7 @@ def places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
 
 PLACES = [place for place in places(yaml.safe_load(GRAPH)) if place]
 KEYS = sorted({str(step) for place in PLACES for step in place})
+EDITOR = Draft202012Validator(bundle())
 ODD_KEYS = st.one_of(st.sampled_from([*KEYS, "", "use", "\n", "class"]), st.text(max_size=8))
 SCALARS = st.one_of(
     st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=8), st.sampled_from([*KEYS, "none"])
@@ -379,7 +383,8 @@ def test_mutations_of_a_good_graph_never_raise_anything_else(data: st.DataObject
                 here[key if kind == "add" else old] = value
 
         mutate(graph, place, deleted if kind == "delete" else change)
-    check(graph)
+    if not check(graph) and "null" not in json.dumps(graph).replace('"window": null', ""):
+        assert EDITOR.is_valid(graph)  # an editor never complains about what the compiler takes
 
 
 @settings(max_examples=100, deadline=None)

@@ -76,7 +76,7 @@ def tower(kind: str, *sizes: int) -> dict[str, Any]:
     return {"model_type": f"{kind}_vision_model", **dict(zip(names, sizes, strict=True))}
 
 
-# part -> published config and number of parameters; SigLIP towers without their pooling head (428,225,600 with it at 14/384)
+# part -> published config and number of parameters; SigLIP towers without their pooling head (with it: 428,225,600)
 DECODERS: dict[str, tuple[dict[str, Any], int]] = {
     "vicuna_7b": (llama(4096, 11008, 32, 32, vocab_size=32064), 6_738_939_904),
     "vicuna_13b": (llama(5120, 13824, 40, 40, vocab_size=32064), 13_016_519_680),

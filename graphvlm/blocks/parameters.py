@@ -62,7 +62,9 @@ def norm(path: str, settings: Norm, dim: int) -> Iterator[Parameter]:
 def joined(path: str, inside: int, parts: dict[str, int], bias: bool) -> Iterator[Parameter]:
     """Weight and bias of an `nn.Linear` that holds several, one below the other."""
     rows = sum(parts.values())
-    yield Parameter(f"{path}.weight", (rows, inside), tuple(Piece(f"{name}.weight", size) for name, size in parts.items()))
+    yield Parameter(
+        f"{path}.weight", (rows, inside), tuple(Piece(f"{name}.weight", size) for name, size in parts.items())
+    )
     if bias:
         yield Parameter(f"{path}.bias", (rows,), tuple(Piece(f"{name}.bias", size) for name, size in parts.items()))
 

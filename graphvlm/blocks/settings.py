@@ -91,7 +91,9 @@ class Stack:
     @property
     def windows(self) -> tuple[int | None, ...]:
         """The attention window of each layer."""
-        per_kind = [next((s.op.window for s in kind.sublayers if isinstance(s.op, Attention)), None) for kind in self.kinds]
+        per_kind = [
+            next((s.op.window for s in kind.sublayers if isinstance(s.op, Attention)), None) for kind in self.kinds
+        ]
         return tuple(per_kind[index] for index in self.order)
 
     def attention(self, kind: int = 0) -> Attention:
@@ -103,7 +105,8 @@ class Stack:
         return replace(
             self,
             kinds=tuple(
-                replace(kind, sublayers=tuple(replace(s, op=change(s.op)) for s in kind.sublayers)) for kind in self.kinds
+                replace(kind, sublayers=tuple(replace(s, op=change(s.op)) for s in kind.sublayers))
+                for kind in self.kinds
             ),
         )
 

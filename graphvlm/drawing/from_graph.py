@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..dims import show_shape
 from ..ir import Graph, Ref
-from .picture import KINDS, Box, Picture, Wire
+from .picture import KINDS, Box, Kind, Picture, Wire
 
 
 def picture(graph: Graph) -> Picture:
@@ -15,7 +15,7 @@ def picture(graph: Graph) -> Picture:
     for name, node in graph.nodes.items():
         lines = (node.spec.summary().replace(", ", " · "),)
         marks = (f"tp {node.tensor_parallel}",) if node.tensor_parallel > 1 else ()
-        kind = next((kind for kind in KINDS if kind == node.kind), "head")
+        kind: Kind = next((kind for kind in KINDS if kind == node.kind), "head")
         boxes.append(Box(name, kind, name, lines, node.parameter_count, name in frozen, marks))
     boxes += [Box(f"out {name}", "output", name) for name in graph.outputs]
     wires = [

@@ -231,7 +231,9 @@ def _model_view(
         tokens=root,
         mask=_mask_of(graph, decoder) if decoder else "",
         functional=any(line.function.startswith("F.") for line in lines) or bool(root),
-        logits=next((name for name, ref in graph.outputs.items() if decoder and ref == Ref(decoder.name, "logits")), ""),
+        logits=next(
+            (name for name, ref in graph.outputs.items() if decoder and ref == Ref(decoder.name, "logits")), ""
+        ),
     )
 
 
@@ -244,7 +246,9 @@ def _stage_variable(graph: Graph, stage: Stage) -> str:
 
 def _encode_view(graph: Graph, stage: Stage, namer: _Namer, pages: Mapping[str, NodePage]) -> EncodeView:
     variable = namer.variables[stage.name]
-    values = tuple(Value(namer.inside(ref), namer.inside(ref), show_shape(graph.port(ref).shape)) for ref in stage.values)
+    values = tuple(
+        Value(namer.inside(ref), namer.inside(ref), show_shape(graph.port(ref).shape)) for ref in stage.values
+    )
     return EncodeView(
         method=f"encode_{stage.name}",
         argument=Argument(stage.input, "Tensor"),
@@ -342,9 +346,7 @@ def _frozen_modules(graph: Graph, freeze: Freeze) -> list[str]:
                 path = path.rpartition(".")[0]
                 frozen[path] = frozen.get(path, True) and is_frozen
     return [
-        path
-        for path, is_frozen in frozen.items()
-        if is_frozen and not any(frozen.get(outer) for outer in _outer(path))
+        path for path, is_frozen in frozen.items() if is_frozen and not any(frozen.get(outer) for outer in _outer(path))
     ]
 
 

@@ -38,7 +38,8 @@ def make(graph: Graph) -> dict[str, Page]:
     pages = {
         "__init__.py": Page("package/__init__.py.j2", {"model": view}),
         "config.py": Page(
-            "package/config.py.j2", {"config": [(name, page.fields) for name, page in made.nodes.items() if page.fields]}
+            "package/config.py.j2",
+            {"config": [(name, page.fields) for name, page in made.nodes.items() if page.fields]},
         ),
         "model.py": Page("package/model.py.j2", {"model": view}),
         "parallel.py": Page("package/parallel.py.j2", {"parallel": parallel.make(graph)}),

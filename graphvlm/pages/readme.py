@@ -54,7 +54,8 @@ def make(graph: Graph, arguments: tuple[str, ...]) -> ReadmeView:
             for name, node in graph.nodes.items()
         ),
         inputs=tuple(
-            Row(name=name, what=found.port.what, shape=show_shape(found.port.shape)) for name, found in graph.inputs.items()
+            Row(name=name, what=found.port.what, shape=show_shape(found.port.shape))
+            for name, found in graph.inputs.items()
         ),
         outputs=tuple(Row(name=name, shape=show_shape(graph.port(ref).shape)) for name, ref in graph.outputs.items()),
         total=f"{graph.parameter_count:,}",

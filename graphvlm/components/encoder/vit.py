@@ -236,7 +236,9 @@ def _check_patches(settings: Settings, height: int, width: int, patch: int, prob
                 f"an image {size} pixels {name} does not divide into patches of {patch}",
                 settings.span("image", "size"),
                 note=f"{size} / {patch} = {size / patch:.2f}",
-                help=sizes if size < patch else f"{sizes}, or leave the last {size - fit} pixels out with `remainder: crop`",
+                help=sizes
+                if size < patch
+                else f"{sizes}, or leave the last {size - fit} pixels out with `remainder: crop`",
             )
             return
 

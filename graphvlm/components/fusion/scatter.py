@@ -115,9 +115,7 @@ class ScatterComponent:
         view = ScatterView(node.name, name, f"{name}Config", ports)
         fields = tuple(Field(f"{port}_token", "int", str(token)) for port, token in spec.placeholder)
         arguments = [wiring.arguments[port] for port in ("text", "ids", *ports)]
-        call = Statement(
-            wiring.results["features"], f"self.{node.name}", tuple(arguments), wiring.shapes["features"]
-        )
+        call = Statement(wiring.results["features"], f"self.{node.name}", tuple(arguments), wiring.shapes["features"])
         return NodePage("fusion/scatter.py.j2", view, name, fields, f"{name}(config.{node.name})", (call,))
 
 

@@ -1,0 +1,142 @@
+"""Does a checkpoint directory fit a graph? Answered from the headers of its files: no tensor is read, no torch."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+from .diagnostics import Diagnostic, GraphError, did_you_mean
+from .ir import Graph
+from .keys import Part, aliases, dead_keys, dead_patterns, entries, ignored_patterns, parts
+from .passes import apply_all
+
+# The header of a safetensors file is JSON after its length in 8 bytes; the format allows 100 MB.
+MAX_HEADER = 100_000_000
+_LENGTH_BYTES = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Misshapen:
+    """A key that is there with a shape that does not fit."""
+
+    key: str
+    stored: tuple[int, ...]
+    needed: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What fits and what does not, in the key names of files. `unused` keys are there and no output depends on them."""
+
+    matched: tuple[str, ...]
+    missing: tuple[str, ...]
+    unexpected: tuple[str, ...]
+    misshapen: tuple[Misshapen, ...]
+    unused: tuple[str, ...]
+
+    @property
+    def fits(self) -> bool:
+        """Whether `from_pretrained` would load it."""
+        return not (self.missing or self.unexpected or self.misshapen)
+
+
+def check(graph: Graph, directory: str | Path, part: str | None = None) -> Report:
+    """Compare the safetensors files in `directory` with what `graph` needs, whole or for one part.
+
+    Raises `GraphError` if the directory or a file in it cannot be read (rule `unreadable-checkpoint`) or there is no
+    such part (`unknown-node`).
+    """
+    rewritten = apply_all(graph)
+    needed = {key.name: key.shape for entry in entries(rewritten) for key in entry.keys}
+    stored = dict(read_headers(Path(directory)))
+    spellings = aliases(rewritten)
+    found = {in_files(name, spellings): shape for name, shape in stored.items()}
+    prefix = ""
+    if part is not None:
+        chosen = _part(rewritten, part)
+        needed = _of_nodes(rewritten, chosen.nodes)
+        alone = {in_files(chosen.prefix + name, spellings): shape for name, shape in stored.items()}
+        if len(alone.keys() & needed.keys()) > len(found.keys() & needed.keys()):
+            found = alone
+        else:
+            prefix = chosen.prefix
+    return _compare(rewritten, needed, found, prefix)
+
+
+def expected(graph: Graph) -> dict[str, tuple[int, ...]]:
+    """Every key of the reference checkpoint that this graph knows, with its shape: those it loads and the dead ones."""
+    rewritten = apply_all(graph)
+    return {key.name: key.shape for entry in entries(rewritten) for key in entry.keys} | dead_keys(rewritten)
+
+
+def _compare(
+    graph: Graph, needed: Mapping[str, tuple[int, ...]], found: Mapping[str, tuple[int, ...]], prefix: str
+) -> Report:
+    patterns = (*dead_patterns(graph), *ignored_patterns(graph))
+    extra = [name for name in found if name not in needed and name.startswith(prefix)]
+    unused = [name for name in extra if any(fnmatchcase(name, pattern) for pattern in patterns)]
+    both = [name for name in needed if name in found]
+    return Report(
+        matched=tuple(name for name in both if found[name] == needed[name]),
+        missing=tuple(name for name in needed if name not in found),
+        unexpected=tuple(sorted(set(extra) - set(unused))),
+        misshapen=tuple(Misshapen(name, found[name], needed[name]) for name in both if found[name] != needed[name]),
+        unused=tuple(unused),
+    )
+
+
+def in_files(name: str, spellings: Mapping[str, str]) -> str:
+    """A key in any known spelling, as it is written in files."""
+    for old, new in spellings.items():
+        if name.startswith(old):
+            name = new + name.removeprefix(old)
+    return name
+
+
+def _part(graph: Graph, name: str) -> Part:
+    known = {part.name: part for part in parts(graph)}
+    if name not in known:
+        names = ", ".join(f"`{part}`" for part in known)
+        hint = did_you_mean(name, known) or f"the parts are {names}"
+        raise GraphError([Diagnostic("unknown-node", f"there is no part `{name}` with weights", help=hint)])
+    return known[name]
+
+
+def _of_nodes(graph: Graph, nodes: Iterable[str]) -> dict[str, tuple[int, ...]]:
+    wanted = set(nodes)
+    return {
+        key.name: key.shape for entry in entries(graph) if entry.path.partition(".")[0] in wanted for key in entry.keys
+    }
+
+
+def read_headers(directory: Path) -> Iterator[tuple[str, tuple[int, ...]]]:
+    """(key, shape) of every tensor in the safetensors files of a directory."""
+    if not directory.is_dir():
+        raise _unreadable(f"{directory} is not a directory", "give the directory that holds the safetensors files")
+    files = sorted(directory.glob("*.safetensors"))
+    if not files:
+        raise _unreadable(f"there is no *.safetensors in {directory}", "only safetensors files are read")
+    for path in files:
+        yield from _header(path)
+
+
+def _header(path: Path) -> Iterator[tuple[str, tuple[int, ...]]]:
+    try:
+        with path.open("rb") as file:
+            length = int.from_bytes(file.read(_LENGTH_BYTES), "little")
+            if not 0 < length <= MAX_HEADER:
+                raise ValueError
+            header = json.loads(file.read(length))
+        tensors = {key: entry for key, entry in header.items() if key != "__metadata__"}
+        yield from [(key, tuple(int(size) for size in entry["shape"])) for key, entry in tensors.items()]
+    except OSError as problem:
+        raise _unreadable(f"{path} cannot be read: {problem.strerror}", "check that the file is there") from None
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        raise _unreadable(f"{path} is not a safetensors file", "download or save it again") from None
+
+
+def _unreadable(message: str, help: str) -> GraphError:
+    return GraphError([Diagnostic("unreadable-checkpoint", message, help=help)])
