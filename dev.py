@@ -13,6 +13,7 @@ variables (PIP_INDEX_URL, PIP_EXTRA_INDEX_URL, PIP_FIND_LINKS) before the first 
 import hashlib
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -30,7 +31,7 @@ OLDEST = (3, 11)
 def run(*command: object, cwd: Path = ROOT) -> None:
     """Run a program of the environment, say which, and stop at the first that fails."""
     words = [str(word) for word in command]
-    print("$ " + " ".join(words), flush=True)
+    print("$ " + " ".join(map(shlex.quote, words)), flush=True)
     program = shutil.which(words[0], path=str(BIN)) or words[0]
     code = subprocess.call([program, *words[1:]], cwd=str(cwd))
     if code:
@@ -39,8 +40,13 @@ def run(*command: object, cwd: Path = ROOT) -> None:
 
 def requirements() -> str:
     """A fingerprint of all that the environment was made from."""
-    parts = [(ROOT / name).read_bytes() for name in ("pyproject.toml", "constraints.txt")]
-    return hashlib.sha256(b"\0".join([*parts, sys.version.encode(), str(ROOT).encode()])).hexdigest()
+    import tomllib
+
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    project = {key: settings["project"].get(key) for key in ("dependencies", "optional-dependencies", "scripts")}
+    folders = settings["tool"]["setuptools"]["package-dir"]
+    pins = (ROOT / "constraints.txt").read_text(encoding="utf-8")
+    return hashlib.sha256(repr([project, folders, pins, sys.version, str(ROOT)]).encode()).hexdigest()
 
 
 def setup() -> None:

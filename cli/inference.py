@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from graphvlm.ir import Graph
 
 TOKENIZER_FILES = ("tokenizer_config.json", "tokenizer.json", "tokenizer.model")
+MOST_LINES = 12
 NEEDS_HF = "reading the tokenizer in {} needs transformers and pillow: pip install 'graphvlm[hf]'"
 NEEDS_PILLOW = "reading images needs pillow: pip install 'graphvlm[hf]'"
 
@@ -51,9 +52,12 @@ def translator(graph: Graph, weights: Path | None) -> Translator:
         import transformers
     except ImportError:
         raise UsageError(NEEDS_HF.format(weights)) from None
-    if any((weights / name).exists() for name in ("preprocessor_config.json", "processor_config.json")):
-        return Processor(transformers.AutoProcessor.from_pretrained(weights))
-    return Processor(transformers.AutoTokenizer.from_pretrained(weights))
+    whole = any((weights / name).exists() for name in ("preprocessor_config.json", "processor_config.json"))
+    loader = transformers.AutoProcessor if whole else transformers.AutoTokenizer
+    try:
+        return Processor(loader.from_pretrained(weights))
+    except ValueError as problem:  # a tokenizer that transformers cannot make
+        raise UsageError(f"{weights}: {problem}") from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +165,7 @@ def _pixels(path: Path, shape: Sequence[Any]) -> torch.Tensor:
     return values.permute(2, 0, 1).float() / 127.5 - 1.0
 
 
-def model(module: ModuleType, weights: Path | None, device: str, dtype: str | None) -> nn.Module:
+def model(module: ModuleType, weights: Path | None, device: torch.device, dtype: str | None) -> nn.Module:
     """The model of a generated package, with weights, or with random ones."""
     import torch
 
@@ -174,8 +178,10 @@ def model(module: ModuleType, weights: Path | None, device: str, dtype: str | No
     with step(f"loading {weights}"):
         try:
             return cast("nn.Module", module.from_pretrained(weights, dtype=number, device=device).eval())
-        except ValueError as problem:  # missing, unexpected and misshapen keys, all of them
-            raise UsageError(f"{weights}: {problem}") from None
+        except ValueError as problem:  # missing, unexpected and misshapen keys, a line each
+            lines = str(problem).splitlines()
+            rest = ["  ..., all of them: graphvlm weights check"] if len(lines) > MOST_LINES else []
+            raise UsageError("\n".join([f"{weights}: {lines[0]}", *lines[1:MOST_LINES], *rest])) from None
 
 
 def tokens(module: ModuleType, model: nn.Module, inputs: Mapping[str, torch.Tensor], **options: Any) -> Iterator[int]:
@@ -196,9 +202,12 @@ def tokens(module: ModuleType, model: nn.Module, inputs: Mapping[str, torch.Tens
         raise UsageError(str(problem)) from None
 
 
-def best_device() -> str:
-    """An accelerator if there is one."""
+def device(name: str | None) -> torch.device:
+    """The device of this name; without one an accelerator if there is any."""
     import torch
 
-    found = torch.accelerator.current_accelerator(check_available=True)
-    return found.type if found else "cpu"
+    try:
+        found = torch.device(name) if name else torch.accelerator.current_accelerator(check_available=True)
+        return torch.empty(0, device=found or "cpu").device
+    except (RuntimeError, AssertionError) as problem:  # no such name, no such hardware, or a torch without it
+        raise UsageError(f"--device {name}: {str(problem).splitlines()[0]}") from None

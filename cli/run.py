@@ -26,20 +26,34 @@ DTYPES = ("float32", "bfloat16", "float16")
 def options(parser: argparse.ArgumentParser) -> None:
     shared.add_graph(parser)
     shared.add_changes(parser)
-    parser.add_argument("--prompt", required=True, metavar="TEXT")
+    parser.add_argument("--prompt", required=True, metavar="TEXT", help="what to go on from")
     parser.add_argument("--image", metavar="FILE", type=Path, action="append", default=[], help="may be repeated")
     parser.add_argument("--weights", metavar="DIR", type=Path, help="a Hugging Face checkpoint (default: random)")
-    parser.add_argument("--max-new-tokens", metavar="N", type=int, default=64, help="(default: 64)")
-    sampling = parser.add_argument_group("sampling (default: the most likely token each time)")
-    sampling.add_argument("--temperature", metavar="T", type=float, default=0.0)
-    sampling.add_argument("--top-k", metavar="K", type=int)
-    sampling.add_argument("--top-p", metavar="P", type=float)
+    parser.add_argument("--max-new-tokens", metavar="N", type=_count, default=64, help="(default: 64)")
+    sampling = parser.add_argument_group("sampling")
+    sampling.add_argument("--temperature", metavar="T", type=_positive, default=0.0, help="(default: 0, no sampling)")
+    sampling.add_argument("--top-k", metavar="K", type=_count, help="from the K likeliest tokens")
+    sampling.add_argument("--top-p", metavar="P", type=_positive, help="from the likeliest that make up P together")
     sampling.add_argument("--seed", metavar="N", type=int, default=0, help="also of random weights (default: 0)")
     machine = parser.add_argument_group("machine")
-    machine.add_argument("--device", help="as torch names it (default: cuda where there is one, else cpu)")
+    machine.add_argument("--device", help="as torch names it (default: an accelerator if there is one)")
     machine.add_argument("--dtype", choices=DTYPES, help="(default: that of the weights; float32 for random ones)")
-    machine.add_argument("--compile", action="store_true", help="torch.compile the model first")
+    machine.add_argument("--compile", action="store_true", help="torch.compile the decoding step")
     shared.add_passes(parser)
+
+
+def _count(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError("must be at least 1")
+    return number
+
+
+def _positive(text: str) -> float:
+    number = float(text)
+    if not 0 <= number < float("inf"):
+        raise argparse.ArgumentTypeError("must be at least 0")
+    return number
 
 
 def run(args: argparse.Namespace) -> int:
@@ -52,8 +66,7 @@ def run(args: argparse.Namespace) -> int:
     module = _compile(args)
     if not hasattr(module, "generate"):
         raise console.UsageError(f"graph `{graph.name}` has no decoder that generates text")
-    device = args.device or inference.best_device()
-    model = inference.model(module, args.weights, device, args.dtype)
+    model = inference.model(module, args.weights, inference.device(args.device), args.dtype)
     reader, clock = translator.reader(), Clock()
     for token in inference.tokens(module, model, inputs, **_options(args)):
         clock.tick()

@@ -11,7 +11,7 @@ import graphvlm
 from graphvlm import catalog
 from graphvlm.compose import compose
 from graphvlm.diagnostics import Source, did_you_mean
-from graphvlm.importers.yaml_text import write_yaml
+from graphvlm.yaml_text import write_yaml
 
 from . import sizes
 from .console import UsageError

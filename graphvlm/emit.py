@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-import yaml
-
 from .ir import Graph
+from .yaml_text import write_yaml
 
-_DUMPER = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
-_WIDTH = 120
 # The order in which a person reads a graph; anything else follows as written.
 _ORDER = ("version", "name", "description", "source", "inputs", "nodes", "outputs")
 
@@ -21,18 +18,12 @@ def emit(graph: Graph) -> str:
     for name, node in graph.nodes.items():
         written: dict[str, Any] = plain["nodes"][name]
         ports = {port: _reference(graph, ref.name, ref.port) for port, ref in node.inputs.items()}
-        given = {**_without_none(written), **node.spec.resolved()}
+        given = _over(_without_none(written), node.spec.resolved())
         given["inputs"] = ports if len(ports) > 1 else next(iter(ports.values()))
         plain["nodes"][name] = given
     plain["outputs"] = {name: str(ref) for name, ref in graph.outputs.items()}
     ordered = {key: plain.pop(key) for key in _ORDER if key in plain}
-    sections = [
-        yaml.dump(
-            {key: value}, Dumper=_DUMPER, sort_keys=False, allow_unicode=True, width=_WIDTH, default_flow_style=None
-        )
-        for key, value in {**ordered, **plain}.items()
-    ]
-    return "# Written by graphvlm: the graph with everything that was inferred.\n" + "".join(sections)
+    return "# Written by graphvlm: the graph with everything that was inferred.\n" + write_yaml({**ordered, **plain})
 
 
 def _reference(graph: Graph, name: str, port: str) -> str:
@@ -40,6 +31,12 @@ def _reference(graph: Graph, name: str, port: str) -> str:
     if not port or port == next(iter(graph.nodes[name].signature.outputs)):
         return name
     return f"{name}.{port}"
+
+
+def _over(base: dict[str, Any], top: dict[str, Any]) -> dict[str, Any]:
+    """`top` over `base`, mappings key by key."""
+    both = {key: _over(base[key], top[key]) for key in base.keys() & top.keys() if isinstance(base[key], dict)}
+    return {**base, **top, **both}
 
 
 def _without_none(value: Any) -> Any:

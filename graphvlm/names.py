@@ -65,7 +65,7 @@ def _reserved() -> tuple[_Reserved, ...]:
             "the generated package has a file of this name",
         ),
         _Reserved(
-            _words("decode freeze loss prefill reset_parameters"),
+            _words("decode freeze loss prefill reset_parameters save_pretrained"),
             ("node",),
             "the generated model has a method of this name",
         ),

@@ -11,6 +11,7 @@ from .diagnostics import Diagnostic, Span
 from .schema_files import Schema
 from .schema_hints import Hint, Path, Subject, hint
 from .schema_words import (
+    ABSENT,
     cast,
     clipped,
     dotted,
@@ -18,6 +19,7 @@ from .schema_words import (
     either,
     example,
     found,
+    is_empty,
     is_of_type,
     nearest,
     options,
@@ -158,7 +160,7 @@ def _missing_key(finding: _Finding) -> Diagnostic:
 def _needs_one(finding: _Finding) -> Diagnostic:
     keys = [form["required"][0] for form in finding.limit]
     named = either(f"`{key}`" for key in keys)
-    given = [key for key in keys if finding.value.get(key) is not None]
+    given = [key for key in keys if finding.value.get(key, ABSENT) is not ABSENT]
     if given:
         message = f"{finding.name} takes only one of {named}"
         return Diagnostic("bad-value", message, finding.tree.key_span(given[1]), help="remove all but one of them")
@@ -174,7 +176,7 @@ def _needs_other(finding: _Finding) -> Diagnostic:
 def _wrong_type(finding: _Finding) -> Diagnostic:
     value, schema = finding.value, finding.schema
     message = f"{finding.name} takes {takes(schema)}, not {found(value)}"
-    edit = "write a value, or remove the key" if value is None else ""
+    edit = "write a value, or remove the key" if is_empty(value) else ""
     written = cast(value, schema) or example(finding.key, schema)
     return Diagnostic("wrong-type", message, finding.tree.span, help=edits(edit, written))
 

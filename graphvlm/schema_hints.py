@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import TypeAlias
@@ -51,19 +51,20 @@ def hint(subject: Subject, path: Path, here: Schema, key: str) -> Hint:
     if renamed:
         return Hint(f"here it is called `{renamed}`", ((*path, renamed),))
     value = subject.tree.get(*path, key)
-    near = _near(key, value, known, path) if value else Hint()
+    fitting = [name for name, schema in known.items() if value and is_of_type(value.plain(), schema)]
+    near = _near(key, fitting, path)
     elsewhere = () if key in _COMMON else _elsewhere(key, here, path, path) or _elsewhere(key, subject.schema, (), path)
     if elsewhere:
         places = either(f"`{dotted((*subject.path, *found))}`" for found in elsewhere)
-        return Hint(edits(f"write it as {places}", near.text), (*elsewhere, *near.paths))
-    return near if near.text else _stranger(key, subject.label)
+        other = near or Hint()
+        return Hint(edits(f"write it as {places}", other.text), (*elsewhere, *other.paths))
+    return near or _near(key, known, path) or _stranger(key, subject.label) or Hint()
 
 
-def _near(key: str, value: Tree, known: dict[str, Schema], path: Path) -> Hint:
-    fitting = [name for name, schema in known.items() if is_of_type(value.plain(), schema)]
+def _near(key: str, known: Iterable[str], path: Path) -> Hint | None:
     # Looking for something like a very long key would take long, and there is nothing.
-    close = get_close_matches(key.lower(), fitting, n=1) if len(key) < _LONGEST else []
-    return Hint(f"did you mean `{close[0]}`?", ((*path, close[0]),)) if close else Hint()
+    close = get_close_matches(key.lower(), list(known), n=1) if len(key) < _LONGEST else []
+    return Hint(f"did you mean `{close[0]}`?", ((*path, close[0]),)) if close else None
 
 
 def _elsewhere(key: str, schema: Schema, path: Path, here: Path) -> tuple[Path, ...]:
@@ -72,7 +73,7 @@ def _elsewhere(key: str, schema: Schema, path: Path, here: Path) -> tuple[Path, 
     return tuple(place for place in found if place != (*here, key))[:_MOST]
 
 
-def _stranger(key: str, label: str) -> Hint:
+def _stranger(key: str, label: str) -> Hint | None:
     """A key of another component, or of the other level of the file."""
     kind = label.partition("/")[0]
     of_kind = [f"{kind}/{type_}" for type_ in schema_files.components().get(kind, ()) if f"{kind}/{type_}" != label]
@@ -83,7 +84,7 @@ def _stranger(key: str, label: str) -> Hint:
         return Hint("it belongs at the top level of the file")
     if "/" not in label and key in schema_files.load("node")["$defs"]["written"]["properties"]:
         return Hint("it belongs in a node, under `nodes`")
-    return Hint()
+    return None
 
 
 def _below(schema: Schema, path: Path) -> Iterator[tuple[Path, Schema]]:

@@ -6,10 +6,20 @@ import json
 import re
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from typing import Any
+from typing import Any, Final
 
 from .diagnostics import did_you_mean
 from .schema_files import Schema
+
+
+class Absent:
+    """Stands for the value of a key that is null, which is the same as no key."""
+
+    def __repr__(self) -> str:
+        return "null"
+
+
+ABSENT: Final = Absent()
 
 _PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_./-]*")
 _YES_NO = {
@@ -70,7 +80,7 @@ def _bounds(schema: Schema) -> str:
 
 def found(value: Any) -> str:
     """A value as a noun, short whatever it is."""
-    if value is None:
+    if is_empty(value):
         return "nothing"
     if isinstance(value, str):
         return f"the text {quoted(value)}"
@@ -79,6 +89,11 @@ def found(value: Any) -> str:
     if isinstance(value, list):
         return "a list"
     return clipped(flow(value))
+
+
+def is_empty(value: Any) -> bool:
+    """Whether a value is null, of a key or of an element of a list."""
+    return value is None or value is ABSENT
 
 
 def quoted(text: str) -> str:
@@ -134,7 +149,7 @@ def _cast(value: Any, kind: str, schema: Schema) -> str:
         return f"`{flow(_YES_NO[str(value).lower()])}`"
     if kind == "string" and value is False and "none" in schema.get("enum", ()):
         return "`none`"
-    if kind == "array" and value is not None and is_of_type(value, schema.get("items", {})):
+    if kind == "array" and not is_empty(value) and is_of_type(value, schema.get("items", {})):
         return f"`[{flow(value)}]`"
     if kind == "object" and isinstance(value, str):
         known = schema.get("properties", {}).get("type", {}).get("enum", ())

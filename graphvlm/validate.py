@@ -20,7 +20,7 @@ from .resources import part_files
 from .schema_errors import diagnostics
 from .schema_files import Schema, components, composed, flat, joined, load
 from .schema_hints import Path, Subject
-from .schema_words import clipped, dotted, either, found
+from .schema_words import ABSENT, clipped, dotted, either, found
 from .tree import Tree, mapping
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ _LONG = 20_000
 def validate(tree: Tree) -> Tree:
     """The tree without keys that are null. Raises GraphError with every problem of its form, in the order of the file.
 
-    Nulls inside lists stay: there they are not keys, or (in `layers.where`) remove what they are laid over.
+    Nulls inside lists stay, where the schema allows them: there they override something (`layers.where`).
     """
     problems = list(islice(_graph(tree), MAX_PROBLEMS))
     if problems:
@@ -123,20 +123,15 @@ def _unknown_type(kind: str, type_: Tree) -> Diagnostic:
 
 
 def _clashes(tree: Tree) -> Iterator[Diagnostic]:
-    """Nodes that share a name with an input, or whose classes would share one."""
-    nodes, inputs = tree.get("nodes") or Tree(None, tree.span), tree.get("inputs")
+    """Nodes whose classes would have one name."""
+    nodes = tree.get("nodes") or Tree(None, tree.span)
     classes: dict[str, str] = {}
     for name, _ in nodes.items():
-        span = nodes.key_span(name)
-        if inputs and inputs.get(name):
-            message = f"`{name}` is the name of an input and of a node; a reference to it could mean either"
-            label = Label(inputs.key_span(name), "the input")
-            yield Diagnostic("bad-name", message, span, labels=(label,), help="rename one of them")
         other = classes.setdefault(names.class_name(name), name)
         if other != name:
             message = f"`{name}` and `{other}` would be the same class in the generated code, {names.class_name(name)}"
             label = Label(nodes.key_span(other), "the other node")
-            yield Diagnostic("bad-name", message, span, labels=(label,), help="rename one of them")
+            yield Diagnostic("bad-name", message, nodes.key_span(name), labels=(label,), help="rename one of them")
 
 
 def _check(tree: Tree, path: Path, stem: str, span: Span, *, called: bool = False) -> Iterable[Diagnostic]:
@@ -179,7 +174,7 @@ def _dialect() -> Any:
         if isinstance(instance, dict):
             for key, value in instance.items():
                 schema = known.get(key)
-                if value is None or not isinstance(schema, dict):
+                if value is ABSENT or not isinstance(schema, dict):
                     continue
                 inner = evolved.get(id(schema)) or evolved.setdefault(id(schema), validator.evolve(schema=schema))
                 for error in inner.iter_errors(value):
@@ -189,7 +184,7 @@ def _dialect() -> Any:
 
     def required(_: Any, keys: list[str], instance: Any, __: Schema) -> Iterator[Any]:
         if isinstance(instance, dict):
-            yield from (ValidationError(key) for key in keys if instance.get(key) is None)
+            yield from (ValidationError(key) for key in keys if instance.get(key, ABSENT) is ABSENT)
 
     def identifier(_: Any, use: names.Use, instance: Any, __: Schema) -> Iterator[Any]:
         if isinstance(instance, str) and (reason := names.reserved(instance, use)):
@@ -208,13 +203,17 @@ def _is_number(_: Any, value: Any) -> bool:
     return type(value) is int or (type(value) is float and math.isfinite(value))
 
 
-def plain(tree: Tree) -> Any:
-    """The value without places; numbers and texts are cut to a size that can be compared and printed quickly."""
+def plain(tree: Tree, in_list: bool = False) -> Any:
+    """The value without places; numbers and texts are cut to a size that can be compared and printed quickly.
+
+    A key that is null counts as absent, but not in a list: there it may override something (`layers.where`).
+    """
     value = tree.value
     if isinstance(value, MappingProxyType):
-        return {key: plain(below) for key, below in value.items()}
+        empty = None if in_list else ABSENT
+        return {key: empty if below.value is None else plain(below, in_list) for key, below in value.items()}
     if isinstance(value, tuple):
-        return [plain(below) for below in value]
+        return [plain(below, True) for below in value]
     if isinstance(value, str):
         return value[:_LONG]
     return max(-_HUGE, min(value, _HUGE)) if type(value) is int else value

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import types
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any, get_args
 
 import pytest
@@ -23,6 +25,8 @@ from transformers import (
 )
 from transformers.activations import ACT2FN
 
+import graphvlm
+from graphvlm.importers import import_config
 from graphvlm.importers.huggingface.tables import (
     ACTIVATIONS,
     HARMLESS,
@@ -118,6 +122,21 @@ def test_activations(name: str) -> None:
     }
     x = torch.linspace(-6, 6, 1001)
     assert torch.allclose(ACT2FN[name](x), functions[ACTIVATIONS[name]](x), rtol=0, atol=2e-6)
+
+
+@pytest.mark.parametrize("use", [True, False])
+@pytest.mark.parametrize("window", [None, 8])
+@pytest.mark.parametrize("first", [0, 1, 3, 4, 9])
+@pytest.mark.parametrize("model_type", ["qwen2", "qwen3"])
+def test_which_layers_have_a_window(model_type: str, first: int, window: int | None, use: bool, tmp_path: Path) -> None:
+    """As the class decides it when the file has no layer types."""
+    fields = {"num_hidden_layers": 4, "use_sliding_window": use, "sliding_window": window, "max_window_layers": first}
+    config = CLASSES[model_type](**fields)
+    expected = [8 if kind == "sliding_attention" else None for kind in config.layer_types]
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": model_type, **fields}))
+    (tmp_path / "graph.yaml").write_text(import_config(tmp_path), encoding="utf-8")
+    spec: Any = graphvlm.load(tmp_path / "graph.yaml").nodes["llm"].spec
+    assert list(spec.layers.windows) == expected
 
 
 def test_no_table_says_two_things() -> None:

@@ -89,3 +89,10 @@ def test_every_requirement_is_pinned(group: str) -> None:
 def test_constraints_name_versions_only() -> None:
     pins = [line for line in CONSTRAINTS.splitlines() if line and not line.startswith("#")]
     assert [line for line in pins if not re.fullmatch(r"[\w.-]+==[\w.]+", line)] == []
+
+
+def test_ci_runs_the_test_command_of_the_readme() -> None:
+    commands = (ROOT / ".ci" / "run").read_text(encoding="utf-8").splitlines()
+    command = commands[-1].removeprefix("exec ")
+    assert command == "python3 dev.py test"
+    assert command in (ROOT / "README.md").read_text(encoding="utf-8").splitlines()

@@ -138,7 +138,7 @@ def test_a_component_says_what_it_is() -> None:
 def fresh(path: Path, text: str, request: pytest.FixtureRequest) -> None:
     if request.config.getoption("--update-golden", default=False):
         path.write_text(text, "utf-8")
-    assert path.read_text("utf-8") == text, "run pytest --update-golden"
+    assert path.read_text("utf-8") == text, "write it anew with pytest --update-golden"
 
 
 def test_the_node_schema_is_up_to_date(request: pytest.FixtureRequest) -> None:

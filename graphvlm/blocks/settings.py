@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 NormType = Literal["rms", "layer"]
 
@@ -95,6 +95,13 @@ class Stack:
             next((s.op.window for s in kind.sublayers if isinstance(s.op, Attention)), None) for kind in self.kinds
         ]
         return tuple(per_kind[index] for index in self.order)
+
+    def resolved(self) -> dict[str, Any]:
+        """The sizes that follow from others, as settings; nothing where layers differ and would inherit them."""
+        if len(self.kinds) != 1:
+            return {}
+        attention = self.attention()
+        return {"attention": {"kv_heads": attention.kv_heads, "head_dim": attention.head_dim}}
 
     def attention(self, kind: int = 0) -> Attention:
         """The self-attention of a kind of layer."""

@@ -12,7 +12,7 @@ pytest.importorskip("transformers", reason="the oracle of these tests is not ins
 import torch
 
 from .agreement import LIMIT, attended, relative_error
-from .reference import CASES, Padding, Reference
+from .reference import CASES, LLAVA_CASES, Padding, Reference
 
 pytestmark = pytest.mark.slow
 
@@ -35,6 +35,14 @@ def test_logits_without_a_mask(name: str, reference: Callable[[str], Reference],
     with torch.no_grad():
         expected = reference(name).fresh()(**inputs).logits
         assert relative_error(ours(name)(**inputs).logits, expected) <= LIMIT
+
+
+@pytest.mark.parametrize("name", LLAVA_CASES)
+def test_text_without_images(name: str, reference: Callable[[str], Reference], ours: Callable[[str], Any]) -> None:
+    ids = torch.arange(3, 25).reshape(2, 11)
+    with torch.no_grad():
+        expected = reference(name).fresh()(input_ids=ids).logits
+        assert relative_error(ours(name)(input_ids=ids).logits, expected) <= LIMIT
 
 
 def test_dynamic_positions_forget(reference: Callable[[str], Reference], ours: Callable[[str], Any]) -> None:

@@ -62,7 +62,7 @@ class Transformer:
         return f"transformer, {len(self.layers.order)} layers, {self.layers.dim} wide, {attention.heads} heads{kv}"
 
     def resolved(self) -> dict[str, Any]:
-        return {"vocab": self.vocab, "dim": self.layers.dim}
+        return {"vocab": self.vocab, "dim": self.layers.dim, **self.layers.resolved()}
 
     def prune(self, outputs: frozenset[str]) -> tuple[Transformer, tuple[str, ...]]:
         if "logits" in outputs or self.head is None or self.head.tied:

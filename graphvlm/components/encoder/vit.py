@@ -81,7 +81,7 @@ class Vit:
         return f"vit, {size}, {len(self.layers.order)} layers, {self.layers.dim} wide{heads}"
 
     def resolved(self) -> dict[str, Any]:
-        return {}
+        return {"dim": self.layers.dim, **self.layers.resolved()}
 
     def prune(self, outputs: frozenset[str]) -> tuple[Vit, tuple[str, ...]]:
         dead = [f"layers.{index}" for index in range(self.run, len(self.layers.order))]

@@ -11,7 +11,7 @@ from typing import Any
 from ...diagnostics import Diagnostic, GraphError, Source, did_you_mean
 from ...tree import Tree
 from ..json_tree import MAX_BYTES, parse_json
-from ..yaml_text import write_yaml
+from ...yaml_text import write_yaml
 from .fields import Fields, shown
 from .findings import Findings
 from .generation import read_generation

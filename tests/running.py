@@ -1,0 +1,233 @@
+"""Graphs that tests build, and inputs that fit any package: sizes for every open dimension, tokens, images, padding."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from math import prod
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import torch
+from torch import Tensor
+
+import graphvlm
+from graphvlm.components.decoder.transformer import Transformer
+from graphvlm.components.encoder.token_embedding import TokenEmbedding
+from graphvlm.components.encoder.vit import Vit
+from graphvlm.components.fusion.scatter import Scatter
+from graphvlm.dims import Dim, Sum, Var
+from graphvlm.ir import Graph, Node, Ref
+
+ROOT = Path(__file__).parents[1]
+GRAPHS = ROOT / "graphs"
+TINY = GRAPHS / "tiny.yaml"
+SHIPPED = tuple(sorted(path.stem for path in GRAPHS.glob("*.yaml")))
+
+_WHERE = "nodes.llm.layers={count: %d, where: [%s]}"
+_ROPE = "nodes.llm.position.scaling={type: %s}"
+
+# Overrides of the tiny graph: together they show every option of every block.
+VARIANTS: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "qk_norm": ("nodes.llm.attention.qk_norm.type=rms",),
+        "qk_norm_alone": ("nodes.llm.attention.qk_norm={type: rms, eps: 1.0e-4}", "nodes.llm.position=none"),
+        "tied": ("nodes.llm.head.tied=true",),
+        "window": ("nodes.llm.attention.window=4",),
+        "mixed_windows": (
+            "nodes.llm.attention.window=4",
+            _WHERE % (6, "{every: 3, from: 2, attention: {window: null}}"),
+        ),
+        "hidden": ("outputs={logits: null, hidden: llm.hidden}",),
+        "many_outputs": ("outputs={logits: llm.logits, seen: vision, projected: projector, hidden: llm.hidden}",),
+        "qkv_bias": ("nodes.llm.attention.bias={q: true, k: true, v: true}",),
+        "query_bias": ("nodes.llm.attention.bias={q: true}",),
+        "no_positions": ("nodes.llm.position=none",),
+        "same_heads": ("nodes.llm.attention.kv_heads=6",),
+        "layer_kinds": (
+            _WHERE
+            % (7, "{name: wide, at: [0, 3], mlp: {hidden: 96}}, {name: plain, range: [4, 6], mlp: {gated: false}}"),
+        ),
+        "layer_norm": ("nodes.llm.norm={type: layer, bias: false}", "nodes.vision.output={drop_cls: true}"),
+        "no_final_norm": ("nodes.llm.final_norm=false",),
+        "linear_rope": (_ROPE % "linear, factor: 4",),
+        "llama3_rope": (_ROPE % "llama3, factor: 8, low_freq_factor: 1, high_freq_factor: 4, original_max_tokens: 16",),
+        "yarn_rope": (_ROPE % "yarn, factor: 4, original_max_tokens: 32", "passes.rope_table=false"),
+        "dynamic_rope": (_ROPE % "dynamic, factor: 2, original_max_tokens: 8",),
+        "kept_dead": ("passes.dead_layers=false", "nodes.vision.output.layer=0"),
+        "embeddings": ("nodes.vision.output.layer=0",),
+        "unmerged": ("passes.merge_projections=false",),
+        "no_label_logits": ("passes.label_logits=false",),
+        "tensor_parallel": ("parallelism={mesh: {dp: 2, tp: 2}, nodes: {vision: {tp: 1}}}",),
+        "frozen": ('freeze=[vision, "llm.layers.0"]',),
+        "schedule": ("freeze={patterns: [vision], schedules: {projector: {until_step: 10}}}",),
+        "image_alone": (
+            "inputs={input_ids: null}",
+            "nodes={llm: null, fused: null, text: null, projector: null, vision: {position: none, image: {size: [28, 42]}}}",
+            "outputs={logits: null, features: vision}",
+            "checkpoint=null",
+        ),
+        "text_alone": (
+            "inputs={pixel_values: null}",
+            "nodes={fused: null, projector: null, vision: null, llm: {inputs: text}}",
+            "checkpoint=null",
+        ),
+        "linear_projector": ("nodes.projector={type: linear, layers: null, activation: null}",),
+        "long_projector": ("nodes.projector={layers: 3, hidden: 28, activation: quick_gelu, bias: false}",),
+        "prefix": (
+            "nodes.fused={type: prefix, placeholder: null, inputs: null}",
+            "nodes.fused.inputs={text: text, image: projector}",
+        ),
+        "whole_prefix": (
+            "nodes.fused={type: prefix, logits: all, placeholder: null, inputs: null}",
+            "nodes.fused.inputs={text: text, image: projector}",
+        ),
+    }
+)
+
+
+@cache
+def loaded(graph: str) -> Graph:
+    """A shipped graph, at its size."""
+    return graphvlm.load(GRAPHS / f"{graph}.yaml")
+
+
+@cache
+def variant(name: str) -> Graph:
+    """A variant of the tiny graph."""
+    return graphvlm.load(TINY, overrides=VARIANTS[name])
+
+
+@cache
+def small(name: str) -> Graph:
+    """A shipped graph with the same parts and settings at a tiny size."""
+    return graphvlm.load(GRAPHS / f"{name}.yaml", overrides=shrinking(name))
+
+
+def shrinking(name: str) -> tuple[str, ...]:
+    """The overrides that make a shipped graph tiny: odd widths, few layers, a vocabulary just above its placeholders."""
+    return tuple(line for node in loaded(name).nodes.values() for line in _shrunk(node))
+
+
+VOCAB = 101
+PLACEHOLDER = 97
+
+
+def _shrunk(node: Node) -> Iterator[str]:
+    at, spec = f"nodes.{node.name}", node.spec
+    if isinstance(spec, Scatter):
+        yield f"{at}.placeholder={{{', '.join(f'{port}: {PLACEHOLDER - i}' for i, (port, _) in enumerate(spec.placeholder))}}}"
+    elif isinstance(spec, Vit):
+        yield f"{at}={{dim: 24, layers: 3, image: {{size: {3 * spec.patch}}}}}"
+        yield f"{at}.attention.heads=3"
+        yield f"{at}.mlp.hidden=44"
+    elif isinstance(spec, Transformer):
+        attention = spec.layers.attention()
+        kv_heads = 6 if attention.kv_heads == attention.heads else 2
+        yield f"{at}={{vocab: {VOCAB}, dim: 40, layers: 2, max_tokens: 128}}"
+        yield f"{at}.attention={{heads: 6, kv_heads: {kv_heads}, head_dim: 20}}"
+        yield f"{at}.mlp.hidden=72"
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """A number for every open dimension of a graph, by the key of its variable."""
+
+    of: Mapping[str, int] = field(default_factory=dict)
+
+    def evaluate(self, dim: Dim) -> int:
+        """The number that a dimension comes to."""
+        if isinstance(dim, Var):
+            return self.of[dim.key]
+        return sum(map(self.evaluate, dim.terms)) if isinstance(dim, Sum) else dim
+
+    def shape(self, dims: tuple[Dim, ...]) -> tuple[int, ...]:
+        """The numbers of a shape."""
+        return tuple(map(self.evaluate, dims))
+
+
+_DEFAULT = {"batch": 2, "images": 3, "tokens": 5, "channels": 3, "height": 28, "width": 42}
+
+
+def sizes(graph: Graph, **wanted: int) -> Sizes:
+    """Sizes by the names people call them (`batch=3, seq=7`); sequences are long enough for their placeholders."""
+    found: dict[str, int] = {}
+    for given in graph.inputs.values():
+        for dim in given.port.shape:
+            if isinstance(dim, Var) and dim.name != "seq":
+                found[dim.key] = {**_DEFAULT, **wanted}[dim.name]
+    for name, given in graph.inputs.items():
+        if given.port.what == "tokens":
+            batch, seq = given.port.shape
+            if isinstance(seq, Var):
+                rows = sum(count for _, count in _placeholders(graph, name, Sizes(found)))
+                least = -(-rows // Sizes(found).evaluate(batch))
+                found[seq.key] = max(wanted.get("seq", 0), least + 6)
+    return Sizes(found)
+
+
+def _placeholders(graph: Graph, tokens: str, known: Sizes) -> list[tuple[int, int]]:
+    """(token id, how many) that scatters want to find in an input of tokens."""
+    return [
+        (token, prod(known.shape(node.signature.inputs[port].shape[:-1])))
+        for node in graph.nodes.values()
+        if isinstance(node.spec, Scatter) and node.inputs["ids"] == Ref(tokens)
+        for port, token in node.spec.placeholder
+    ]
+
+
+def inputs(graph: Graph, known: Sizes | None = None, *, seed: int = 0, padded: bool = False) -> dict[str, Tensor]:
+    """Random inputs for every keyword of `forward`; `padded` starts the first row with two tokens of padding."""
+    known = known or sizes(graph)
+    generator = torch.Generator().manual_seed(seed)
+    made = {}
+    for name, given in graph.inputs.items():
+        shape = known.shape(given.port.shape)
+        if given.port.what == "tokens":
+            made[name] = _tokens(graph, name, shape, known, generator)
+        elif given.port.what == "mask":
+            made[name] = torch.ones(shape, dtype=torch.long)
+            if padded:
+                made[name][0, :2] = 0
+        else:
+            made[name] = torch.randn(shape, generator=generator)
+    return made
+
+
+def _tokens(graph: Graph, name: str, shape: tuple[int, ...], known: Sizes, generator: torch.Generator) -> Tensor:
+    """Ordinary tokens, with the placeholders of all features one behind the other; the first two of a row are ordinary."""
+    wanted = _placeholders(graph, name, known)
+    vocab = vocabulary(graph, name)
+    ordinary = torch.tensor([token for token in range(vocab) if token not in {special for special, _ in wanted}])
+    ids = ordinary[torch.randint(len(ordinary), shape, generator=generator)]
+    special = torch.tensor([token for token, count in wanted for _ in range(count)], dtype=torch.long)
+    for row, part in zip(ids, special.chunk(len(ids)), strict=False):
+        row[2 : 2 + len(part)] = part
+    return ids
+
+
+def vocabulary(graph: Graph, tokens: str) -> int:
+    """How many tokens there are where an input of tokens is read."""
+    return min(
+        node.spec.vocab
+        for node in graph.nodes.values()
+        if isinstance(node.spec, TokenEmbedding) and node.inputs["ids"] == Ref(tokens)
+    )
+
+
+@torch.no_grad()
+def randomise(model: torch.nn.Module, seed: int = 0) -> None:
+    """Every parameter random, those too that start at zero or one: such a parameter hides its own absence."""
+    generator = torch.Generator().manual_seed(seed)
+    for _, parameter in sorted(model.named_parameters()):
+        noise = torch.randn(parameter.shape, generator=generator)
+        parameter.copy_(1 + 0.2 * noise if parameter.ndim < 2 else noise * parameter[0].numel() ** -0.5)
+
+
+def packaged(graph: Graph) -> Any:
+    """The imported package of a resolved graph."""
+    from graphvlm.cache import imported
+
+    return imported(graph)
