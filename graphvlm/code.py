@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-# Lines are laid out for ruff's default width; what does not fit is broken with a trailing comma, which every width keeps.
+# Lines are laid out for ruff's default width. What does not fit is broken, with a trailing comma: every width keeps it.
 WIDTH = 88
 
 
@@ -62,11 +62,6 @@ class NodePage:
     construct: str
     calls: tuple[Statement, ...]
     imports: tuple[str, ...] = field(default=())
-
-
-def class_name(node: str) -> str:
-    """`image_tower` -> `ImageTower`."""
-    return "".join(part[:1].upper() + part[1:] for part in node.split("_") if part) or "Node"
 
 
 def literal(value: object) -> str:

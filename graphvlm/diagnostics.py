@@ -28,7 +28,7 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """A place in a source. Lines and columns count from 1; the end column is exclusive, on the same line or a later one."""
+    """A place in a source. Lines and columns count from 1; the end is exclusive, on the same line or a later one."""
 
     source: Source
     line: int
@@ -71,7 +71,13 @@ class GraphError(Exception):
         )
 
 
+_MANY = 2000
+
+
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """`did you mean `x`?` for the nearest known name, else an empty string."""
-    close = get_close_matches(name, list(known), n=1, cutoff=0.6)
+    names = list(known)
+    if len(names) > _MANY:
+        return ""  # comparing is slow, and a graph may have many names and many problems
+    close = get_close_matches(name, names, n=1, cutoff=0.6)
     return f"did you mean `{close[0]}`?" if close else ""

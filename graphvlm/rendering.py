@@ -10,6 +10,7 @@ from .drawing import draw
 from .drawing.from_graph import picture
 from .emit import emit
 from .ir import Graph
+from .names import class_name
 from .pages import package
 from .passes import apply_all
 
@@ -55,7 +56,7 @@ def environment() -> Environment:
         laid_out=code.laid_out,
         literal=code.literal,
         quoted=code.quoted,
-        class_name=code.class_name,
+        class_name=class_name,
     )
     return env
 

@@ -330,7 +330,7 @@ def _parallelism(
             )
         elif wanted > 1:
             _check_degree(node, wanted, span, problems)
-        laid[name] = replace(node, tensor_parallel=wanted)
+        laid[name] = replace(node, tensor_parallel=wanted, fsdp=not own or own.get("fsdp") != "none")
     return Parallelism(mesh), laid
 
 

@@ -38,12 +38,16 @@ class Tree:
         """The tree at `path` (keys and indices), or None where there is none."""
         here: Tree = self
         for step in path:
-            if isinstance(here.value, MappingProxyType) and isinstance(step, str) and step in here.value:
-                here = here.value[step]
-            elif isinstance(here.value, tuple) and isinstance(step, int) and 0 <= step < len(here.value):
-                here = here.value[step]
+            value = here.value
+            if isinstance(value, MappingProxyType):
+                found = value.get(step) if isinstance(step, str) else None
+            elif isinstance(value, tuple) and isinstance(step, int) and 0 <= step < len(value):
+                found = value[step]
             else:
+                found = None
+            if found is None:
                 return None
+            here = found
         return here
 
     def items(self) -> Iterator[tuple[str, Tree]]:

@@ -6,9 +6,9 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
+from ..merging import merge
 from ..problems import Problems
 from ..settings import Settings
-from ..merging import merge
 from ..tree import Tree
 from .settings import Attention, Bias, LayerKind, Mlp, Norm, NormType, Rope, Stack, Sublayer
 
@@ -59,7 +59,7 @@ def parse_norm(settings: Settings, *path: str) -> Norm:
     if isinstance(value, str):
         value = {"type": value}
     kind: NormType = value.get("type", "rms")
-    return Norm(kind, float(value.get("eps", _EPS[kind])), bool(value.get("bias", kind == "layer")))
+    return Norm(kind, float(value.get("eps", _EPS[kind])), kind == "layer" and bool(value.get("bias", True)))
 
 
 def parse_rope(settings: Settings, head_dim: int, max_tokens: int, problems: Problems) -> Rope | None:

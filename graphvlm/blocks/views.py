@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import TypeVar
 
-from ..code import Field, class_name, literal
+from ..code import Field, literal
+from ..names import class_name
 from .settings import Attention, LayerKind, Mlp, Norm, Rope, Stack
 
 _ACTIVATIONS = {

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
-from ..code import NodePage, Statement, Wiring, class_name, comment_text
+from ..code import NodePage, Statement, Wiring, comment_text
 from ..component import component
 from ..dims import show_shape
 from ..ir import Freeze, Graph, Node, Ref
+from ..names import class_name
 from ..stages import Stage, Stages, split
 
 

@@ -33,7 +33,9 @@ def make(graph: Graph) -> ParallelView:
     return ParallelView(
         mesh=tuple(graph.parallelism.mesh.items()),
         plans=plans,
-        stacks=tuple(name for name, node in graph.nodes.items() if node.spec.stack and node.spec.stack.order),
+        stacks=tuple(
+            name for name, node in graph.nodes.items() if node.fsdp and node.spec.stack and node.spec.stack.order
+        ),
         gathered=any("Replicate()" in style for plan in plans for _, style in plan.own),
     )
 

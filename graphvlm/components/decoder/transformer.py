@@ -10,10 +10,11 @@ from ...blocks.parameters import Parameter, linear, norm, stack
 from ...blocks.parse import parse_norm, parse_rope, parse_stack
 from ...blocks.settings import Norm, Rope, Stack
 from ...blocks.views import StackView, bias_argument, norm_expression, norm_field, rope_fields, stack_view
-from ...code import Field, NodePage, Statement, Wiring, class_name
+from ...code import Field, NodePage, Statement, Wiring
 from ...component import Port, Signature, sizes_of
 from ...dims import Var
 from ...ir import Node
+from ...names import class_name
 from ...problems import Problems
 from ...settings import Settings
 

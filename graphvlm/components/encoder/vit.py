@@ -14,10 +14,11 @@ from ...blocks.parameters import Parameter, norm, plain, stack
 from ...blocks.parse import layer_count, parse_norm, parse_stack
 from ...blocks.settings import Norm, Rope, Stack
 from ...blocks.views import StackView, norm_expression, norm_field, stack_view
-from ...code import Field, NodePage, Statement, Wiring, class_name
+from ...code import Field, NodePage, Statement, Wiring
 from ...component import Port, Signature, sizes_of
 from ...dims import Var
 from ...ir import Node
+from ...names import class_name
 from ...problems import Problems
 from ...settings import Settings
 

@@ -8,10 +8,11 @@ from typing import Any
 
 from ...blocks.parameters import Parameter
 from ...blocks.settings import Rope, Stack
-from ...code import NodePage, Statement, Wiring, class_name
+from ...code import NodePage, Statement, Wiring
 from ...component import Port, Signature, sizes_of
 from ...dims import Sum, Var
 from ...ir import Node
+from ...names import class_name
 from ...problems import Problems
 from ...settings import Settings
 

@@ -9,9 +9,10 @@ from typing import Any
 from ...blocks.parameters import Parameter, linear
 from ...blocks.settings import Rope, Stack
 from ...blocks.views import activation, bias_argument
-from ...code import Field, NodePage, Wiring, class_name
+from ...code import Field, NodePage, Wiring
 from ...component import Port, Signature
 from ...ir import Node
+from ...names import class_name
 from ...problems import Problems
 from ...settings import Settings
 from ._ports import one_call, projector_signature

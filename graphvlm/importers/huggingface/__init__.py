@@ -10,8 +10,8 @@ from typing import Any
 
 from ...diagnostics import Diagnostic, GraphError, Source, did_you_mean
 from ...tree import Tree
-from ..json_tree import MAX_BYTES, parse_json
 from ...yaml_text import write_yaml
+from ..json_tree import MAX_BYTES, parse_json
 from .fields import Fields, shown
 from .findings import Findings
 from .generation import read_generation
