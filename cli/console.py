@@ -61,3 +61,20 @@ def step(what: str) -> Iterator[None]:
     elapsed = time.monotonic() - start
     if elapsed > PATIENCE:
         note(f"{what}: {elapsed:.1f} s")
+
+
+class Clock:
+    """Counts tokens and says how fast they came."""
+
+    def __init__(self) -> None:
+        self.ticks = [time.perf_counter()]
+
+    def tick(self) -> None:
+        self.ticks.append(time.perf_counter())
+
+    def __str__(self) -> str:
+        if len(self.ticks) < 3:
+            return f"{len(self.ticks) - 1} tokens"
+        start, first, *rest = self.ticks
+        speed = len(rest) / (rest[-1] - first)
+        return f"{len(rest) + 1} tokens, the first after {first - start:.2f} s, then {speed:.1f} tokens/s"

@@ -7,7 +7,6 @@ prompt's bytes are its token ids, and token ids are printed.
 from __future__ import annotations
 
 import argparse
-import time
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -67,7 +66,7 @@ def run(args: argparse.Namespace) -> int:
     if not hasattr(module, "generate"):
         raise console.UsageError(f"graph `{graph.name}` has no decoder that generates text")
     model = inference.model(module, args.weights, inference.device(args.device), args.dtype)
-    reader, clock = translator.reader(), Clock()
+    reader, clock = translator.reader(), console.Clock()
     for token in inference.tokens(module, model, inputs, **_options(args)):
         clock.tick()
         print(reader(token), end="", flush=True)
@@ -90,20 +89,3 @@ def _compile(args: argparse.Namespace) -> ModuleType:
 def _options(args: argparse.Namespace) -> dict[str, Any]:
     names = ("max_new_tokens", "temperature", "top_k", "top_p", "compile")
     return {name: getattr(args, name) for name in names}
-
-
-class Clock:
-    """Counts tokens and says how fast they came."""
-
-    def __init__(self) -> None:
-        self.ticks = [time.perf_counter()]
-
-    def tick(self) -> None:
-        self.ticks.append(time.perf_counter())
-
-    def __str__(self) -> str:
-        if len(self.ticks) < 3:
-            return f"{len(self.ticks) - 1} tokens"
-        start, first, *rest = self.ticks
-        speed = len(rest) / (rest[-1] - first)
-        return f"{len(rest) + 1} tokens, the first after {first - start:.2f} s, then {speed:.1f} tokens/s"

@@ -6,6 +6,7 @@ A component `kind/type` is three files under one stem: its schema, its module in
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
@@ -66,31 +67,40 @@ class Signature:
     stream: str = ""
 
 
-class Spec(Protocol):
-    """A node with every setting decided. Immutable."""
+class Spec(ABC):
+    """A node with every setting decided. Immutable; what is here holds for a node without weights or blocks."""
+
+    __slots__ = ()
 
     @property
     def stack(self) -> Stack | None:
         """The blocks of the node, if it has any."""
+        return None
 
     @property
     def rope(self) -> Rope | None:
         """The rotary positions of the node, if it has any."""
+        return None
 
     def parameters(self) -> tuple[Parameter, ...]:
         """Every weight, in the order of the generated module."""
+        return ()
 
+    @abstractmethod
     def summary(self) -> str:
         """A few words for drawings and pages: `vit, 24 layers, 1024 wide, 16 heads`."""
 
     def resolved(self) -> dict[str, Any]:
         """The settings that were inferred, as they would be written in YAML."""
+        return {}
 
     def prune(self, outputs: frozenset[str]) -> tuple[Spec, tuple[str, ...]]:
         """The spec without what none of `outputs` depends on, and the module paths that went."""
+        return self, ()
 
     def with_blocks(self, stack: Stack | None, rope: Rope | None) -> Spec:
         """The same node with other blocks."""
+        return self
 
 
 class Component(Protocol):
@@ -114,6 +124,11 @@ def component(kind: str, type_: str) -> Component:
     module = import_module(f"graphvlm.components.{kind}.{type_}")
     found: Component = module.COMPONENT
     return found
+
+
+def counted(count: int, word: str) -> str:
+    """`1 layer`, `24 layers`."""
+    return f"{count} {word}" if count == 1 else f"{count} {word}s"
 
 
 def hole(node: str, setting: str) -> Var:

@@ -11,7 +11,7 @@ from ...blocks.parse import parse_norm, parse_rope, parse_stack
 from ...blocks.settings import Norm, Rope, Stack
 from ...blocks.views import StackView, bias_argument, norm_expression, norm_field, rope_fields, stack_view
 from ...code import Field, NodePage, Statement, Wiring
-from ...component import Port, Signature, sizes_of
+from ...component import Port, Signature, Spec, counted, sizes_of
 from ...dims import Var
 from ...ir import Node
 from ...names import class_name
@@ -28,7 +28,7 @@ class Head:
 
 
 @dataclass(frozen=True, slots=True)
-class Transformer:
+class Transformer(Spec):
     """A decided decoder. `cut` if outputs are wanted for the last tokens only, those of the text."""
 
     vocab: int
@@ -60,7 +60,7 @@ class Transformer:
     def summary(self) -> str:
         attention = self.layers.attention()
         kv = f" over {attention.kv_heads}" if attention.kv_heads != attention.heads else ""
-        return f"transformer, {len(self.layers.order)} layers, {self.layers.dim} wide, {attention.heads} heads{kv}"
+        return f"transformer, {counted(len(self.layers.order), 'layer')}, {self.layers.dim} wide, {counted(attention.heads, 'head')}{kv}"
 
     def resolved(self) -> dict[str, Any]:
         return {"vocab": self.vocab, "dim": self.layers.dim, **self.layers.resolved()}

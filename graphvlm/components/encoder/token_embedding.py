@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from ...blocks.parameters import Parameter, plain
-from ...blocks.settings import Rope, Stack
 from ...code import Field, NodePage, Statement, Wiring
-from ...component import Port, Signature, sizes_of
+from ...component import Port, Signature, Spec, counted, sizes_of
 from ...dims import Var
 from ...ir import Node
 from ...names import class_name
@@ -18,34 +17,20 @@ from ...settings import Settings
 
 
 @dataclass(frozen=True, slots=True)
-class TokenEmbedding:
+class TokenEmbedding(Spec):
     """A decided table of `vocab` rows, `dim` wide."""
 
     vocab: int
     dim: int
 
-    @property
-    def stack(self) -> Stack | None:
-        return None
-
-    @property
-    def rope(self) -> Rope | None:
-        return None
-
     def parameters(self) -> tuple[Parameter, ...]:
         return (plain("weight", self.vocab, self.dim),)
 
     def summary(self) -> str:
-        return f"token embedding, {self.vocab} tokens, {self.dim} wide"
+        return f"token embedding, {counted(self.vocab, 'token')}, {self.dim} wide"
 
     def resolved(self) -> dict[str, Any]:
         return {"vocab": self.vocab, "dim": self.dim}
-
-    def prune(self, outputs: frozenset[str]) -> tuple[TokenEmbedding, tuple[str, ...]]:
-        return self, ()
-
-    def with_blocks(self, stack: Stack | None, rope: Rope | None) -> TokenEmbedding:
-        return self
 
 
 class TokenEmbeddingComponent:

@@ -15,7 +15,7 @@ from ...blocks.parse import layer_count, parse_norm, parse_stack
 from ...blocks.settings import Norm, Rope, Stack
 from ...blocks.views import StackView, norm_expression, norm_field, stack_view
 from ...code import Field, NodePage, Statement, Wiring
-from ...component import Port, Signature, sizes_of
+from ...component import Port, Signature, Spec, counted, sizes_of
 from ...dims import Var
 from ...ir import Node
 from ...names import class_name
@@ -24,7 +24,7 @@ from ...settings import Settings
 
 
 @dataclass(frozen=True, slots=True)
-class Vit:
+class Vit(Spec):
     """A decided vision transformer. `run` is how many layers are called, counted from the first."""
 
     height: int
@@ -44,10 +44,6 @@ class Vit:
     @property
     def stack(self) -> Stack:
         return self.layers
-
-    @property
-    def rope(self) -> Rope | None:
-        return None
 
     @property
     def patches(self) -> int:
@@ -78,8 +74,8 @@ class Vit:
 
     def summary(self) -> str:
         size = f"{self.height} px" if self.height == self.width else f"{self.height} x {self.width} px"
-        heads = f", {self.layers.attention().heads} heads" if self.layers.order else ""
-        return f"vit, {size}, {len(self.layers.order)} layers, {self.layers.dim} wide{heads}"
+        heads = f", {counted(self.layers.attention().heads, 'head')}" if self.layers.order else ""
+        return f"vit, {size}, {counted(len(self.layers.order), 'layer')}, {self.layers.dim} wide{heads}"
 
     def resolved(self) -> dict[str, Any]:
         return {"dim": self.layers.dim, **self.layers.resolved()}

@@ -6,10 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ...blocks.parameters import Parameter
-from ...blocks.settings import Rope, Stack
 from ...code import NodePage, Statement, Wiring
-from ...component import Port, Signature, sizes_of
+from ...component import Port, Signature, Spec, sizes_of
 from ...dims import Sum, Var
 from ...ir import Node
 from ...names import class_name
@@ -18,34 +16,17 @@ from ...settings import Settings
 
 
 @dataclass(frozen=True, slots=True)
-class Prefix:
+class Prefix(Spec):
     """A decided prefix; `masked` if the attention mask of the text runs through it."""
 
     dim: int
     masked: bool
-
-    @property
-    def stack(self) -> Stack | None:
-        return None
-
-    @property
-    def rope(self) -> Rope | None:
-        return None
-
-    def parameters(self) -> tuple[Parameter, ...]:
-        return ()
 
     def summary(self) -> str:
         return "prefix, image tokens before the text"
 
     def resolved(self) -> dict[str, Any]:
         return {"dim": self.dim}
-
-    def prune(self, outputs: frozenset[str]) -> tuple[Prefix, tuple[str, ...]]:
-        return self, ()
-
-    def with_blocks(self, stack: Stack | None, rope: Rope | None) -> Prefix:
-        return self
 
 
 @dataclass(frozen=True, slots=True)

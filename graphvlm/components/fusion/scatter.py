@@ -6,10 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ...blocks.parameters import Parameter
-from ...blocks.settings import Rope, Stack
 from ...code import Field, NodePage, Statement, Wiring
-from ...component import Port, Signature, sizes_of
+from ...component import Port, Signature, Spec, sizes_of
 from ...dims import Var
 from ...ir import Node
 from ...names import class_name
@@ -18,22 +16,11 @@ from ...settings import Settings
 
 
 @dataclass(frozen=True, slots=True)
-class Scatter:
+class Scatter(Spec):
     """Decided placeholders: port -> token id."""
 
     dim: int
     placeholder: tuple[tuple[str, int], ...]
-
-    @property
-    def stack(self) -> Stack | None:
-        return None
-
-    @property
-    def rope(self) -> Rope | None:
-        return None
-
-    def parameters(self) -> tuple[Parameter, ...]:
-        return ()
 
     def summary(self) -> str:
         tokens = ", ".join(f"{port} at token {token}" for port, token in self.placeholder)
@@ -41,12 +28,6 @@ class Scatter:
 
     def resolved(self) -> dict[str, Any]:
         return {"dim": self.dim}
-
-    def prune(self, outputs: frozenset[str]) -> tuple[Scatter, tuple[str, ...]]:
-        return self, ()
-
-    def with_blocks(self, stack: Stack | None, rope: Rope | None) -> Scatter:
-        return self
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from ...blocks.parameters import Parameter, linear
-from ...blocks.settings import Rope, Stack
 from ...blocks.views import bias_argument
 from ...code import Field, NodePage, Wiring
-from ...component import Port, Signature
+from ...component import Port, Signature, Spec
 from ...ir import Node
 from ...names import class_name
 from ...problems import Problems
@@ -19,20 +18,12 @@ from ._ports import one_call, projector_signature
 
 
 @dataclass(frozen=True, slots=True)
-class Linear:
+class Linear(Spec):
     """A decided linear projector."""
 
     inside: int
     out: int
     bias: bool
-
-    @property
-    def stack(self) -> Stack | None:
-        return None
-
-    @property
-    def rope(self) -> Rope | None:
-        return None
 
     def parameters(self) -> tuple[Parameter, ...]:
         return tuple(linear("linear", self.inside, self.out, self.bias))
@@ -42,12 +33,6 @@ class Linear:
 
     def resolved(self) -> dict[str, Any]:
         return {"in": self.inside, "out": self.out}
-
-    def prune(self, outputs: frozenset[str]) -> tuple[Linear, tuple[str, ...]]:
-        return self, ()
-
-    def with_blocks(self, stack: Stack | None, rope: Rope | None) -> Linear:
-        return self
 
 
 @dataclass(frozen=True, slots=True)

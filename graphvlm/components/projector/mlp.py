@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from ...blocks.parameters import Parameter, linear
-from ...blocks.settings import Rope, Stack
 from ...blocks.views import activation, bias_argument
 from ...code import Field, NodePage, Wiring
-from ...component import Port, Signature
+from ...component import Port, Signature, Spec, counted
 from ...ir import Node
 from ...names import class_name
 from ...problems import Problems
@@ -19,7 +18,7 @@ from ._ports import one_call, projector_signature
 
 
 @dataclass(frozen=True, slots=True)
-class MlpProjector:
+class MlpProjector(Spec):
     """A decided multi-layer projector; `hidden` lies between its layers."""
 
     inside: int
@@ -28,14 +27,6 @@ class MlpProjector:
     layers: int
     activation: str
     bias: bool
-
-    @property
-    def stack(self) -> Stack | None:
-        return None
-
-    @property
-    def rope(self) -> Rope | None:
-        return None
 
     @property
     def widths(self) -> tuple[int, ...]:
@@ -50,16 +41,10 @@ class MlpProjector:
         )
 
     def summary(self) -> str:
-        return f"mlp, {self.layers} layers, {self.inside} to {self.out}"
+        return f"mlp, {counted(self.layers, 'layer')}, {self.inside} to {self.out}"
 
     def resolved(self) -> dict[str, Any]:
         return {"in": self.inside, "hidden": self.hidden, "out": self.out}
-
-    def prune(self, outputs: frozenset[str]) -> tuple[MlpProjector, tuple[str, ...]]:
-        return self, ()
-
-    def with_blocks(self, stack: Stack | None, rope: Rope | None) -> MlpProjector:
-        return self
 
 
 @dataclass(frozen=True, slots=True)
