@@ -59,9 +59,10 @@ SIZES: Final[Mapping[str, Size]] = MappingProxyType(
         "tiny_img": Size(4, 4, 256, 112, 4096),
         "small": Size(4, 4, 256, 336, 4096),
         "small32k": Size(4, 4, 256, 336, 32064),
-        "mid": Size(4, 4, 512, 336, 32064),
+        "mid": Size(4, 4, 512, 336, 4096),
         "large": Size(8, 8, 1024, 336, 32064),
         "deep": Size(24, 32, 256, 112, 4096),
+        "toy": Size(2, 2, 64, 56, 512),  # for --quick alone
     }
 )
 

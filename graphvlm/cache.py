@@ -25,7 +25,8 @@ def imported(graph: Graph) -> ModuleType:
     folder = folder_of_cache() / name
     write(folder, files, force=True)
     spec = spec_from_file_location(name, folder / "__init__.py", submodule_search_locations=[str(folder)])
-    assert spec is not None and spec.loader is not None
+    assert spec is not None
+    assert spec.loader is not None
     module = module_from_spec(spec)
     sys.modules[name] = module
     try:

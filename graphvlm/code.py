@@ -35,14 +35,14 @@ class Statement:
 class Wiring:
     """How one node is called in `model.py`: expressions for its inputs, variables and shape comments for its outputs.
 
-    `root` is the graph input that the stream of tokens starts from; `embedding` the node that embeds it. Only outputs
-    that something reads are in `results`. `keep` says that logits may be wanted at some positions only.
+    Only outputs that something reads are in `results`. `tail` is a variable as long as the outputs that are wanted;
+    `embedding` the node that embeds the tokens. `keep` says that logits may be wanted at some positions only.
     """
 
     arguments: Mapping[str, str]
     results: Mapping[str, str]
     shapes: Mapping[str, str]
-    root: str = ""
+    tail: str = ""
     embedding: str = ""
     keep: bool = False
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from .component import Component, Port, Signature, component
+from .component import Component, Port, Signature, What, component
 from .diagnostics import Label, Span, did_you_mean
 from .dims import Var
 from .ir import Input, Ref
@@ -70,9 +70,10 @@ def link(tree: Tree) -> LinkedGraph:
     }
     problems.stop()
     order = _order(linked, problems)
-    _report_unused(tree, inputs, linked, outputs, problems)
+    graph = with_masks(LinkedGraph(tree, inputs, {name: linked[name] for name in order}, outputs))
+    _report_unused(graph, problems)
     problems.stop()
-    return with_masks(LinkedGraph(tree, inputs, {name: linked[name] for name in order}, outputs))
+    return graph
 
 
 class _Linker:
@@ -206,9 +207,13 @@ def input_port(name: str, what: str) -> Port:
 def _order(nodes: Mapping[str, Linked], problems: Problems) -> list[str]:
     """Topological order that keeps the author's; on a cycle, the problem."""
     place = {name: index for index, name in enumerate(nodes)}
-    edges = [(edge.source.name, node.name) for node in nodes.values() for edge in node.inputs.values() if edge.source.port]
+    edges = [
+        (edge.source.name, node.name) for node in nodes.values() for edge in node.inputs.values() if edge.source.port
+    ]
     if all(place[source] < place[target] for source, target in edges):
-        return list(nodes)  # already in order, as most graphs are written: importing networkx takes longer than all else
+        return list(
+            nodes
+        )  # already in order, as most graphs are written: importing networkx takes longer than all else
 
     import networkx as nx
 
@@ -239,15 +244,10 @@ def _report_cycle(nodes: Mapping[str, Linked], cycle: list[tuple[str, str]], pro
     )
 
 
-def _report_unused(
-    tree: Tree,
-    inputs: Mapping[str, Input],
-    nodes: Mapping[str, Linked],
-    outputs: Mapping[str, Edge],
-    problems: Problems,
-) -> None:
+def _report_unused(graph: LinkedGraph, problems: Problems) -> None:
+    nodes = graph.nodes
     alive: set[str] = set()
-    waiting = [edge.source.name for edge in outputs.values()]
+    waiting = [edge.source.name for edge in graph.outputs.values()]
     while waiting:
         name = waiting.pop()
         if name not in alive:
@@ -262,7 +262,7 @@ def _report_unused(
                 node.span,
                 help="feed it to a node that leads to an output, list it under `outputs`, or remove it",
             )
-    for name, input_ in inputs.items():
+    for name, input_ in graph.inputs.items():
         if name not in alive:
             dead_reader = any(edge.source == Ref(name) for node in nodes.values() for edge in node.inputs.values())
             if not dead_reader:
@@ -277,33 +277,55 @@ def _report_unused(
 def with_masks(graph: LinkedGraph) -> LinkedGraph:
     """Connect every open mask port along the stream of tokens, with an input `attention_mask` at its source."""
     inputs, nodes = dict(graph.inputs), dict(graph.nodes)
-
-    def mask_of(source: Ref) -> Ref | None:
-        """The mask that belongs to the tokens at `source`; nodes before it are connected already."""
-        while source.port:
-            node = nodes[source.name]
-            if "mask" in node.signature.outputs:
-                return Ref(source.name, "mask") if "mask" in node.inputs else None
-            stream = node.inputs.get(node.signature.stream)
-            if stream is None:
-                return None
-            source = stream.source
-        if inputs[source.name].port.what != "tokens":
-            return None
-        given = next((name for name, found in inputs.items() if found.port.what == "mask"), None)
-        if given is None:
-            given = next(name for name in ("attention_mask", "input_mask", "mask") if name not in {*nodes, *inputs})
-            inputs[given] = Input(given, input_port(given, "mask"), inferred=True)
-        return Ref(given)
-
+    masks = _masks_by_tokens(graph)
     for name, node in graph.nodes.items():
         stream = node.inputs.get(node.signature.stream)
         if "mask" not in node.signature.inputs or "mask" in node.inputs or stream is None:
             continue
-        mask = mask_of(stream.source)
+        mask = _mask_of(stream.source, inputs, nodes, masks)
         if mask is not None:
             nodes[name] = replace(node, inputs={**node.inputs, "mask": Edge(mask, node.span)})
     return replace(graph, inputs=inputs, nodes=nodes)
+
+
+def _masks_by_tokens(graph: LinkedGraph) -> dict[str, str]:
+    """Input of tokens -> its mask, as far as the graph says so; a mask that nothing reads goes to the first without."""
+    masks: dict[str, str] = {}
+    for name, node in graph.nodes.items():
+        edge = node.inputs.get("mask")
+        if edge and not edge.source.port:
+            masks.setdefault(stream_root(graph.nodes, name)[0], edge.source.name)
+    of_type = {what: [name for name, found in graph.inputs.items() if found.port.what == what] for what in _TEXT}
+    free = [name for name in of_type["mask"] if name not in masks.values()]
+    open_ = [name for name in of_type["tokens"] if name not in masks]
+    return {**masks, **dict(zip(open_, free, strict=False))}
+
+
+_TEXT: tuple[What, ...] = ("tokens", "mask")
+
+
+def _mask_of(source: Ref, inputs: dict[str, Input], nodes: Mapping[str, Linked], masks: dict[str, str]) -> Ref | None:
+    """The mask that belongs to the tokens at `source`; nodes before it are connected already."""
+    cut = False
+    while source.port:
+        node = nodes[source.name]
+        port, stream = node.signature.outputs[source.port], node.inputs.get(node.signature.stream)
+        if "mask" in node.signature.outputs and not (cut and port.tail != port.shape[1]):
+            return Ref(source.name, "mask") if "mask" in node.inputs else None
+        if stream is None:
+            return None
+        # What a decoder gives may be as long as the tail of what it reads: then it is the mask of that.
+        cut = cut or port.shape[1] == node.signature.inputs[node.signature.stream].tail
+        source = stream.source
+    if inputs[source.name].port.what != "tokens":
+        return None
+    if source.name not in masks:
+        name = "attention_mask" if not masks else f"{source.name}_mask"
+        while name in inputs or name in nodes:
+            name += "_"
+        masks[source.name] = name
+        inputs[name] = Input(name, input_port(name, "mask"), inferred=True)
+    return Ref(masks[source.name])
 
 
 def stream_root(nodes: Mapping[str, Linked], name: str) -> tuple[str, str]:

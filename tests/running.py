@@ -65,7 +65,8 @@ VARIANTS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "schedule": ("freeze={patterns: [vision], schedules: {projector: {until_step: 10}}}",),
         "image_alone": (
             "inputs={input_ids: null}",
-            "nodes={llm: null, fused: null, text: null, projector: null, vision: {position: none, image: {size: [28, 42]}}}",
+            "nodes={llm: null, fused: null, text: null, projector: null}",
+            "nodes.vision={position: none, image: {size: [28, 42]}}",
             "outputs={logits: null, features: vision}",
             "checkpoint=null",
         ),
@@ -107,7 +108,7 @@ def small(name: str) -> Graph:
 
 
 def shrinking(name: str) -> tuple[str, ...]:
-    """The overrides that make a shipped graph tiny: odd widths, few layers, a vocabulary just above its placeholders."""
+    """The overrides that make a shipped graph tiny: odd widths, few layers, a vocabulary around its placeholders."""
     return tuple(line for node in loaded(name).nodes.values() for line in _shrunk(node))
 
 
@@ -118,7 +119,8 @@ PLACEHOLDER = 97
 def _shrunk(node: Node) -> Iterator[str]:
     at, spec = f"nodes.{node.name}", node.spec
     if isinstance(spec, Scatter):
-        yield f"{at}.placeholder={{{', '.join(f'{port}: {PLACEHOLDER - i}' for i, (port, _) in enumerate(spec.placeholder))}}}"
+        for index, (port, _) in enumerate(spec.placeholder):
+            yield f"{at}.placeholder.{port}={PLACEHOLDER - index}"
     elif isinstance(spec, Vit):
         yield f"{at}={{dim: 24, layers: 3, image: {{size: {3 * spec.patch}}}}}"
         yield f"{at}.attention.heads=3"
@@ -148,23 +150,20 @@ class Sizes:
         return tuple(map(self.evaluate, dims))
 
 
-_DEFAULT = {"batch": 2, "images": 3, "tokens": 5, "channels": 3, "height": 28, "width": 42}
+_DEFAULT = {"batch": 2, "seq": 6, "images": 3, "tokens": 5, "channels": 3, "height": 28, "width": 42}
 
 
 def sizes(graph: Graph, **wanted: int) -> Sizes:
-    """Sizes by the names people call them (`batch=3, seq=7`); sequences are long enough for their placeholders."""
-    found: dict[str, int] = {}
-    for given in graph.inputs.values():
-        for dim in given.port.shape:
-            if isinstance(dim, Var) and dim.name != "seq":
-                found[dim.key] = {**_DEFAULT, **wanted}[dim.name]
+    """Sizes by the names people call them (`batch=3, seq=7`); a text is `seq` longer than its placeholders."""
+    numbers = {**_DEFAULT, **wanted}
+    dims = [dim for given in graph.inputs.values() for dim in given.port.shape if isinstance(dim, Var)]
+    found = {dim.key: numbers[dim.name] for dim in dims}
     for name, given in graph.inputs.items():
         if given.port.what == "tokens":
             batch, seq = given.port.shape
             if isinstance(seq, Var):
                 rows = sum(count for _, count in _placeholders(graph, name, Sizes(found)))
-                least = -(-rows // Sizes(found).evaluate(batch))
-                found[seq.key] = max(wanted.get("seq", 0), least + 6)
+                found[seq.key] += -(-rows // Sizes(found).evaluate(batch))
     return Sizes(found)
 
 
@@ -197,14 +196,15 @@ def inputs(graph: Graph, known: Sizes | None = None, *, seed: int = 0, padded: b
 
 
 def _tokens(graph: Graph, name: str, shape: tuple[int, ...], known: Sizes, generator: torch.Generator) -> Tensor:
-    """Ordinary tokens, with the placeholders of all features one behind the other; the first two of a row are ordinary."""
+    """Ordinary tokens, with the placeholders of all features in a run after two ordinary ones."""
     wanted = _placeholders(graph, name, known)
     vocab = vocabulary(graph, name)
     ordinary = torch.tensor([token for token in range(vocab) if token not in {special for special, _ in wanted}])
     ids = ordinary[torch.randint(len(ordinary), shape, generator=generator)]
     special = torch.tensor([token for token, count in wanted for _ in range(count)], dtype=torch.long)
     for row, part in zip(ids, special.chunk(len(ids)), strict=False):
-        row[2 : 2 + len(part)] = part
+        start = min(2, shape[1] - len(part))
+        row[start : start + len(part)] = part
     return ids
 
 

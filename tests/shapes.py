@@ -76,8 +76,8 @@ def watch(folder: Path, call: Callable[[], Any]) -> tuple[Any, list[Seen]]:
             nonlocal before
             statement = statements.get(before)
             if (
-                statement
-                and not statement.first <= frame.f_lineno <= statement.last
+                (statement
+                and not statement.first <= frame.f_lineno <= statement.last)
                 or (statement and event == "return")
             ):
                 value = frame.f_locals.get(statement.target)

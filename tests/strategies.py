@@ -14,17 +14,17 @@ Plain = dict[str, Any]
 ACTIVATIONS = ("gelu", "gelu_tanh", "quick_gelu", "silu", "relu")
 VOCAB = 40
 MAX_TOKENS = 192
+PASSES = ("dead_layers", "merge_projections", "rope_table", "label_logits")
 
 _flags = st.booleans()
 
 
-@dataclass
+@dataclass(frozen=True)
 class Source:
-    """Features that a graph has made of one input: where they are, how wide, and how many tokens an image (0: any)."""
+    """Features that a graph makes of one input: where they are and how wide."""
 
     ref: str
     dim: int
-    tokens: int
 
 
 @dataclass
@@ -39,7 +39,7 @@ class Drawing:
 
     def chance(self, one_in: int = 2) -> bool:
         """True now and then; False when an example is made simpler."""
-        return self.draw(st.integers(0, one_in - 1)) == one_in - 1
+        return bool(self.draw(st.integers(0, one_in - 1)) == one_in - 1)
 
     def pick(self, *options: Any) -> Any:
         """One of the options; the first is the simplest."""
@@ -53,24 +53,23 @@ class Drawing:
         """A new node; what it reads is not loose any more."""
         self.nodes[node] = {**settings, "inputs": reads}
         read = {ref.partition(".")[0] for ref in (reads.values() if isinstance(reads, dict) else (reads,))}
-        self.loose = [ref for ref in self.loose if ref not in read]
-        self.loose.append(node)
+        self.loose = [*(ref for ref in self.loose if ref not in read), node]
         return node
 
 
 @st.composite
 def graphs(draw: DrawFn) -> Plain:
-    """A legal graph. Sizes are written where nothing else determines them, and now and then where they would be inferred."""
+    """A legal graph. Sizes are written where nothing else determines them, and now and then elsewhere."""
     made = Drawing(draw)
     made.even = made.chance(4)
     sources = [_source(made, index) for index in range(draw(st.integers(0, 3)))]
-    whole: Plain = {"version": 1, "name": "drawn"}
-    if not sources or made.chance(4) is False:
+    if not sources or not made.chance(4):
         _language(made, sources)
-    whole |= {"inputs": made.inputs, "nodes": made.nodes, "outputs": _outputs(made)}
+    outputs = _outputs(made)
+    whole: Plain = {"version": 1, "name": "drawn", "inputs": made.inputs, "nodes": made.nodes, "outputs": outputs}
     whole |= made.maybe(
         freeze=lambda: _freeze(made),
-        passes=lambda: made.maybe(**dict.fromkeys(_PASSES, lambda: draw(_flags))),
+        passes=lambda: made.maybe(**dict.fromkeys(PASSES, lambda: draw(_flags))),
         generation=lambda: {"eos_token_id": made.pick([3], [3, 4], []), "pad_token_id": 0},
     )
     if made.even:
@@ -78,49 +77,50 @@ def graphs(draw: DrawFn) -> Plain:
     return whole
 
 
-_PASSES = ("dead_layers", "merge_projections", "rope_table", "label_logits")
-
-
 # ---- what is seen
 
 
 def _source(made: Drawing, index: int) -> Source:
     if made.chance(4):
-        name, dim, tokens = f"feats_{index}", made.pick(12, 20), made.pick(0, 3)
-        made.inputs[name] = {"type": "features", "dim": dim, **({"tokens": tokens} if tokens else {})}
-        return Source(name, dim, tokens)
-    return _tower(made, index)
+        name, dim = f"feats_{index}", made.pick(12, 20)
+        made.inputs[name] = {"type": "features", "dim": dim, **made.maybe(tokens=lambda: 3)}
+        made.loose.append(name)
+        return Source(name, dim)
+    return _projected(made, _tower(made, index), index)
 
 
 def _tower(made: Drawing, index: int) -> Source:
-    patch = made.pick(4, 5)
-    height, width = patch * made.pick(2, 1, 3), patch * made.pick(2, 3)
-    size: Any = height if height == width else [height, width]
-    name = f"pixels_{index}"
-    made.inputs[name] = "image"
     class_token, heads = made.chance(), made.pick(2, 4)
     output = _tap(made, class_token)
-    dim = heads * made.pick(4, 6)
+    dim, size = heads * made.pick(4, 6), made.pick(8, [8, 12])
     made.add(
         f"tower_{index}",
-        name,
+        _pixels(made, index, size),
         kind="encoder",
         type="vit",
         image={"size": size, **made.maybe(channels=lambda: 3)},
-        patch={"size": patch, **made.maybe(bias=made.chance)},
+        patch={"size": 4, **made.maybe(bias=made.chance)},
         position=made.pick("learned", "none"),
         dim=dim,
         norm=_norm(made),
-        attention=_attention(made, heads, rope=False, windows=False),
+        attention=_attention(made, heads, decoder=False, rope=False),
         mlp=_mlp(made),
-        **_layers(made, heads, rope=False, windows=False),
+        **_layers(made, heads, decoder=False, rope=False),
         **({"class_token": True} if class_token else {}),
         **made.maybe(input_norm=made.chance, final_norm=made.chance),
         **({"output": output} if output else {}),
     )
-    patches = height // patch * (width // patch)
-    tokens = patches + (class_token and not output.get("drop_cls", False))
-    return _projected(made, Source(f"tower_{index}", dim, tokens), index)
+    return Source(f"tower_{index}", dim)
+
+
+def _pixels(made: Drawing, index: int, size: Any) -> str:
+    """An input of its own, or a second look at pixels that an encoder for the same size reads already."""
+    twins = [node["inputs"] for node in made.nodes.values() if node["type"] == "vit" and node["image"]["size"] == size]
+    if twins and made.chance(3):
+        made.draw(st.just(None))
+        return str(twins[0])
+    made.inputs[f"pixels_{index}"] = "image"
+    return f"pixels_{index}"
 
 
 def _tap(made: Drawing, class_token: bool) -> Plain:
@@ -135,17 +135,11 @@ def _tap(made: Drawing, class_token: bool) -> Plain:
 
 
 def _projected(made: Drawing, source: Source, index: int) -> Source:
-    """Some projectors one behind the other; the last may be left to find out how wide it is."""
+    """Some projectors one behind the other."""
     for step in range(made.draw(st.integers(0, 2))):
         out = made.pick(12, 18)
-        name = made.add(
-            f"proj_{index}_{step}",
-            source.ref,
-            **_projector(made),
-            out=out,
-            **made.maybe(**{"in": lambda s=source: s.dim}),
-        )
-        source = Source(name, out, source.tokens)
+        sizes: Plain = {"out": out, **({"in": source.dim} if made.chance() else {})}
+        source = Source(made.add(f"proj_{index}_{step}", source.ref, **_projector(made), **sizes), out)
     return source
 
 
@@ -165,60 +159,69 @@ def _projector(made: Drawing) -> Plain:
 
 
 def _language(made: Drawing, sources: list[Source]) -> None:
-    made.inputs["input_ids"] = "tokens"
-    if made.chance(4):
-        made.inputs["seen_mask"] = "mask"
+    """One stream of text, or two that know nothing of each other."""
+    if not made.chance(6):
+        return _stream(made, sources, "")
+    half = len(sources) // 2
+    _stream(made, sources[:half], "")
+    _stream(made, sources[half:], "_b")
+    return None
+
+
+def _stream(made: Drawing, sources: list[Source], suffix: str) -> None:
     dim = made.pick(16, 24)
-    embedding: Plain = {"kind": "encoder", "type": "token_embedding"}
-    stream = made.add("text", "input_ids", **embedding, **made.maybe(dim=lambda: dim, vocab=lambda: VOCAB))
-    waiting = [source for source in sources if made.chance(5) is False]
-    token = VOCAB - 1
-    fusions = 0
+    ids, stream = _text(made, dim, suffix)
+    waiting = [source for source in sources if not made.chance(5)]
+    token, fusions, prefixed = VOCAB - 1, 0, not ids
     while waiting:
-        if fusions and made.nodes[stream]["type"] == "prefix" or made.chance():
-            stream = _prefix(made, stream, waiting.pop(0), dim, fusions)
+        name = f"fused_{fusions}{suffix}"
+        prefixed = prefixed or made.chance()
+        if prefixed:
+            stream = _prefix(made, name, stream, _fitting(made, waiting.pop(0), dim))
         else:
             count = made.draw(st.integers(1, len(waiting)))
-            stream = _scatter(made, stream, waiting[:count], dim, fusions, token)
+            ports = {f"seen_{index}": _fitting(made, source, dim) for index, source in enumerate(waiting[:count])}
+            placeholder = {port: token - index for index, port in enumerate(ports)}
+            reads = {"text": stream, **ports, "ids": ids}
+            stream = made.add(name, reads, kind="fusion", type="scatter", placeholder=placeholder)
             waiting, token = waiting[count:], token - count
         fusions += 1
-    _decoders(made, stream, dim)
+    _decoders(made, stream, dim, suffix, tied=bool(ids))
+
+
+def _text(made: Drawing, dim: int, suffix: str) -> tuple[str, str]:
+    """The input of token ids, and the node that embeds it; or nothing and an input of embeddings."""
+    if made.chance(8):
+        name = f"given{suffix}"
+        made.inputs[name] = {"type": "features", **made.maybe(dim=lambda: dim, tokens=lambda: 4)}
+        return "", name
+    ids = f"input_ids{suffix}"
+    made.inputs[ids] = "tokens"
+    if made.chance(4):
+        made.inputs[f"seen_mask{suffix}"] = "mask"
+    sizes = made.maybe(dim=lambda: dim, vocab=lambda: VOCAB)
+    return ids, made.add(f"text{suffix}", ids, kind="encoder", type="token_embedding", **sizes)
 
 
 def _fitting(made: Drawing, source: Source, dim: int) -> str:
     """The source itself if it is as wide as the stream, else a projector that has to find that out."""
-    if source.dim == dim:
-        return source.ref
-    return made.add(f"fit_{source.ref}", source.ref, **_projector(made))
+    return source.ref if source.dim == dim else made.add(f"fit_{source.ref}", source.ref, **_projector(made))
 
 
-def _scatter(made: Drawing, text: str, sources: list[Source], dim: int, number: int, token: int) -> str:
-    ports = {f"seen_{index}": _fitting(made, source, dim) for index, source in enumerate(sources)}
-    placeholder = {port: token - index for index, port in enumerate(ports)}
-    reads = {"text": text, **ports, "ids": "input_ids"}
-    return made.add(f"fused_{number}", reads, kind="fusion", type="scatter", placeholder=placeholder)
-
-
-def _prefix(made: Drawing, text: str, source: Source, dim: int, number: int) -> str:
-    reads = {"text": text, "image": _fitting(made, source, dim)}
+def _prefix(made: Drawing, name: str, text: str, image: str) -> str:
     logits = made.maybe(logits=lambda: made.pick("text", "all"))
-    return made.add(f"fused_{number}", reads, kind="fusion", type="prefix", **logits)
+    return made.add(name, {"text": text, "image": image}, kind="fusion", type="prefix", **logits)
 
 
-def _decoders(made: Drawing, stream: str, dim: int) -> None:
-    made.add("llm", stream, **_decoder(made, dim))
+def _decoders(made: Drawing, stream: str, dim: int, suffix: str, *, tied: bool) -> None:
+    first = made.add(f"llm{suffix}", stream, **_decoder(made, dim, tied=tied))
     if made.chance(5):
-        second = _decoder(made, dim)
-        tied: Any = second.get("head")
-        if isinstance(tied, dict):
-            tied.pop("tied", None)
-        made.add("second", "llm.hidden", **second, **({} if "vocab" in second else {"vocab": VOCAB}))
+        made.add(f"second{suffix}", f"{first}.hidden", **_decoder(made, dim, tied=False))
 
 
-def _decoder(made: Drawing, dim: int) -> Plain:
-    heads = made.pick(2, 4)
-    rope = made.chance(4) is False
-    head: Any = made.pick(None, {}, {"bias": True}, {"tied": True}, "none")
+def _decoder(made: Drawing, dim: int, *, tied: bool) -> Plain:
+    heads, rope = made.pick(2, 4), not made.chance(4)
+    head: Any = made.pick(None, {}, {"bias": True}, "none", {"tied": tied})
     return {
         "kind": "decoder",
         "type": "transformer",
@@ -226,10 +229,10 @@ def _decoder(made: Drawing, dim: int) -> Plain:
         "dim": dim,
         "max_tokens": MAX_TOKENS,
         "norm": _norm(made),
-        "attention": _attention(made, heads, rope=rope, windows=True),
+        "attention": _attention(made, heads, decoder=True, rope=rope),
         "mlp": _mlp(made),
         "position": _rope(made) if rope else "none",
-        **_layers(made, heads, rope=rope, windows=True),
+        **_layers(made, heads, decoder=True, rope=rope),
         **made.maybe(final_norm=made.chance),
         **({} if head is None else {"head": head}),
     }
@@ -246,18 +249,23 @@ def _norm(made: Drawing) -> Any:
     return {"type": kind, **made.maybe(eps=lambda: made.pick(1e-6, 1e-5, 0.001)), **bias}
 
 
-def _attention(made: Drawing, heads: int, *, rope: bool, windows: bool) -> Plain:
-    shared = made.pick(heads, 2) if made.even else made.pick(heads, heads // 2, 1)
+def _attention(made: Drawing, heads: int, *, decoder: bool, rope: bool) -> Plain:
     settings = made.maybe(
-        kv_heads=lambda: shared,
+        kv_heads=lambda: _kv_heads(made, heads),
         bias=lambda: _bias(made),
         qk_norm=lambda: made.pick("none", "rms", {"type": "rms", "eps": 1e-4}),
     )
-    if rope or made.chance(4):
-        settings["head_dim"] = made.pick(6, 8) if rope else made.pick(6, 5)
-    if windows and made.chance(4):
+    if rope:
+        settings["head_dim"] = made.pick(6, 8)
+    elif made.chance(4):
+        settings["head_dim"] = made.pick(6, 5)
+    if decoder and made.chance(4):
         settings["window"] = made.pick(3, 1, 50)
     return {"heads": heads, **settings}
+
+
+def _kv_heads(made: Drawing, heads: int) -> int:
+    return int(made.pick(heads, 2) if made.even else made.pick(heads, heads // 2, 1))
 
 
 def _bias(made: Drawing) -> Any:
@@ -282,70 +290,58 @@ def _rope(made: Drawing) -> Plain:
         {"type": "yarn", "factor": 4, "original_max_tokens": 16},
         {"type": "yarn", "factor": 2, "original_max_tokens": 16, "truncate": False, "attention_factor": 0.9},
     )
-    return {
-        "type": "rope",
-        **made.maybe(theta=lambda: made.pick(10000.0, 5000, 1e6)),
-        **({"scaling": scaling} if scaling else {}),
-    }
+    theta = made.maybe(theta=lambda: made.pick(10000.0, 5000, 1e6))
+    return {"type": "rope", **theta, **({"scaling": scaling} if scaling else {})}
 
 
-def _layers(made: Drawing, heads: int, *, rope: bool, windows: bool) -> Plain:
+def _layers(made: Drawing, heads: int, *, decoder: bool, rope: bool) -> Plain:
     count = made.draw(st.integers(1, 3))
     if not made.chance(3):
         return {"layers": count}
-    where = [_exception(made, count, heads, rope=rope, windows=windows) for _ in range(made.draw(st.integers(1, 2)))]
+    exceptions = made.draw(st.integers(1, 2))
+    where = [_exception(made, count, heads, decoder=decoder, rope=rope) for _ in range(exceptions)]
     return {"layers": {"count": count, "where": where}}
 
 
-def _exception(made: Drawing, count: int, heads: int, *, rope: bool, windows: bool) -> Plain:
+def _exception(made: Drawing, count: int, heads: int, *, decoder: bool, rope: bool) -> Plain:
     last = count - 1
     which = made.pick(
         {"at": [last]}, {"every": 2}, {"every": 2, "from": last}, {"range": [0, count]}, {"at": [0, last]}
     )
-    attention: Plain = made.maybe(bias=lambda: _bias(made))
-    if made.chance():
-        attention["kv_heads"] = made.pick(heads, 2) if made.even else made.pick(heads, 1)
-    if windows and made.chance():
+    attention = made.maybe(bias=lambda: _bias(made), kv_heads=lambda: _kv_heads(made, heads))
+    if decoder and made.chance():
         attention["window"] = made.pick(None, 2)
-    changes: dict[str, Callable[[], Any]] = {"mlp": lambda: _mlp(made), "norm": lambda: _norm(made)}
-    return {**which, **made.maybe(**changes), **({"attention": attention} if attention else {})}
+    if not rope and made.chance(4):
+        attention["head_dim"] = made.pick(3, 7)
+    changes = made.maybe(mlp=lambda: _mlp(made), norm=lambda: _norm(made), name=lambda: made.pick("wide", "odd"))
+    return {**which, **changes, **({"attention": attention} if attention else {})}
 
 
 # ---- the rest
 
 
 def _outputs(made: Drawing) -> Plain:
-    """Everything loose, and now and then what something reads too."""
+    """Everything that nothing reads, and now and then what something reads too."""
+    for ref in [ref for ref in made.loose if ref in made.inputs]:
+        made.add(f"last_{ref}", ref, **_projector(made), out=10)
     found: Plain = {}
     for name, node in made.nodes.items():
-        read_too = made.chance(5)
-        if node["kind"] == "decoder":
-            ports = (
-                ["hidden"] if node.get("head") == "none" else made.pick(["logits"], ["hidden"], ["logits", "hidden"])
-            )
-            if name in made.loose or read_too:
-                found |= {f"{name}_{port}": f"{name}.{port}" for port in ports}
-        elif name in made.loose or read_too:
+        if name not in made.loose and not made.chance(5):
+            continue
+        if node["kind"] != "decoder":
             found[f"out_{name}"] = name
-    loose_inputs = [name for name in made.inputs if name.startswith("feats") and not _is_read(made, name)]
-    for name in loose_inputs:
-        found[f"out_{made.add(f'last_{name}', name, **_projector(made), out=10)}"] = f"last_{name}"
+            continue
+        ports = ["hidden"] if node.get("head") == "none" else made.pick(["logits"], ["hidden"], ["logits", "hidden"])
+        found |= {f"{name}_{port}": f"{name}.{port}" for port in ports}
     return found
 
 
-def _is_read(made: Drawing, name: str) -> bool:
-    reads = [node["inputs"] for node in made.nodes.values()]
-    return any(name == read or (isinstance(read, dict) and name in read.values()) for read in reads)
-
-
 def _freeze(made: Drawing) -> Any:
-    named = [name for name, node in made.nodes.items() if node["kind"] != "fusion"]
-    stacks = [name for name in named if "layers" in made.nodes[name] and made.nodes[name]["kind"] == "decoder"]
-    patterns = [
-        made.pick(*named),
-        *(f"{name}.{made.pick('layers.0', 'layers.*.attn_norm', '*.weight')}" for name in stacks),
-    ]
-    chosen = [pattern for pattern in patterns if made.chance()] or patterns[:1]
+    """Whole nodes, layers, or parameters by name; for good or until a step."""
+    whole = [name for name, node in made.nodes.items() if node["kind"] != "fusion"]
+    decoders = [name for name in whole if made.nodes[name]["kind"] == "decoder"]
+    patterns = [f"{name}.{made.pick('layers.0', 'layers.*.attn_norm', '*.weight')}" for name in decoders]
+    chosen = [made.pick(*whole), *(pattern for pattern in patterns if made.chance())]
     if made.chance(3):
         return {"patterns": chosen[1:], "schedules": {chosen[0]: {"until_step": 100}}}
     return chosen

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -20,7 +18,7 @@ from graphvlm.diagnostics import Source
 from graphvlm.ir import Graph
 from graphvlm.passes import apply_all, dead_layers
 
-from .running import GRAPHS, Sizes, inputs, packaged, randomise, sizes
+from .running import Sizes, inputs, packaged, randomise, sizes
 from .shapes import contradictions, watch
 from .strategies import Plain, graphs
 

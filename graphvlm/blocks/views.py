@@ -104,6 +104,11 @@ class StackView:
     quick_gelu: bool
     fields: tuple[Field, ...]
 
+    @property
+    def split(self) -> bool:
+        """Whether a merged projection is split into parts of different size."""
+        return any(attention.merged and attention.grouped for attention in self.attentions)
+
 
 class _Fields:
     """Config fields as they are met; a later kind of layer shares a field whose value is the same."""

@@ -123,7 +123,7 @@ class _Namer:
         node = self.graph.nodes[ref.name]
         outputs = list(node.signature.outputs)
         if ref.port in ("hidden", "logits"):
-            alone = sum("logits" in other.signature.outputs for other in self.graph.nodes.values()) == 1
+            alone = sum(ref.port in other.signature.outputs for other in self.graph.nodes.values()) == 1
             free = ref.port not in self.graph.nodes and ref.port not in self.graph.inputs
             return ref.port if alone and free else f"{ref.name}_{ref.port}"
         return ref.name if ref.port == outputs[0] else f"{ref.name}_{ref.port}"
@@ -147,17 +147,19 @@ def make(graph: Graph) -> Pages:
     for stage_nodes in [*(stage.nodes for stage in stages.encoders), stages.joint]:
         for name in stage_nodes:
             node = graph.nodes[name]
-            wiring = _wiring(graph, node, namer, set(stage_nodes), keep=keep and node is decoder, cached=cached)
+            wiring = _wiring(
+                graph, node, namer, set(stage_nodes), keep=keep and node is decoder, cached=node is decoder
+            )
             pages[name] = component(node.kind, node.type).page(node, wiring)
     pages = {name: pages[name] for name in graph.nodes}
     return Pages(pages, _model_view(graph, stages, namer, pages, decoder, scored=scored, keep=keep))
 
 
 def _wiring(graph: Graph, node: Node, namer: _Namer, stage: set[str], *, keep: bool, cached: bool) -> Wiring:
-    arguments = {
-        port: namer.inside(ref) if not ref.port or ref.name in stage else namer.outside[ref]
-        for port, ref in node.inputs.items()
-    }
+    def variable(ref: Ref) -> str:
+        return namer.inside(ref) if not ref.port or ref.name in stage else namer.outside[ref]
+
+    arguments = {port: variable(ref) for port, ref in node.inputs.items()}
     results = {
         port: namer.inside(Ref(node.name, port))
         for port in node.signature.outputs
@@ -166,13 +168,25 @@ def _wiring(graph: Graph, node: Node, namer: _Namer, stage: set[str], *, keep: b
     shapes = {port: show_shape(found.shape) for port, found in node.signature.outputs.items()}
     if "features" in node.signature.inputs:
         shapes.setdefault("features", show_shape(node.signature.inputs["features"].shape))
-    root, first = _root(graph, node.name)
     arguments["cache"] = "cache" if cached else "None"
-    return Wiring(arguments, results, shapes, root, first, keep)
+    tail = _tail(graph, node)
+    return Wiring(arguments, results, shapes, variable(tail) if tail else "", _root(graph, node.name)[1], keep)
 
 
 def _reads(graph: Graph, ref: Ref) -> bool:
     return ref in graph.outputs.values() or any(ref in node.inputs.values() for node in graph.nodes.values())
+
+
+def _tail(graph: Graph, node: Node) -> Ref | None:
+    """The earliest value on the stream into `node` that is as long as what `node` gives."""
+    ref, found = node.inputs.get(node.signature.stream), None
+    wanted = next(iter(node.signature.outputs.values())).shape[1]
+    while ref is not None:
+        if graph.port(ref).shape[1] == wanted:
+            found = ref
+        before = graph.nodes.get(ref.name) if ref.port else None
+        ref = before.inputs.get(before.signature.stream) if before else None
+    return found
 
 
 def _root(graph: Graph, name: str) -> tuple[str, str]:

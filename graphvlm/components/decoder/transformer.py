@@ -60,7 +60,8 @@ class Transformer(Spec):
     def summary(self) -> str:
         attention = self.layers.attention()
         kv = f" over {attention.kv_heads}" if attention.kv_heads != attention.heads else ""
-        return f"transformer, {counted(len(self.layers.order), 'layer')}, {self.layers.dim} wide, {counted(attention.heads, 'head')}{kv}"
+        layers, heads = counted(len(self.layers.order), "layer"), counted(attention.heads, "head")
+        return f"transformer, {layers}, {self.layers.dim} wide, {heads}{kv}"
 
     def resolved(self) -> dict[str, Any]:
         return {"vocab": self.vocab, "dim": self.layers.dim, **self.layers.resolved()}
@@ -182,10 +183,10 @@ def _calls(node: Node, spec: Transformer, wiring: Wiring) -> tuple[Statement, ..
     hidden = wiring.results["hidden"]
     mask = wiring.arguments.get("mask", "None")
     shape = wiring.shapes["hidden"]
-    lines = [Statement(hidden, f"self.{node.name}", (wiring.arguments["features"], mask, "cache"), shape)]
+    read = (wiring.arguments["features"], mask, wiring.arguments["cache"])
+    lines = [Statement(hidden, f"self.{node.name}", read, wiring.shapes["features"] if spec.cut else shape)]
     if spec.cut:
-        lines[0] = Statement(hidden, f"self.{node.name}", lines[0].arguments, wiring.shapes["features"])
-        lines.append(Statement(hidden, "", (f"{hidden}[:, -{wiring.root}.size(1) :]",), shape))
+        lines.append(Statement(hidden, "", (f"{hidden}[:, -{wiring.tail}.size(1) :]",), shape))
     if "logits" in wiring.results:
         logits = wiring.results["logits"]
         if wiring.keep:
