@@ -58,6 +58,7 @@ class Signature:
 
     `sizes` are the settings that can be inferred, each a variable; `written` holds those that the user wrote.
     `stream` names the input whose tokens run through to the output: masks and token embeddings are found along it.
+    `tied` is where a node says that it uses the weights of that embedding.
     """
 
     inputs: Mapping[str, Port]
@@ -65,6 +66,7 @@ class Signature:
     sizes: Mapping[str, Var] = field(default_factory=dict)
     written: Mapping[str, Written] = field(default_factory=dict)
     stream: str = ""
+    tied: Span | None = None
 
 
 class Spec(ABC):

@@ -72,6 +72,7 @@ def link(tree: Tree) -> LinkedGraph:
     order = _order(linked, problems)
     graph = with_masks(LinkedGraph(tree, inputs, {name: linked[name] for name in order}, outputs))
     _report_unused(graph, problems)
+    _report_untied(graph, problems)
     problems.stop()
     return graph
 
@@ -272,6 +273,26 @@ def _report_unused(graph: LinkedGraph, problems: Problems) -> None:
                     input_.span,
                     help="feed it to a node, or remove it",
                 )
+
+
+def _report_untied(graph: LinkedGraph, problems: Problems) -> None:
+    """A tied head takes the weights of a token embedding: its features must be that embedding's, fused at most."""
+    for name, node in graph.nodes.items():
+        edge = node.inputs.get(node.signature.stream)
+        while node.signature.tied and edge:
+            source = graph.nodes.get(edge.source.name) if edge.source.port else None
+            if source is None or source.signature.outputs[edge.source.port].vocab is None:
+                problems.error(
+                    "tied-head",
+                    f"the head of `{name}` is tied, and `{edge.source}` is no token embedding",
+                    node.signature.tied,
+                    labels=(Label(edge.span, "the stream leads here"),),
+                    help="remove `tied`, or feed the decoder with the embedding of tokens, fused or not",
+                )
+                break
+            edge = source.inputs.get(source.signature.stream)
+            if edge and graph.inputs.get(edge.source.name) and graph.inputs[edge.source.name].port.what == "tokens":
+                break
 
 
 def with_masks(graph: LinkedGraph) -> LinkedGraph:

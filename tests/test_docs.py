@@ -30,13 +30,13 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
-HOWTOS = sorted((DOCS / "howto").glob("*.md"))
-NEW_COMPONENT = DOCS / "howto" / "add-a-component.md"
-PLAYED = [ROOT / "README.md", DOCS / "tutorial.md", *(page for page in HOWTOS if page != NEW_COMPONENT)]
 PAGES = [ROOT / "README.md", *sorted(DOCS.rglob("*.md"))]
+NEW_COMPONENT = DOCS / "howto" / "add-a-component.md"  # edits the compiler
+NOT_PLAYED = {NEW_COMPONENT, DOCS / "reference.md", DOCS / "mistakes.md", DOCS / "design" / "blocks.md"}
+PLAYED = [page for page in PAGES if page not in NOT_PLAYED and "```" in page.read_text(encoding="utf-8")]
 # What a copy of the compiler is made of, and where its folders lie once installed.
 SOURCES = {name: f"graphvlm/{name}" for name in ("cli", "codegen_templates", "graphs", "schemas")}
-SECONDS = 60
+SECONDS = 120
 
 BLOCK = re.compile(
     r"(?:^<!-- (?P<mark>[^\n]*) -->\n+)?^```(?P<language>\w+)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL
@@ -128,7 +128,7 @@ def played(document: Path, folder: Path, **variables: str) -> None:
 
 @pytest.mark.slow
 @pytest.mark.skipif(shutil.which("bash") is None, reason="the documents are written for a POSIX shell")
-@pytest.mark.parametrize("document", PLAYED, ids=lambda page: page.stem)
+@pytest.mark.parametrize("document", PLAYED, ids=lambda page: str(page.relative_to(ROOT)))
 def test_what_is_written_works(document: Path, tmp_path: Path) -> None:
     if "transformers" in document.read_text(encoding="utf-8"):
         pytest.importorskip("transformers")

@@ -41,7 +41,8 @@ def parse_stack(settings: Settings, dim: int, *, mlp_bias: bool, problems: Probl
             continue
         known = [kind for kind, _ in kinds]
         if sublayers not in known:
-            kinds.append((sublayers, "_".join(str(entries[i].get("name", default=f"variant_{i + 1}")) for i in key)))
+            name = "_".join(str(entries[i].get("name", default=f"variant_{i + 1}")) for i in key)
+            kinds.append((sublayers, _unused(name, [other for _, other in kinds])))
             known.append(sublayers)
         order.append(known.index(sublayers))
     if len(order) < count:
@@ -51,6 +52,15 @@ def parse_stack(settings: Settings, dim: int, *, mlp_bias: bool, problems: Probl
     places = [usual, *(index for index in range(len(kinds)) if index != usual)]
     found = tuple(LayerKind(kinds[place][1], kinds[place][0]) for place in places)
     return Stack(dim, found, tuple(places.index(index) for index in order))
+
+
+def _unused(name: str, taken: list[str]) -> str:
+    """`name`, with a number where another kind of layer is called so already."""
+    number = 2
+    found = name
+    while name and found in taken:
+        found, number = f"{name}_{number}", number + 1
+    return found
 
 
 def parse_norm(settings: Settings, *path: str) -> Norm:

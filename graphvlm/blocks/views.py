@@ -135,19 +135,19 @@ def stack_view(stack: Stack, config: str, *, decoder: bool, rope: bool, tp: int)
     mlps: dict[MlpView, MlpView] = {}
     blocks: dict[BlockView, BlockView] = {}
     extra = ", ".join(name for name, on in (("rope", rope), ("mask", decoder), ("cache", decoder)) if on)
-    of_kind = []
+    of_kind, own = [], config.removesuffix("Config")
     for kind in stack.kinds:
         sublayers = []
         for sublayer in kind.sublayers:
             norm = norm_expression(sublayer.norm, "config.dim", _eps(fields, sublayer.norm, kind))
             if isinstance(sublayer.op, Attention):
                 attention = attention_view(sublayer.op, kind, fields, rope=rope, decoder=decoder, tp=tp)
-                name = _once(attentions, attention, "Attention", kind)
+                name = _once(attentions, attention, "Attention", kind.name, own)
                 sublayers.append(SublayerView(sublayer.name, name, norm, f", {extra}" if extra else ""))
             else:
-                name = _once(mlps, mlp_view(sublayer.op, kind, fields, tp), "MLP", kind)
+                name = _once(mlps, mlp_view(sublayer.op, kind, fields, tp), "MLP", kind.name, own)
                 sublayers.append(SublayerView(sublayer.name, name, norm, ""))
-        of_kind.append(_once(blocks, BlockView("", tuple(sublayers)), "Block", kind))
+        of_kind.append(_once(blocks, BlockView("", tuple(sublayers)), "Block", kind.name, own))
     windows = stack.windows
     if decoder and len(set(windows)) > 1:
         lines = "".join(f"        {item},\n" for item in pattern([literal(window) for window in windows]))
@@ -285,9 +285,13 @@ def _eps(fields: _Fields, norm: Norm, kind: LayerKind, name: str = "norm_eps") -
 _View = TypeVar("_View", AttentionView, MlpView, BlockView)
 
 
-def _once(known: dict[_View, _View], view: _View, base: str, kind: LayerKind) -> str:
-    """The class name for `view`: that of an equal class met before, else `base`, told apart by the kind of layer."""
+def _once(known: dict[_View, _View], view: _View, base: str, kind: str, node: str) -> str:
+    """The class name for `view`: that of an equal class met before, else `base`, told apart by the kind of layer.
+
+    `node` is the class of the node itself, which stands in the same file.
+    """
     found = known.get(view)
     if found is None:
-        found = known[view] = replace(view, name=base if not known else f"{class_name(kind.name)}{base}")
+        name = base if not known else f"{class_name(kind)}{base}"
+        found = known[view] = replace(view, name=name if name != node else f"{name}Layer")
     return found.name

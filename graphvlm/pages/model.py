@@ -91,6 +91,12 @@ class ModelView:
         return ("self", *needed, "labels: Tensor", *rest)
 
     @property
+    def methods(self) -> tuple[str, ...]:
+        """What callers call besides `forward`."""
+        loss = ("loss",) if self.decoder else ()
+        return (*(encoder.method for encoder in self.encoders), *((self.joint,) if self.joint else ()), *loss)
+
+    @property
     def pass_on(self) -> tuple[str, ...]:
         """What `forward` hands to the joint stage, in its order."""
         return tuple(argument.name for argument in self.joint_arguments if argument.name not in ("cache", "keep"))

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from ..code import literal
+from ..dims import Sum
 from ..ir import Graph
 from . import checkpoint, model, parallel, readme
 
@@ -21,12 +22,15 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class GenerateView:
-    """How `generate.py` calls the model."""
+    """How `generate.py` calls the model.
+
+    `prefixes` are (variable that may be None, the features in it) that stand before the text and take slots of the cache.
+    """
 
     tokens: str
     eos: str
     pad: int
-    size: str
+    prefixes: tuple[tuple[str, str], ...]
     bounded: bool
     prompt_arguments: tuple[str, ...]
 
@@ -42,7 +46,7 @@ def make(graph: Graph) -> dict[str, Page]:
             {"config": [(name, page.fields) for name, page in made.nodes.items() if page.fields]},
         ),
         "model.py": Page("package/model.py.j2", {"model": view}),
-        "parallel.py": Page("package/parallel.py.j2", {"parallel": parallel.make(graph)}),
+        "parallel.py": Page("package/parallel.py.j2", {"parallel": parallel.make(graph, view.methods)}),
         "checkpoint.py": Page("package/checkpoint.py.j2", {"checkpoint": checkpoint.make(graph)}),
     }
     for name, page in made.nodes.items():
@@ -58,21 +62,31 @@ def make(graph: Graph) -> dict[str, Page]:
 
 def _generate(graph: Graph, view: model.ModelView) -> GenerateView:
     decoder = graph.nodes[view.decoder]
-    port = decoder.signature.inputs["features"]
-    prefixed = port.tail != port.shape[1]
-    size = "prompt + max_new_tokens"
-    if prefixed:
-        lengths = [
-            f"({encoder.variable}.size(1) if {encoder.variable} is not None else 0)" for encoder in view.encoders
-        ]
-        size = " + ".join(["prompt", *lengths, "max_new_tokens"])
     names = [name for name in view.pass_on if name != view.tokens]
     eos = graph.generation.eos
     return GenerateView(
         tokens=view.tokens,
         eos=literal(eos),
         pad=graph.generation.pad if graph.generation.pad is not None else eos[0] if eos else 0,
-        size=size,
+        prefixes=tuple(_prefixes(graph, view)),
         bounded=getattr(decoder.spec.rope, "type", "") != "dynamic",
         prompt_arguments=("ids", *(f"{name}={name}" for name in names)),
     )
+
+
+def _prefixes(graph: Graph, view: model.ModelView) -> Iterator[tuple[str, str]]:
+    fields = {field.name: encoder for encoder in view.encoders for field in encoder.values}
+    name = view.decoder
+    while name in graph.nodes:
+        node = graph.nodes[name]
+        stream = node.signature.stream
+        longer = isinstance(node.signature.outputs.get("features", node.signature.inputs[stream]).shape[1], Sum)
+        for port, ref in node.inputs.items():
+            if longer and node.kind == "fusion" and port != stream and node.signature.inputs[port].what == "features":
+                encoder = fields.get(ref.name)
+                if encoder is None:
+                    yield ref.name, ref.name
+                else:
+                    alone = encoder.result == "Tensor"
+                    yield encoder.variable, encoder.variable if alone else f"{encoder.variable}.{ref.name}"
+        name = node.inputs[stream].name

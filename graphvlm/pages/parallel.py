@@ -25,10 +25,11 @@ class ParallelView:
     plans: tuple[NodePlan, ...]
     stacks: tuple[str, ...]
     gathered: bool
+    methods: tuple[str, ...]
 
 
-def make(graph: Graph) -> ParallelView:
-    """The view for a graph after its passes."""
+def make(graph: Graph, methods: tuple[str, ...]) -> ParallelView:
+    """The view for a graph after its passes; `methods` of the model are called besides `forward`."""
     plans = tuple(plan for node in graph.nodes.values() if (plan := _plan(node)))
     return ParallelView(
         mesh=tuple(graph.parallelism.mesh.items()),
@@ -36,6 +37,7 @@ def make(graph: Graph) -> ParallelView:
         stacks=tuple(
             name for name, node in graph.nodes.items() if node.fsdp and node.spec.stack and node.spec.stack.order
         ),
+        methods=methods,
         gathered=any("Replicate()" in style for plan in plans for _, style in plan.own),
     )
 

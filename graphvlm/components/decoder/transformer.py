@@ -118,6 +118,7 @@ class TransformerComponent:
             sizes=sizes,
             written=written,
             stream="features",
+            tied=settings.span("head", "tied") if _tied(settings) else None,
         )
 
     def lower(
@@ -126,6 +127,7 @@ class TransformerComponent:
         blocks = parse_stack(settings, sizes["dim"], mlp_bias=False, problems=problems)
         if blocks is None:
             return None
+        _check_blocks(settings, blocks, problems)
         max_tokens = int(settings.get("max_tokens", default=4096))
         rope = parse_rope(settings, blocks.attention().head_dim, max_tokens, problems)
         features = inputs["features"]
@@ -164,6 +166,29 @@ class TransformerComponent:
         )
         calls = _calls(node, spec, wiring)
         return NodePage("decoder/transformer.py.j2", view, name, fields, f"{name}(config.{node.name})", calls)
+
+
+def _check_blocks(settings: Settings, blocks: Stack, problems: Problems) -> None:
+    widths = {blocks.attention(kind).head_dim for kind in range(len(blocks.kinds))}
+    if settings.get("position") != "none" and len(widths) > 1:
+        problems.error(
+            "head-dim-differs",
+            f"rotary positions need heads of one width, and the layers have {' and '.join(map(str, sorted(widths)))}",
+            settings.span("layers", "where"),
+            help="write one `attention.head_dim` for all layers, or set `position: none`",
+        )
+    if _tied(settings) and settings.get("head", "bias", default=False):
+        problems.error(
+            "tied-head",
+            "a tied head has no bias: its weight is the token embedding's, and an embedding has none",
+            settings.span("head", "bias"),
+            help="remove `bias`, or `tied`",
+        )
+
+
+def _tied(settings: Settings) -> bool:
+    head = settings.get("head", default={})
+    return head != "none" and bool(head.get("tied", False))
 
 
 def _head(settings: Settings) -> Head | None:

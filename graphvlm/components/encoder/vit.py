@@ -138,6 +138,8 @@ class VitComponent:
         patch = int(settings.get("patch", "size"))
         _check_patches(settings, height, width, patch, problems)
         blocks = parse_stack(settings, sizes["dim"], mlp_bias=True, problems=problems)
+        if blocks:
+            _check_windows(settings, blocks, problems)
         run = _layers_run(settings, problems)
         class_token = bool(settings.get("class_token", default=False))
         drop = bool(settings.get("output", "drop_cls", default=False))
@@ -238,6 +240,17 @@ def _check_patches(settings: Settings, height: int, width: int, patch: int, prob
                 else f"{sizes}, or leave the last {size - fit} pixels out with `remainder: crop`",
             )
             return
+
+
+def _check_windows(settings: Settings, blocks: Stack, problems: Problems) -> None:
+    if any(blocks.windows):
+        written = settings.has("attention", "window")
+        problems.error(
+            "window-without-order",
+            "`attention.window` counts back along a sequence, and the patches of an image have no such order",
+            settings.span("attention", "window") if written else settings.span("layers", "where"),
+            help="remove `window`: every patch sees every other",
+        )
 
 
 def _layers_run(settings: Settings, problems: Problems) -> int | None:
