@@ -7,7 +7,7 @@ generated package loads the saved weights: what is measured is what a user gets.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -97,14 +97,14 @@ class Pair:
         self.reference.generation_config.pad_token_id = 0
         self.reference.save_pretrained(folder)
 
-    def package(self, feature_layer: int = -2) -> Package:
+    def package(self, feature_layer: int = -2, overrides: Sequence[str] = ()) -> Package:
         """The generated package for the tower's output `feature_layer`, with the weights of the reference.
 
         -2, as in LLaVA, leaves the last layer of the tower without effect: the compiler removes it, the reference
         runs it. With -1 both sides run all layers: the like-for-like comparison.
         """
-        overrides = [f"nodes.vision.output.layer={feature_layer}", "name=benchmark"]
-        module = graphvlm.compile(self.graph(), overrides=overrides)
+        chosen = [f"nodes.vision.output.layer={feature_layer}", "name=benchmark", *overrides]
+        module = graphvlm.compile(self.graph(), overrides=chosen)
         return Package(module, module.from_pretrained(self.folder).eval())
 
     def graph(self) -> Path:

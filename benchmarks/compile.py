@@ -21,8 +21,8 @@ from transformers import StaticCache
 
 from .common import SIZES, Package, Pair, pair
 from .options import Options, parse
-from .report import Goal, Ratio, Table, write
-from .timing import Contender, OtherLoad, Samples, cpu_seconds, rounds
+from .report import Goal, Table, write
+from .timing import Contender, OtherLoad, Ratio, Samples, cpu_seconds, rounds
 
 CONFIGS: Final = ("tiny_img", "small")
 STEPS: Final = 16  # of decoding in a row
@@ -142,7 +142,7 @@ def reference_steps(reference: Pair, function: Callable[..., Any], static: bool)
 
     def run() -> Tensor:
         for _ in range(STEPS):
-            logits = function(input_ids=token, past_key_values=cache, use_cache=True, logits_to_keep=1).logits
+            logits: Tensor = function(input_ids=token, past_key_values=cache, use_cache=True, logits_to_keep=1).logits
         return logits[:, -1]
 
     return Contender(run, rewind)

@@ -13,8 +13,6 @@ from random import Random
 from statistics import median, quantiles
 from typing import Any
 
-import torch
-
 STAT = Path("/proc/stat")
 
 
@@ -48,9 +46,14 @@ class Samples:
         """The median time of a contender."""
         return 1000 * median(self.seconds[name])
 
-    def speedup(self, name: str, over: str) -> Ratio:
-        """How many times faster `name` is than `over`: the median of the ratios within each round."""
-        ratios = [base / own for base, own in zip(self.seconds[over], self.seconds[name], strict=True)]
+    def speedup(self, name: str, over: str, without: str = "") -> Ratio:
+        """How many times faster `name` is than `over`: the median of the ratios within each round.
+
+        `without` names a contender whose time is taken off both.
+        """
+        less = self.seconds[without] if without else (0.0,) * len(self.seconds[name])
+        three = zip(self.seconds[over], self.seconds[name], less, strict=True)
+        ratios = [(base - both) / max(own - both, 1e-9) for base, own, both in three]
         low, _, high = quantiles(ratios, n=4) if len(ratios) > 1 else [ratios[0]] * 3
         return Ratio(median(ratios), low, high)
 
@@ -61,6 +64,8 @@ def rounds(contenders: Mapping[str, Contender], count: int, warm_up: int = 2) ->
     With one thread it is CPU time that counts: then other processes may take the processor away, though not share
     its memory, without being measured.
     """
+    import torch  # here, because benchmarks of whole processes must stay small
+
     clock = time.process_time if torch.get_num_threads() == 1 else time.perf_counter
     names = list(contenders)
     seconds: dict[str, list[float]] = {name: [] for name in names}

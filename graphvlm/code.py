@@ -101,6 +101,24 @@ def laid_out(statement: Statement, indent: int) -> str:
     return f"{pad}{head}{statement.function}(\n{inner}{pad}){tail}"
 
 
+def built(target: str, expression: str, indent: int, comment: str = "") -> str:
+    """`target = expression`, where the expression is a call whose arguments hold no commas of their own."""
+    function, _, arguments = expression.removesuffix(")").partition("(")
+    return laid_out(Statement(target, function, tuple(arguments.split(", ")) if arguments else (), comment), indent)
+
+
+def display(head: str, items: tuple[str, ...], brackets: str, indent: int, tail: str = "") -> str:
+    """`head`, a tuple or list of expressions, one a line where they do not fit on one, and `tail`."""
+    opening, closing = brackets[0], brackets[1]
+    pad = " " * indent
+    comma = "," if opening == "(" and len(items) == 1 else ""
+    line = f"{pad}{head}{opening}{', '.join(items)}{comma}{closing}{tail}"
+    if len(line) <= WIDTH or not items:
+        return line
+    inner = "".join(f"{pad}    {item},\n" for item in items)
+    return f"{pad}{head}{opening}\n{inner}{pad}{closing}{tail}"
+
+
 def signature(name: str, parameters: tuple[str, ...], returns: str, indent: int) -> str:
     """`def name(parameters) -> returns:` on one line if it fits."""
     pad = " " * indent

@@ -11,12 +11,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
 from .blocks.parameters import Parameter
 from .blocks.settings import Rope, Stack
-from .diagnostics import Span
-from .dims import Dim, Var
+from .diagnostics import Label, Span
+from .dims import Dim, Var, Written
 from .problems import Problems
 from .settings import Settings
 
@@ -45,28 +45,40 @@ class Port:
 
 
 @dataclass(frozen=True, slots=True)
-class Written:
-    """A size that the user wrote, and where."""
-
-    value: int
-    span: Span
-
-
-@dataclass(frozen=True, slots=True)
 class Signature:
     """The ports of one node. The first of each mapping is the default port.
 
-    `sizes` are the settings that can be inferred, each a variable; `written` holds those that the user wrote.
-    `stream` names the input whose tokens run through to the output: masks and token embeddings are found along it.
-    `tied` is where a node says that it uses the weights of that embedding.
+    `sizes` are the settings that can be inferred, each a variable; `written` holds what is known of these and other
+    variables in the ports. `stream` names the input whose tokens run through to the output: masks and token embeddings
+    are found along it. `tied` is where the node asks for the weight of that embedding. `absent` are outputs that it
+    would have but for one of its settings.
     """
 
     inputs: Mapping[str, Port]
     outputs: Mapping[str, Port]
     sizes: Mapping[str, Var] = field(default_factory=dict)
-    written: Mapping[str, Written] = field(default_factory=dict)
+    written: Mapping[Var, Written] = field(default_factory=dict)
     stream: str = ""
     tied: Span | None = None
+    absent: Mapping[str, Label] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Inferred:
+    """What was found out about one node: a number for each of its `sizes`, and its connected input ports.
+
+    `origins` says where these numbers were written, and under `vocab` also the vocabulary of its stream.
+    """
+
+    node: str
+    sizes: Mapping[str, int]
+    inputs: Mapping[str, Port]
+    origins: Mapping[str, Written] = field(default_factory=dict)
+
+    def label(self, size: str, text: str) -> tuple[Label, ...]:
+        """A label where a size was written; nothing where it was not."""
+        origin = self.origins.get(size)
+        return (Label(origin.span, text),) if origin else ()
 
 
 class Spec(ABC):
@@ -106,15 +118,18 @@ class Spec(ABC):
 
 
 class Component(Protocol):
-    """One `kind/type` of the language."""
+    """One `kind/type` of the language.
+
+    `modules` are the paths of all its modules and bare parameters, whatever the settings; `*` stands for a number.
+    """
+
+    modules: ClassVar[frozenset[str]]
 
     def signature(self, name: str, settings: Settings) -> Signature:
         """The ports of a node called `name`, with open sizes as variables."""
 
-    def lower(
-        self, settings: Settings, sizes: Mapping[str, int], inputs: Mapping[str, Port], problems: Problems
-    ) -> Spec | None:
-        """The decided node, or None with the reasons in `problems`. `inputs` are its ports with everything solved."""
+    def lower(self, settings: Settings, inferred: Inferred, problems: Problems) -> Spec | None:
+        """The decided node, or None with the reasons in `problems`."""
 
     def page(self, node: Node, wiring: Wiring) -> NodePage:
         """What its template and the wiring of the model need."""
@@ -138,12 +153,22 @@ def hole(node: str, setting: str) -> Var:
     return Var(f"{node}.{setting}", setting, hole=True)
 
 
-def sizes_of(name: str, settings: Settings, *names: str) -> tuple[dict[str, Var], dict[str, Written]]:
-    """Variables for the settings `names`, and those of them that were written."""
+def sizes_of(
+    name: str, settings: Settings, *names: str, removable: bool = True
+) -> tuple[dict[str, Var], dict[Var, Written]]:
+    """Variables for the settings `names` of a node, and what was written of them.
+
+    `removable` if a message may say that they are better left out: they follow from what the node is connected to.
+    """
     variables = {setting: hole(name, setting) for setting in names}
     written = {
-        setting: Written(int(settings.get(setting)), settings.span(setting))
-        for setting in names
+        variable: known(name, settings, setting, setting=setting if removable else "")
+        for setting, variable in variables.items()
         if settings.has(setting)
     }
     return variables, written
+
+
+def known(name: str, settings: Settings, *path: str, setting: str = "") -> Written:
+    """The number at `path` of the settings of a node."""
+    return Written(int(settings.get(*path)), settings.span(*path), name, setting)

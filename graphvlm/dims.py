@@ -6,9 +6,10 @@ solver is a union-find over variables: linear in the number of edges, no algebra
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import TypeAlias
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import TypeAlias, TypeGuard
 
 from .diagnostics import Span
 
@@ -18,38 +19,65 @@ class Var:
     """An open size. `key` makes it unique in the graph; `name` is what people call it.
 
     A hole is a setting that was left out and must come from elsewhere; an open size that is no hole may stay symbolic.
+    One that is `free` is for the caller to choose, and never becomes a number: the length of a prompt.
     """
 
     key: str
     name: str
     hole: bool = False
+    free: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Many:
+    """`count * var`, in a sum."""
+
+    count: int
+    var: Var
 
 
 @dataclass(frozen=True, slots=True)
 class Sum:
     """`a + b + ...`: tokens that stand one behind the other."""
 
-    terms: tuple[int | Var, ...]
+    terms: tuple[int | Var | Many, ...]
 
 
 Dim: TypeAlias = int | Var | Sum
 
+NO_EDITS: Mapping[int, str] = MappingProxyType({})
+# Open terms of a sum; no model comes near it.
+MAX_TERMS = 100
+_LARGE = 10**15
+
 
 @dataclass(frozen=True, slots=True)
-class Origin:
-    """Where a size was written, for the label at the other end of a conflict."""
+class Written:
+    """A size that is known before anything is inferred: where it comes from, and what can be done about it there.
 
+    `owner` is the node or input it belongs to. `setting` is what may be left out, for then the size is inferred; empty
+    where it has to stand. `edits` are other values that a change at this place would give.
+    """
+
+    value: int
     span: Span
+    owner: str
+    setting: str = ""
     text: str = "written here"
+    edits: Mapping[int, str] = field(default_factory=lambda: NO_EDITS)
 
 
 class Mismatch(Exception):
     """Two sizes that cannot be equal; holds both, solved, and where each was written."""
 
-    def __init__(self, left: Dim, right: Dim, left_origin: Origin | None, right_origin: Origin | None) -> None:
+    def __init__(self, left: Dim, right: Dim, left_origin: Written | None, right_origin: Written | None) -> None:
         self.left, self.right = left, right
         self.left_origin, self.right_origin = left_origin, right_origin
         super().__init__(f"{show(left)} is not {show(right)}")
+
+
+class TooManyTerms(Exception):
+    """A sum of more than `MAX_TERMS` open sizes: an absurd graph, which would take for ever."""
 
 
 class Solver:
@@ -58,43 +86,56 @@ class Solver:
     def __init__(self) -> None:
         self._parent: dict[Var, Var] = {}
         self._value: dict[Var, int | Sum] = {}
-        self._origin: dict[Var, Origin] = {}
+        self._origin: dict[Var, Written] = {}
 
-    def bind(self, var: Var, value: int, origin: Origin) -> None:
+    def bind(self, var: Var, written: Written) -> None:
         """Give an open variable the number that was written for it."""
         root = self._root(var)
-        self._value[root] = value
-        self._origin[root] = origin
+        self._value[root] = written.value
+        self._origin[root] = written
 
     def solve(self, dim: Dim) -> Dim:
         """The size with everything known put in."""
-        if isinstance(dim, Var):
-            root = self._root(dim)
-            value = self._value.get(root)
-            return root if value is None else self.solve(value)
-        if isinstance(dim, Sum):
-            return _add(self.solve(term) for term in dim.terms)
-        return dim
+        if isinstance(dim, int):
+            return dim
+        number, counts = 0, dict[Var, int]()
+        waiting: list[tuple[int | Var | Many | Sum, int]] = [(dim, 1)]
+        while waiting:
+            part, times = waiting.pop()
+            if isinstance(part, int):
+                number += part * times
+            elif isinstance(part, Sum):
+                waiting.extend((term, times) for term in reversed(part.terms))
+            elif isinstance(part, Many):
+                waiting.append((part.var, part.count * times))
+            else:
+                root = self._root(part)
+                if root in self._value:
+                    waiting.append((self._value[root], times))
+                else:
+                    counts[root] = counts.get(root, 0) + times
+                    if len(counts) > MAX_TERMS:
+                        raise TooManyTerms
+        return _sum(number, counts)
 
-    def origin(self, dim: Dim) -> Origin | None:
+    def origin(self, dim: Dim) -> Written | None:
         """Where the value of a variable was written, if it was."""
         return self._origin.get(self._root(dim)) if isinstance(dim, Var) else None
 
     def unify(self, left: Dim, right: Dim) -> None:
         """Make both equal, or raise `Mismatch`."""
         a, b = self.solve(left), self.solve(right)
-        if a == b:
+        if a == b or (isinstance(a, Sum) and isinstance(b, Sum) and set(a.terms) == set(b.terms)):
             if isinstance(left, Var) and isinstance(right, Var):
                 self._join(left, right)
-            return
-        if isinstance(a, Var) and not _inside(a, b):
+        elif _may_be(a, b):
             self._set(a, b, self.origin(right))
-        elif isinstance(b, Var) and not _inside(b, a):
+        elif _may_be(b, a):
             self._set(b, a, self.origin(left))
         else:
             raise Mismatch(a, b, self.origin(left), self.origin(right))
 
-    def _set(self, var: Var, value: Dim, origin: Origin | None) -> None:
+    def _set(self, var: Var, value: Dim, origin: Written | None) -> None:
         root = self._root(var)
         if isinstance(value, Var):
             self._join(root, value)
@@ -107,7 +148,7 @@ class Solver:
         a, b = self._root(left), self._root(right)
         if a == b:
             return
-        # The name that people see is the earlier one in _NAMES; a hole gives way to a name.
+        # The name that people see is the earlier one in _NAMES; a hole gives way to a name. What is free stays so.
         keep, drop = (a, b) if _rank(a) <= _rank(b) else (b, a)
         self._parent[drop] = keep
         if drop in self._value:
@@ -127,39 +168,38 @@ class Solver:
 _NAMES = ("batch", "seq", "images", "height", "width", "tokens")
 
 
-def _rank(var: Var) -> tuple[bool, int, str]:
-    return var.hole, _NAMES.index(var.name) if var.name in _NAMES else len(_NAMES), var.key
+def _rank(var: Var) -> tuple[bool, bool, int, str]:
+    return not var.free, var.hole, _NAMES.index(var.name) if var.name in _NAMES else len(_NAMES), var.key
 
 
-def _inside(var: Var, dim: Dim) -> bool:
-    return isinstance(dim, Sum) and var in dim.terms
+def _may_be(var: Dim, value: Dim) -> TypeGuard[Var]:
+    """Whether `var` is open, and `value` something that it can become; both are solved."""
+    if not isinstance(var, Var) or isinstance(value, Var):
+        return isinstance(var, Var)
+    inside = value.terms if isinstance(value, Sum) else ()
+    return not var.free and not any(var == (term.var if isinstance(term, Many) else term) for term in inside)
 
 
-def _add(terms: Iterable[Dim]) -> Dim:
-    number = 0
-    rest: list[Var] = []
-    for term in terms:
-        for part in term.terms if isinstance(term, Sum) else (term,):
-            if isinstance(part, int):
-                number += part
-            else:
-                rest.append(part)
-    if not rest:
+def _sum(number: int, counts: Mapping[Var, int]) -> Dim:
+    if not counts:
         return number
-    if not number and len(rest) == 1:
+    rest = tuple(var if count == 1 else Many(count, var) for var, count in counts.items())
+    if not number and len(rest) == 1 and isinstance(rest[0], Var):
         return rest[0]
     return Sum((*((number,) if number else ()), *rest))
 
 
-def show(dim: Dim) -> str:
+def show(dim: Dim | Many) -> str:
     """As in shape comments: `576`, `seq`, `576 + seq`."""
     if isinstance(dim, Var):
         return dim.name
     if isinstance(dim, Sum):
         return " + ".join(show(term) for term in dim.terms)
-    return str(dim)
+    if isinstance(dim, Many):
+        return f"{show(dim.count)} * {dim.var.name}"
+    return str(dim) if dim < _LARGE else "more than 10**15"
 
 
-def show_shape(shape: tuple[Dim, ...]) -> str:
+def show_shape(shape: Iterable[Dim]) -> str:
     """As in shape comments: `[batch, seq, 4096]`."""
     return f"[{', '.join(map(show, shape))}]"

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from .blocks.parameters import Parameter
 from .component import Port, Signature, Spec
 from .diagnostics import Span
+from .dims import Var, Written
 from .tree import Tree
 
 
@@ -33,6 +34,7 @@ class Input:
     port: Port
     span: Span | None = None
     inferred: bool = False
+    written: Mapping[Var, Written] = field(default_factory=dict)
 
     @property
     def optional(self) -> bool:

@@ -1,78 +1,34 @@
-"""From the schema-valid tree to linked nodes: every reference resolved to a port, an order found, nothing left over."""
+"""From the schema-valid tree to linked nodes: every reference resolved to a port, and an order found."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 
-from .component import Component, Port, Signature, What, component
+from .component import Port, component
 from .diagnostics import Label, Span, did_you_mean
-from .dims import Var
+from .dims import Var, Written
 from .ir import Input, Ref
+from .linked import Edge, Linked, LinkedGraph
+from .masks import mask_port, with_masks
 from .problems import Problems
 from .settings import Settings
 from .tree import Tree
-
-# Settings of a node that are the same for every component.
-COMMON = frozenset({"kind", "type", "inputs", "description", "source", "checkpoint", "use"})
-
-
-@dataclass(frozen=True, slots=True)
-class Edge:
-    """What feeds one port, and where that was written."""
-
-    source: Ref
-    span: Span
-
-
-@dataclass(frozen=True, slots=True)
-class Linked:
-    """A node whose inputs are known; its sizes are not."""
-
-    name: str
-    kind: str
-    type: str
-    component: Component
-    settings: Settings
-    signature: Signature
-    inputs: Mapping[str, Edge]
-    span: Span
-
-
-@dataclass(frozen=True, slots=True)
-class LinkedGraph:
-    """Linked nodes in topological order, which keeps the author's order where it can."""
-
-    tree: Tree
-    inputs: Mapping[str, Input]
-    nodes: Mapping[str, Linked]
-    outputs: Mapping[str, Edge]
+from .words import WHAT, listed, suggestion
 
 
 def link(tree: Tree) -> LinkedGraph:
     """Resolve every reference of a schema-valid tree; raises `GraphError` with all that is wrong."""
     problems = Problems()
-    inputs = {name: _input(name, value, tree) for name, value in _entries(tree, "inputs")}
-    nodes = {name: _node(name, value, tree) for name, value in _entries(tree, "nodes")}
-    for name in nodes.keys() & inputs.keys():
-        problems.error(
-            "name-clash",
-            f"`{name}` is both an input and a node",
-            _key_span(tree, "nodes", name),
-            labels=(Label(_key_span(tree, "inputs", name), "the input"),),
-            help="rename one of them",
-        )
-    problems.stop()
+    inputs = {name: _input(name, value, span) for name, value, span in _entries(tree, "inputs")}
+    nodes = {name: _node(name, value, span) for name, value, span in _entries(tree, "nodes")}
     linker = _Linker(inputs, nodes, problems)
     linked = {name: replace(node, inputs=linker.edges(node)) for name, node in nodes.items()}
-    outputs = {
-        name: edge for name, value in _entries(tree, "outputs") if (edge := linker.reference(value, None)) is not None
-    }
+    outputs = {name: linker.output(name, value) for name, value, _ in _entries(tree, "outputs")}
     problems.stop()
     order = _order(linked, problems)
-    graph = with_masks(LinkedGraph(tree, inputs, {name: linked[name] for name in order}, outputs))
-    _report_unused(graph, problems)
-    _report_untied(graph, problems)
+    found = {name: edge for name, edge in outputs.items() if edge is not None}
+    graph = with_masks(LinkedGraph(tree, inputs, {name: linked[name] for name in order}, found), problems)
     problems.stop()
     return graph
 
@@ -85,136 +41,187 @@ class _Linker:
         """Port -> edge of one node, from any of the forms of `inputs`."""
         tree = node.settings.tree.get("inputs")
         ports = node.signature.inputs
-        edges: dict[str, Edge] = {}
-        if tree is None:
-            given: dict[str, Tree] = {}
-        elif tree.is_mapping:
-            given = dict(tree.items())
-        else:
-            given = {next(iter(ports)): tree}
-        for port, value in given.items():
-            if port not in ports:
-                self._unknown_port(node, port, tree)
-                continue
-            edge = self.reference(value, ports[port], f"{node.name}.{port}")
-            if edge:
-                edges[port] = edge
+        given = _given(node, tree)
+        edges = {port: self._edge(node, port, value) for port, value in given.items() if port in ports}
+        unknown = [port for port in given if port not in ports]
+        for port in unknown:
+            self._unknown_port(node, port, tree)
         missing = [port for port, wanted in ports.items() if port not in given and not wanted.optional]
-        if missing:
+        # What was misspelled is not missing as well.
+        if missing and not any(did_you_mean(port, missing) for port in unknown):
             self._missing_ports(node, missing, tree)
-        return {port: edges[port] for port in ports if port in edges}
+        return {port: edge for port in ports if (edge := edges.get(port)) is not None}
 
-    def reference(self, value: Tree, wanted: Port | None, where: str = "") -> Edge | None:
+    def output(self, name: str, value: Tree) -> Edge | None:
+        """The edge to an output of the graph."""
+        edge = self._reference(value)
+        if edge is not None and not edge.source.port:
+            reader = next(iter(self._readers(edge.source.name)), "")
+            self._problems.error(
+                "input-as-output",
+                f"the output `{name}` is the input `{edge.source}`, which the caller has already",
+                value.span,
+                note="an input",
+                help=f"return what a node gives, such as `{reader}`, or remove this output"
+                if reader
+                else "return what a node gives, or remove this output",
+            )
+            return None
+        return edge
+
+    def _edge(self, node: Linked, port: str, value: Tree) -> Edge | None:
+        wanted = node.signature.inputs[port]
+        edge = self._reference(value, wanted)
+        if edge is not None and self._port(edge.source).what != wanted.what:
+            self._wrong_type(node, port, edge)
+            return None
+        return edge
+
+    def _port(self, ref: Ref) -> Port:
+        return self._nodes[ref.name].signature.outputs[ref.port] if ref.port else self._inputs[ref.name].port
+
+    def _reference(self, value: Tree, wanted: Port | None = None) -> Edge | None:
         """The edge that `name` or `node.port` denotes."""
-        text = str(value.value)
-        name, _, port = text.partition(".")
-        if name in self._inputs and not port:
-            ref, found = Ref(name), self._inputs[name].port
-        elif name in self._nodes:
+        name, _, port = str(value.value).partition(".")
+        if name in self._nodes:
             outputs = self._nodes[name].signature.outputs
             port = port or next(iter(outputs))
-            if port not in outputs:
-                self._problems.error(
-                    "unknown-port",
-                    f"`{name}` has no output `{port}`",
-                    value.span,
-                    help=did_you_mean(port, outputs) or f"its outputs are {_names(outputs)}",
-                )
-                return None
-            ref, found = Ref(name, port), outputs[port]
+            if port in outputs:
+                return Edge(Ref(name, port), value.span)
+            self._unknown_output(self._nodes[name], port, value)
+        elif name not in self._inputs:
+            self._unknown_name(name, value, wanted)
+        elif not port:
+            return Edge(Ref(name), value.span)
         else:
-            self._unknown_name(name, value)
-            return None
-        if wanted and found.what != wanted.what:
-            self._wrong_type(value, where, wanted, found, ref)
-            return None
-        return Edge(ref, value.span)
+            message = f"`{name}` is an input of the graph, and has no port `{port}`"
+            self._problems.error("unknown-port", message, value.span, help=f"write `{name}`")
+        return None
 
-    def _unknown_name(self, name: str, value: Tree) -> None:
-        known = [*self._nodes, *self._inputs]
+    def _unknown_name(self, name: str, value: Tree, wanted: Port | None) -> None:
+        edit = suggestion(name, [*self._nodes, *self._inputs], "node or input")
+        if wanted is not None and wanted.what == "mask":
+            edit = f"leave `mask` out, for masks are connected by themselves, or add the input `{name}: mask`"
+        self._problems.error("unknown-node", f"there is no node or input `{name}`", value.span, help=edit)
+
+    def _unknown_output(self, node: Linked, port: str, value: Tree) -> None:
+        outputs = node.signature.outputs
+        absent = node.signature.absent.get(port)
         self._problems.error(
-            "unknown-node",
-            f"there is no node or input `{name}`",
+            "unknown-port",
+            f"`{node.name}` has no output `{port}`",
             value.span,
-            help=did_you_mean(name, known) or f"there are {_names(known)}",
+            labels=(absent,) if absent else (),
+            help=f"remove what leaves it out, or write `{node.name}.{next(iter(outputs))}`"
+            if absent
+            else suggestion(port, outputs, "output"),
         )
 
     def _unknown_port(self, node: Linked, port: str, tree: Tree | None) -> None:
-        ports = node.signature.inputs
-        self._problems.error(
-            "unknown-port",
-            f"`{node.name}` has no input port `{port}`",
-            tree.key_span(port) if tree else node.span,
-            help=did_you_mean(port, ports) or f"its inputs are {_names(ports)}",
-        )
+        span = tree.key_span(port) if tree else node.span
+        edit = suggestion(port, node.signature.inputs, "input port")
+        self._problems.error("unknown-port", f"`{node.name}` has no input port `{port}`", span, help=edit)
 
     def _missing_ports(self, node: Linked, missing: list[str], tree: Tree | None) -> None:
         ports = node.signature.inputs
-        form = ", ".join(f"{port}: ..." for port, wanted in ports.items() if not wanted.optional)
-        what = "nothing feeds it" if len(ports) == 1 else f"nothing feeds {_names(missing)}"
+        given = _given(node, tree)
+        form = ", ".join(
+            f"{port}: {given[port].value if port in given else '...'}"
+            for port, wanted in ports.items()
+            if port in given or not wanted.optional
+        )
         self._problems.error(
             "missing-port",
-            f"`{node.name}` ({node.kind}/{node.type}) is not complete: {what}",
+            f"`{node.name}` ({node.kind}/{node.type}) is not complete: nothing feeds {listed(missing)}",
             tree.span if tree else node.span,
+            note=f"only `{next(iter(given))}` is fed" if len(given) == 1 else "",
             help=f"write `inputs: {{{form}}}`",
         )
 
-    def _wrong_type(self, value: Tree, where: str, wanted: Port, found: Port, ref: Ref) -> None:
-        helps = {
-            ("features", "tokens"): "embed the tokens first: `kind: encoder, type: token_embedding`",
-            ("features", "image"): "encode the image first: `kind: encoder, type: vit`",
-            ("tokens", "features"): "this port takes token ids, an input of type `tokens`",
-            ("image", "features"): "this port takes pixels, an input of type `image`",
-            ("features", "logits"): f"use the hidden states: `{ref.name}.hidden`",
-        }
+    def _wrong_type(self, node: Linked, port: str, edge: Edge) -> None:
+        wanted, found, ref = node.signature.inputs[port].what, self._port(edge.source).what, edge.source
+        source = self._inputs.get(ref.name)
+        is_default = source is not None or ref.port == next(iter(self._nodes[ref.name].signature.outputs))
+        labels = (Label(source.span, WHAT[found]),) if source and source.span else ()
         self._problems.error(
             "port-type-mismatch",
-            f"`{where}` takes {wanted.what}, and `{ref}` gives {found.what}",
-            value.span,
-            note=f"this is {found.what}",
-            help=helps.get((wanted.what, found.what), f"feed it something that gives {wanted.what}"),
+            f"`{node.name}.{port}` takes {WHAT[wanted]}, and `{ref.name if is_default else ref}` gives {WHAT[found]}",
+            edge.span,
+            note=f"gives {WHAT[found]}",
+            labels=labels,
+            help=self._instead(wanted, found, ref, node.name),
         )
 
+    def _instead(self, wanted: str, found: str, ref: Ref, reader: str) -> str:
+        """What to feed to a port of another type."""
+        made = [name for name in self._readers(ref.name) if self._gives(name, wanted) and name != reader]
+        if made:
+            return f"feed it {listed(made, 'or')}, made from `{ref.name}`"
+        if wanted == "features" and found == "tokens":
+            return "embed the token ids first: `kind: encoder, type: token_embedding`"
+        if wanted == "features" and found == "image":
+            return "encode the images first: `kind: encoder, type: vit`"
+        if wanted == "features" and found == "logits":
+            return f"feed it the hidden states, `{ref.name}.hidden`"
+        fitting = [name for name, given in self._inputs.items() if given.port.what == wanted]
+        return f"feed it {listed(fitting, 'or')}" if fitting else f"add an input of type `{wanted}` and feed it that"
 
-def _node(name: str, value: Tree, tree: Tree) -> Linked:
+    def _gives(self, name: str, what: str) -> bool:
+        return next(iter(self._nodes[name].signature.outputs.values())).what == what
+
+    def _readers(self, name: str) -> Iterator[str]:
+        """The nodes that read this input or node, as far as it is written plainly."""
+        for node in self._nodes.values():
+            given = _given(node, node.settings.tree.get("inputs"))
+            if any(value.value == name for value in given.values()):
+                yield node.name
+
+
+def _given(node: Linked, tree: Tree | None) -> dict[str, Tree]:
+    """Port -> reference, from any of the forms of `inputs`."""
+    if tree is None:
+        return {}
+    return dict(tree.items()) if tree.is_mapping else {next(iter(node.signature.inputs)): tree}
+
+
+def _node(name: str, value: Tree, span: Span) -> Linked:
     settings = Settings(value)
     kind, type_ = settings.get("kind"), settings.get("type")
     found = component(kind, type_)
-    span = _key_span(tree, "nodes", name)
     return Linked(name, kind, type_, found, settings, found.signature(name, settings), {}, span)
 
 
-def _input(name: str, value: Tree, tree: Tree) -> Input:
+def _input(name: str, value: Tree, span: Span) -> Input:
     settings = Settings(value)
     what = settings.get("type") if value.is_mapping else value.value
-    if what == "features":
-        dim = settings.get("dim", default=Var(f"{name}.dim", "dim", hole=True))
-        tokens = settings.get("tokens", default=Var(f"{name}.tokens", "tokens"))
-        port = Port("features", (Var(f"{name}.batch", "images"), tokens, dim))
-    else:
-        port = input_port(name, str(what))
-    return Input(name, port, _key_span(tree, "inputs", name))
+    if what == "mask":
+        return Input(name, mask_port(name), span)
+    if what == "tokens":
+        sizes = (Var(f"{name}.batch", "batch"), Var(f"{name}.seq", "seq", free=True))
+        return Input(name, Port("tokens", sizes), span)
+    names = ("channels", "height", "width") if what == "image" else ("tokens", "dim")
+    open_ = {axis: Var(f"{name}.{axis}", axis, hole=axis == "dim") for axis in names}
+    port = Port("image" if what == "image" else "features", (Var(f"{name}.images", "images"), *open_.values()))
+    return Input(name, port, span, written=dict(_written(name, settings, open_)) if value.is_mapping else {})
 
 
-def input_port(name: str, what: str) -> Port:
-    """The port of an input of type `image`, `tokens` or `mask`."""
-    batch, seq = Var(f"{name}.batch", "batch"), Var(f"{name}.seq", "seq")
-    if what == "image":
-        sizes = (Var(f"{name}.{axis}", axis) for axis in ("channels", "height", "width"))
-        return Port("image", (Var(f"{name}.images", "images"), *sizes))
-    return Port("tokens" if what == "tokens" else "mask", (batch, seq))
+def _written(name: str, settings: Settings, open_: Mapping[str, Var]) -> Iterator[tuple[Var, Written]]:
+    """The sizes that were written for an input."""
+    for axis, var in open_.items():
+        setting = "size" if axis in ("height", "width") else axis
+        value = settings.get(setting)
+        if value is not None:
+            number = value[axis == "width"] if isinstance(value, list) else value
+            yield var, Written(int(number), settings.span(setting), name, setting)
 
 
 def _order(nodes: Mapping[str, Linked], problems: Problems) -> list[str]:
     """Topological order that keeps the author's; on a cycle, the problem."""
     place = {name: index for index, name in enumerate(nodes)}
-    edges = [
-        (edge.source.name, node.name) for node in nodes.values() for edge in node.inputs.values() if edge.source.port
-    ]
+    edges = [(edge.source.name, node.name) for node in nodes.values() for edge in node.inputs.values()]
+    edges = [(source, target) for source, target in edges if source in nodes]
     if all(place[source] < place[target] for source, target in edges):
-        return list(
-            nodes
-        )  # already in order, as most graphs are written: importing networkx takes longer than all else
+        return list(nodes)  # as most graphs are written; importing networkx takes longer than all else here
 
     import networkx as nx
 
@@ -224,153 +231,32 @@ def _order(nodes: Mapping[str, Linked], problems: Problems) -> list[str]:
     try:
         return list(nx.lexicographical_topological_sort(graph, key=place.__getitem__))
     except nx.NetworkXUnfeasible:
-        for component_ in sorted(nx.strongly_connected_components(graph), key=lambda c: min(map(place.__getitem__, c))):
-            if len(component_) > 1 or graph.has_edge(*(next(iter(component_)),) * 2):
-                _report_cycle(nodes, nx.find_cycle(graph, min(component_, key=place.__getitem__)), problems)
+        for circle in sorted(nx.strongly_connected_components(graph), key=lambda c: min(map(place.__getitem__, c))):
+            if len(circle) > 1 or graph.has_edge(*(next(iter(circle)),) * 2):
+                inside = nx.DiGraph([(source, target) for source, target in edges if {source, target} <= circle])
+                cycle = nx.find_cycle(inside, min(circle, key=place.__getitem__))
+                _report_cycle(nodes, list(cycle), problems)
         problems.stop()
         raise
 
 
 def _report_cycle(nodes: Mapping[str, Linked], cycle: list[tuple[str, str]], problems: Problems) -> None:
     spans = {(edge.source.name, node.name): edge.span for node in nodes.values() for edge in node.inputs.values()}
-    first = cycle[0][0]
-    path = " -> ".join([first, *(target for _, target in cycle)])
+    names = [cycle[0][0], *(target for _, target in cycle)]
+    short = names if len(names) <= _LONGEST else [*names[: _LONGEST - 2], "...", names[-1]]
     problems.error(
         "cycle",
-        f"nodes feed each other in a circle: {path}",
+        f"nodes feed each other in a circle: {' -> '.join(short)}",
         spans[cycle[-1]],
         note="closes the circle",
-        labels=tuple(Label(spans[edge], f"`{edge[0]}` feeds `{edge[1]}`") for edge in cycle[:-1]),
-        help="cut one of these edges",
+        labels=tuple(Label(spans[edge], f"`{edge[0]}` feeds `{edge[1]}`") for edge in cycle[:-1][:_LONGEST]),
+        help=f"feed {' or '.join(f'`{name}`' for name in names[:-1][:3])} from somewhere else",
     )
 
 
-def _report_unused(graph: LinkedGraph, problems: Problems) -> None:
-    nodes = graph.nodes
-    alive: set[str] = set()
-    waiting = [edge.source.name for edge in graph.outputs.values()]
-    while waiting:
-        name = waiting.pop()
-        if name not in alive:
-            alive.add(name)
-            if name in nodes:
-                waiting.extend(edge.source.name for edge in nodes[name].inputs.values())
-    for name, node in nodes.items():
-        if name not in alive:
-            problems.error(
-                "dead-node",
-                f"no output depends on `{name}`",
-                node.span,
-                help="feed it to a node that leads to an output, list it under `outputs`, or remove it",
-            )
-    for name, input_ in graph.inputs.items():
-        if name not in alive:
-            dead_reader = any(edge.source == Ref(name) for node in nodes.values() for edge in node.inputs.values())
-            if not dead_reader:
-                problems.error(
-                    "unused-input",
-                    f"nothing reads the input `{name}`",
-                    input_.span,
-                    help="feed it to a node, or remove it",
-                )
+_LONGEST = 8
 
 
-def _report_untied(graph: LinkedGraph, problems: Problems) -> None:
-    """A tied head takes the weights of a token embedding: its features must be that embedding's, fused at most."""
-    for name, node in graph.nodes.items():
-        edge = node.inputs.get(node.signature.stream)
-        while node.signature.tied and edge:
-            source = graph.nodes.get(edge.source.name) if edge.source.port else None
-            if source is None or source.signature.outputs[edge.source.port].vocab is None:
-                problems.error(
-                    "tied-head",
-                    f"the head of `{name}` is tied, and `{edge.source}` is no token embedding",
-                    node.signature.tied,
-                    labels=(Label(edge.span, "the stream leads here"),),
-                    help="remove `tied`, or feed the decoder with the embedding of tokens, fused or not",
-                )
-                break
-            edge = source.inputs.get(source.signature.stream)
-            if edge and graph.inputs.get(edge.source.name) and graph.inputs[edge.source.name].port.what == "tokens":
-                break
-
-
-def with_masks(graph: LinkedGraph) -> LinkedGraph:
-    """Connect every open mask port along the stream of tokens, with an input `attention_mask` at its source."""
-    inputs, nodes = dict(graph.inputs), dict(graph.nodes)
-    masks = _masks_by_tokens(graph)
-    for name, node in graph.nodes.items():
-        stream = node.inputs.get(node.signature.stream)
-        if "mask" not in node.signature.inputs or "mask" in node.inputs or stream is None:
-            continue
-        mask = _mask_of(stream.source, inputs, nodes, masks)
-        if mask is not None:
-            nodes[name] = replace(node, inputs={**node.inputs, "mask": Edge(mask, node.span)})
-    return replace(graph, inputs=inputs, nodes=nodes)
-
-
-def _masks_by_tokens(graph: LinkedGraph) -> dict[str, str]:
-    """Input of tokens -> its mask, as far as the graph says so; a mask that nothing reads goes to the first without."""
-    masks: dict[str, str] = {}
-    for name, node in graph.nodes.items():
-        edge = node.inputs.get("mask")
-        if edge and not edge.source.port:
-            masks.setdefault(stream_root(graph.nodes, name)[0], edge.source.name)
-    of_type = {what: [name for name, found in graph.inputs.items() if found.port.what == what] for what in _TEXT}
-    free = [name for name in of_type["mask"] if name not in masks.values()]
-    open_ = [name for name in of_type["tokens"] if name not in masks]
-    return {**masks, **dict(zip(open_, free, strict=False))}
-
-
-_TEXT: tuple[What, ...] = ("tokens", "mask")
-
-
-def _mask_of(source: Ref, inputs: dict[str, Input], nodes: Mapping[str, Linked], masks: dict[str, str]) -> Ref | None:
-    """The mask that belongs to the tokens at `source`; nodes before it are connected already."""
-    cut = False
-    while source.port:
-        node = nodes[source.name]
-        port, stream = node.signature.outputs[source.port], node.inputs.get(node.signature.stream)
-        if "mask" in node.signature.outputs and not (cut and port.tail != port.shape[1]):
-            return Ref(source.name, "mask") if "mask" in node.inputs else None
-        if stream is None:
-            return None
-        # What a decoder gives may be as long as the tail of what it reads: then it is the mask of that.
-        cut = cut or port.shape[1] == node.signature.inputs[node.signature.stream].tail
-        source = stream.source
-    if inputs[source.name].port.what != "tokens":
-        return None
-    if source.name not in masks:
-        name = "attention_mask" if not masks else f"{source.name}_mask"
-        while name in inputs or name in nodes:
-            name += "_"
-        masks[source.name] = name
-        inputs[name] = Input(name, input_port(name, "mask"), inferred=True)
-    return Ref(masks[source.name])
-
-
-def stream_root(nodes: Mapping[str, Linked], name: str) -> tuple[str, str]:
-    """The graph input where the tokens that `name` works on come from, and the last node before it; or empty names."""
-    last = ""
-    while name in nodes:
-        node = nodes[name]
-        edge = node.inputs.get(node.signature.stream)
-        if edge is None:
-            return "", ""
-        last, name = name, edge.source.name
-    return name, last
-
-
-def _entries(tree: Tree, key: str) -> list[tuple[str, Tree]]:
+def _entries(tree: Tree, key: str) -> list[tuple[str, Tree, Span]]:
     found = tree.get(key)
-    return list(found.items()) if found else []
-
-
-def _key_span(tree: Tree, section: str, key: str) -> Span:
-    found = tree.get(section)
-    return found.key_span(key) if found else tree.span
-
-
-def _names(names: object) -> str:
-    quoted = [f"`{name}`" for name in names]  # type: ignore[attr-defined]
-    return quoted[0] if len(quoted) == 1 else ", ".join(quoted[:-1]) + f" and {quoted[-1]}"
+    return [(name, value, found.key_span(name)) for name, value in found.items()] if found else []

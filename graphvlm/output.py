@@ -6,8 +6,9 @@ import difflib
 import hashlib
 import json
 import os
+import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from .diagnostics import Diagnostic, GraphError
@@ -18,22 +19,23 @@ MANIFEST = ".graphvlm.json"
 def write(folder: Path, files: Mapping[str, str], *, force: bool = False) -> list[str]:
     """Make `folder` hold `files`; returns the names that changed.
 
-    Raises `GraphError` (rule `edited-output`) before anything is written when a file was edited by hand since the last
-    build, or lies there without having been written by a build. `force` overwrites.
+    Raises `GraphError` before anything is written: rule `edited-output` when a file was edited by hand since the last
+    build, or lies there without having been written by a build (`force` overwrites), and rule `unwritable-output` when
+    the files cannot be written.
     """
     known = manifest(folder)
     if not force:
         _refuse_edited(folder, files, known)
     texts = {name: text for name, text in files.items() if _read(folder / name) != text}
     gone = [name for name in known if name not in files and (folder / name).is_file()]
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, text in texts.items():
-        _replace(folder / name, text)
-    for name in gone:
-        (folder / name).unlink()
     sums = {name: _sum(text) for name, text in sorted(files.items())}
-    if sums != known:
-        _replace(folder / MANIFEST, json.dumps(sums, indent=2) + "\n")
+    record = {MANIFEST: json.dumps(sums, indent=2) + "\n"} if sums != known else {}
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if texts or gone or record:
+            _replace_all(folder, texts, gone, record)
+    except (OSError, ValueError) as error:
+        raise _unwritable(folder, error) from error
     return sorted([*texts, *gone])
 
 
@@ -93,7 +95,7 @@ def _unified(folder: Path, name: str, old: str | None, new: str | None) -> str:
 def _read(path: Path) -> str | None:
     try:
         return path.read_bytes().decode("utf-8", errors="replace")
-    except OSError:
+    except (OSError, ValueError):
         return None
 
 
@@ -101,16 +103,52 @@ def _sum(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _replace(path: Path, text: str) -> None:
-    """Write beside and rename: a killed build leaves the old file whole."""
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+def _replace_all(folder: Path, texts: Mapping[str, str], gone: Iterable[str], record: Mapping[str, str]) -> None:
+    """Put new files in place and take old ones away, all or none: what is new is written aside first."""
+    stage = Path(tempfile.mkdtemp(dir=folder, prefix=".graphvlm-"))
     try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(text.encode())
-        umask = os.umask(0)
-        os.umask(umask)
-        os.chmod(temporary, 0o666 & ~umask)
-        os.replace(temporary, path)
+        for name, text in (*texts.items(), *record.items()):
+            (stage / name).write_bytes(text.encode())
+        _swap(folder, stage, [*texts, *gone, *record])
+    finally:
+        shutil.rmtree(stage, ignore_errors=True)
+
+
+def _swap(folder: Path, stage: Path, names: list[str]) -> None:
+    """Rename one file after the other, a matter of microseconds; an exception on the way puts the old ones back."""
+    old = stage / ".old"
+    old.mkdir()
+    for name in names:
+        if os.path.lexists(folder / name):
+            _keep(folder / name, old / name)
+    done: list[str] = []
+    try:
+        for name in names:
+            done.append(name)
+            if (stage / name).exists():
+                os.replace(stage / name, folder / name)
+            else:
+                (folder / name).unlink()
     except BaseException:
-        Path(temporary).unlink(missing_ok=True)
+        for name in done:
+            if os.path.lexists(old / name):
+                os.replace(old / name, folder / name)
+            else:
+                (folder / name).unlink(missing_ok=True)
         raise
+
+
+def _keep(path: Path, copy: Path) -> None:
+    """A second name for a file; a copy where the file system knows no such thing."""
+    try:
+        os.link(path, copy, follow_symlinks=False)
+    except (OSError, NotImplementedError):
+        shutil.copy2(path, copy, follow_symlinks=False)
+
+
+def _unwritable(folder: Path, error: OSError | ValueError) -> GraphError:
+    reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    message = f"the package cannot be written to {str(folder)!r}: {reason}"
+    return GraphError(
+        [Diagnostic("unwritable-output", message, help="choose another folder, or make this one writable")]
+    )

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from .diagnostics import Diagnostic, GraphError, Label, Span
 
+# Places in parts of the catalog, which nobody edits, as `graphvlm.resources` names them.
+_CATALOG = "<catalog>/"
+
 
 class Problems:
     """A growing list of diagnostics; `stop()` raises them all."""
@@ -24,14 +27,24 @@ class Problems:
         """Note one problem and go on."""
         self._found.append(Diagnostic(rule, message, span, note, labels, help))
 
+    def clash(self, rule: str, message: str, *places: Label, help: str) -> None:
+        """Note settings that do not go together. Shown at the first place that the user can edit, and the others."""
+        first, *others = sorted(places, key=lambda place: in_catalog(place.span))
+        self.error(rule, message, first.span, note=first.text, labels=tuple(others), help=help)
+
     @property
     def any(self) -> bool:
         return bool(self._found)
 
     def stop(self) -> None:
-        """Raise `GraphError` if there was any problem, in the order of the file."""
+        """Raise `GraphError` if there was any problem, each once, in the order of the file."""
         if self._found:
-            raise GraphError(sorted(self._found, key=_place))
+            raise GraphError(sorted(dict.fromkeys(self._found), key=_place))
+
+
+def in_catalog(span: Span) -> bool:
+    """Whether a place is in a part of the catalog and not in a file of the user's."""
+    return span.source.name.startswith(_CATALOG)
 
 
 def _place(diagnostic: Diagnostic) -> tuple[str, int, int]:

@@ -48,9 +48,10 @@ def environment() -> Environment:
         keep_trailing_newline=True,
         autoescape=False,
     )
-    env.globals["signature"] = code.signature
+    env.globals.update(signature=code.signature, display=code.display)
     env.filters.update(
         assign=_assign,
+        built=_built,
         called=_called,
         item=_item,
         laid_out=code.laid_out,
@@ -73,12 +74,12 @@ def _called(parts: tuple[str, Any], indent: int) -> str:
     return code.laid_out(code.Statement("", function, tuple(arguments)), indent)
 
 
+def _built(parts: tuple[str, str], indent: int) -> str:
+    target, expression = parts
+    return code.built(target, expression, indent)
+
+
 def _item(row: tuple[str, tuple[str, ...]], indent: int) -> str:
     """One entry of a dict of lists, broken over lines where it must be."""
     key, values = row
-    pad = " " * indent
-    line = f"{pad}{code.quoted(key)}: [{', '.join(map(code.quoted, values))}],"
-    if len(line) <= code.WIDTH:
-        return line
-    inner = "".join(f"{pad}    {code.quoted(value)},\n" for value in values)
-    return f"{pad}{code.quoted(key)}: [\n{inner}{pad}],"
+    return code.display(f"{code.quoted(key)}: ", tuple(map(code.quoted, values)), "[]", indent, ",")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .diagnostics import Span
+from .diagnostics import Label, Span
 from .tree import Tree
 
 
@@ -33,6 +33,10 @@ class Settings:
                 break
             here = found
         return here.span
+
+    def labels(self, *path: str, text: str) -> tuple[Label, ...]:
+        """A label at the value of `path`; nothing where it was left out."""
+        return (Label(self.span(*path), text),) if self.tree.get(*path) is not None else ()
 
     def child(self, *path: str) -> Settings:
         """A reader over the mapping at `path`; over nothing, at the same place, where there is none."""

@@ -18,7 +18,7 @@ from graphvlm.components.decoder.transformer import Transformer
 from graphvlm.components.encoder.token_embedding import TokenEmbedding
 from graphvlm.components.encoder.vit import Vit
 from graphvlm.components.fusion.scatter import Scatter
-from graphvlm.dims import Dim, Sum, Var
+from graphvlm.dims import Dim, Many, Sum, Var
 from graphvlm.ir import Graph, Node, Ref
 
 ROOT = Path(__file__).parents[1]
@@ -109,7 +109,8 @@ def small(name: str) -> Graph:
 
 def shrinking(name: str) -> tuple[str, ...]:
     """The overrides that make a shipped graph tiny: odd widths, few layers, a vocabulary around its placeholders."""
-    return tuple(line for node in loaded(name).nodes.values() for line in _shrunk(node))
+    lines = [line for node in loaded(name).nodes.values() for line in _shrunk(node)]
+    return (*lines, "generation={bos_token_id: 1, eos_token_id: [2], pad_token_id: 0}")
 
 
 VOCAB = 101
@@ -139,10 +140,12 @@ class Sizes:
 
     of: Mapping[str, int] = field(default_factory=dict)
 
-    def evaluate(self, dim: Dim) -> int:
+    def evaluate(self, dim: Dim | Many) -> int:
         """The number that a dimension comes to."""
         if isinstance(dim, Var):
             return self.of[dim.key]
+        if isinstance(dim, Many):
+            return dim.count * self.evaluate(dim.var)
         return sum(map(self.evaluate, dim.terms)) if isinstance(dim, Sum) else dim
 
     def shape(self, dims: tuple[Dim, ...]) -> tuple[int, ...]:

@@ -36,6 +36,7 @@ class Drawing:
     nodes: Plain = field(default_factory=dict)
     loose: list[str] = field(default_factory=list)  # what nothing reads yet
     even: bool = False  # whether every count is to divide over two devices
+    masked: bool = False  # whether the masks are among the inputs
 
     def chance(self, one_in: int = 2) -> bool:
         """True now and then; False when an example is made simpler."""
@@ -160,6 +161,7 @@ def _projector(made: Drawing) -> Plain:
 
 def _language(made: Drawing, sources: list[Source]) -> None:
     """One stream of text, or two that know nothing of each other."""
+    made.masked = made.chance(4)
     if not made.chance(6):
         return _stream(made, sources, "")
     half = len(sources) // 2
@@ -197,7 +199,7 @@ def _text(made: Drawing, dim: int, suffix: str) -> tuple[str, str]:
         return "", name
     ids = f"input_ids{suffix}"
     made.inputs[ids] = "tokens"
-    if made.chance(4):
+    if made.masked:
         made.inputs[f"seen_mask{suffix}"] = "mask"
     sizes = made.maybe(dim=lambda: dim, vocab=lambda: VOCAB)
     return ids, made.add(f"text{suffix}", ids, kind="encoder", type="token_embedding", **sizes)
@@ -290,8 +292,8 @@ def _rope(made: Drawing) -> Plain:
         {"type": "yarn", "factor": 4, "original_max_tokens": 16},
         {"type": "yarn", "factor": 2, "original_max_tokens": 16, "truncate": False, "attention_factor": 0.9},
     )
-    theta = made.maybe(theta=lambda: made.pick(10000.0, 5000, 1e6))
-    return {"type": "rope", **theta, **({"scaling": scaling} if scaling else {})}
+    theta = made.pick(10000.0, 5000, 1e6)
+    return {"type": "rope", "theta": theta, **({"scaling": scaling} if scaling else {})}
 
 
 def _layers(made: Drawing, heads: int, *, decoder: bool, rope: bool) -> Plain:

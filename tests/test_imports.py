@@ -11,12 +11,12 @@ ROOT = Path(__file__).parents[1]
 
 # The rooms of graphvlm/, files and folders. A room imports from rows above its own, and within its row without a cycle.
 LAYERS = (
-    {"diagnostics", "names", "code", "yaml_text"},
+    {"diagnostics", "names", "words", "code", "yaml_text"},
     {"tree", "scalars", "problems", "dims", "building", "merging", "settings"},
     {"source", "resources", "overrides", "compose", "catalog"},
     {"schema_files", "schema_words", "schema_hints", "schema_errors", "schema_reference", "schema", "validate"},
     {"blocks", "component", "components", "ir"},
-    {"link", "resolve"},
+    {"linked", "masks", "link", "infer", "freezing", "sharding", "checks", "resolve"},
     {"passes", "keys", "stages"},
     {"pages", "drawing", "emit"},
     {"rendering", "output", "weights"},

@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[1]
 TINY = ROOT / "graphs" / "tiny.yaml"
 MARKER = re.compile(r" *# error: ([a-z0-9-]+)$")
 # A rule is named where a diagnostic is made: the first argument of one of these calls, or a keyword.
-CALLS = re.compile(r'(?:\bDiagnostic|\.error|_report|_refuse)\(\s*"([a-z0-9-]+)",|\brule="([a-z0-9-]+)"')
+CALLS = re.compile(r'(?:\bDiagnostic|\.error|\.clash|_report|_refuse)\(\s*"([a-z0-9-]+)",|\brule="([a-z0-9-]+)"')
 
 WRITTEN = [rule for rule in RULES.values() if rule.language != "text"]
 

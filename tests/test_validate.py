@@ -69,7 +69,7 @@ nodes:
     norm: rms
     attention: {heads: 6, kv_heads: 2, head_dim: 20, window: 16, qk_norm: {type: rms}}
     mlp: {hidden: 72, activation: silu, gated: true}
-    position: {type: rope, scaling: {type: yarn, factor: 4, original_max_tokens: 64}}
+    position: {type: rope, scaling: {type: yarn, factor: 4, original_max_tokens: 64}, theta: 10000.0}
 outputs: {logits: llm.logits}
 freeze: {patterns: [vision], schedules: {"llm.layers.*": {until_step: 10}}}
 checkpoint: {prefixes: {vision: vision_tower.}, aliases: {model.: ""}}
@@ -153,7 +153,7 @@ MISTAKES = [
     ("placeholder: {image", "placeholder: {text", "bad-name", "text", "an input port cannot be called", "my_text"),
     # inputs
     ("values: image", "values: images", "bad-value", "images", "takes `image`, `tokens`, `mask`", "called `image`"),
-    ("values: image", "values: {type: image, dim: 2}", "unknown-key", "dim", "has no key `dim`", "the only key"),
+    ("values: image", "values: {type: image, dim: 2}", "unknown-key", "dim", "has no key `dim`", "the keys of"),
     ("values: image", "values: {dim: 2}", "missing-key", "pixel_values", "needs `type`", "it takes `image`"),
     ("values: image", "values: {type: features, dim: 0}", "out-of-range", "0", "1 to 1000000, not 0", "at least 1"),
     # kinds and types

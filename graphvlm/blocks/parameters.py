@@ -7,6 +7,15 @@ from dataclasses import dataclass, replace
 
 from .settings import Attention, LayerKind, Mlp, Norm, Stack
 
+# Every module of a stack, whatever its settings, with the index of its layer as `*`.
+MODULES = frozenset(
+    f"layers.*.{path}"
+    for path in (
+        *("attn_norm", "attn.wq", "attn.wk", "attn.wv", "attn.wo", "attn.q_norm", "attn.k_norm"),
+        *("mlp_norm", "mlp.gate", "mlp.up", "mlp.down"),
+    )
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Piece:

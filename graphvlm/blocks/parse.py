@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Sequence
 
+from ..component import Inferred
+from ..diagnostics import Label
 from ..merging import merge
-from ..problems import Problems
+from ..problems import Problems, in_catalog
 from ..settings import Settings
 from ..tree import Tree
-from .settings import Attention, Bias, LayerKind, Mlp, Norm, NormType, Rope, Stack, Sublayer
+from .settings import Attention, Bias, LayerKind, Mlp, Norm, NormType, Stack, Sublayer
 
 _EPS = {"rms": 1e-6, "layer": 1e-5}
 
@@ -21,21 +22,21 @@ def layer_count(settings: Settings) -> int:
     return int(layers["count"] if isinstance(layers, dict) else layers)
 
 
-def parse_stack(settings: Settings, dim: int, *, mlp_bias: bool, problems: Problems) -> Stack | None:
-    """The stack of a node `dim` wide, or None if something in it is wrong (and noted)."""
-    count = layer_count(settings)
+def parse_stack(settings: Settings, inferred: Inferred, *, mlp_bias: bool, problems: Problems) -> Stack | None:
+    """The stack of a node, or None if something in it is wrong (and noted)."""
+    count, dim = layer_count(settings), inferred.sizes["dim"]
     entries = [Settings(tree) for tree in _where(settings)]
     kinds: list[tuple[tuple[Sublayer, ...], str]] = []
     order = []
     parsed: dict[tuple[int, ...], tuple[Sublayer, ...] | None] = {}
-    chosen = _entries_by_layer(entries, count, problems)
+    chosen = _entries_by_layer(entries, count, settings, inferred, problems)
     for layer in range(count):
         key = chosen[layer]
         if key not in parsed:
             tree = settings.tree
             for index in key:
                 tree = merge(tree, entries[index].tree)
-            parsed[key] = _sublayers(Settings(tree), dim, mlp_bias, problems)
+            parsed[key] = _sublayers(Settings(tree), inferred, mlp_bias, problems)
         sublayers = parsed[key]
         if sublayers is None:
             continue
@@ -72,94 +73,55 @@ def parse_norm(settings: Settings, *path: str) -> Norm:
     return Norm(kind, float(value.get("eps", _EPS[kind])), kind == "layer" and bool(value.get("bias", True)))
 
 
-def parse_rope(settings: Settings, head_dim: int, max_tokens: int, problems: Problems) -> Rope | None:
-    """The rotary positions of a node, or None where it has none."""
-    position = settings.get("position", default="none")
-    if position == "none" or (isinstance(position, dict) and position.get("type") == "none"):
-        return None
-    if head_dim % 2:
-        problems.error(
-            "odd-head-dim",
-            f"rotary positions turn pairs of numbers, and a head is {head_dim} wide",
-            settings.span("position"),
-            help="make `attention.head_dim` even, or set `position: none`",
-        )
-        return None
-    position = position if isinstance(position, dict) else {}
-    theta = float(position.get("theta", 10000.0))
-    scaling = {name: value for name, value in (position.get("scaling") or {}).items() if value is not None}
-    kind = str(scaling.pop("type", "default"))
-    if kind == "yarn":
-        scaling = yarn_numbers(scaling, head_dim, theta)
-    numbers = tuple((name, float(value)) for name, value in scaling.items())
-    return Rope(head_dim, max_tokens, theta, kind, numbers)
-
-
-def yarn_numbers(scaling: dict[str, Any], head_dim: int, theta: float) -> dict[str, float]:
-    """What YaRN comes down to: the stretch, the pairs between which it sets in, and the factor on cos and sin.
-
-    Pairs that make at least `beta_fast` turns over the original context stay, those with at most `beta_slow` are
-    stretched (arXiv 2309.00071, section 3.2).
-    """
-    factor = float(scaling["factor"])
-
-    def pair_turning(turns: float) -> float:
-        ratio = scaling["original_max_tokens"] / (turns * 2 * math.pi)
-        return head_dim * math.log(ratio) / (2 * math.log(theta))
-
-    low, high = pair_turning(scaling.get("beta_fast", 32)), pair_turning(scaling.get("beta_slow", 1))
-    if scaling.get("truncate", True):
-        low, high = math.floor(low), math.ceil(high)
-    low, high = max(low, 0), min(high, head_dim - 1)
-    attention = scaling.get("attention_factor")
-    if attention is None:
-        top, bottom = scaling.get("mscale"), scaling.get("mscale_all_dim")
-        attention = _mscale(factor, top) / _mscale(factor, bottom) if top and bottom else _mscale(factor, 1.0)
-    end = high + 0.001 if low == high else high
-    return {"factor": factor, "ramp_start": low, "ramp_end": end, "attention_factor": attention}
-
-
-def _mscale(factor: float, scale: float) -> float:
-    return 0.1 * scale * math.log(factor) + 1.0 if factor > 1 else 1.0
-
-
 def _where(settings: Settings) -> tuple[Tree, ...]:
     found = settings.tree.get("layers", "where")
     return found.elements() if found else ()
 
 
-def _entries_by_layer(entries: list[Settings], count: int, problems: Problems) -> list[tuple[int, ...]]:
+def _entries_by_layer(
+    entries: list[Settings], count: int, settings: Settings, inferred: Inferred, problems: Problems
+) -> list[tuple[int, ...]]:
+    """For each layer, the indices of the entries that say something about it."""
     chosen: list[list[int]] = [[] for _ in range(count)]
     for index, entry in enumerate(entries):
-        for layer in _layers_of(entry, count, problems):
+        wanted, key = _layers_of(entry, count)
+        outside = [layer for layer in wanted if not 0 <= layer < count]
+        if outside or not wanted:
+            what = f"names layer {outside[0]}" if outside else f"names no layer: `{key}: {entry.get(key)}`"
+            problems.clash(
+                "no-such-layer",
+                f"`layers.where` of `{inferred.node}` {what}; there are {count} layers, 0 to {count - 1}",
+                Label(entry.span(key), "no such layer" if outside else "no layer"),
+                *(settings.labels("layers", "count", text=f"{count} layers")),
+                help=_EDITS[key].format(last=count - 1, count=count),
+            )
+            continue
+        for layer in wanted:
             chosen[layer].append(index)
     return [tuple(indices) for indices in chosen]
 
 
-def _layers_of(entry: Settings, count: int, problems: Problems) -> Iterator[int]:
+_EDITS = {
+    "at": "use numbers from 0 to {last}",
+    "range": "write `[first, end]` with first < end, and end at most {count}",
+    "from": "use a number from 0 to {last}",
+}
+
+
+def _layers_of(entry: Settings, count: int) -> tuple[range | list[int], str]:
+    """The layers that an entry names, and the key that names them."""
     if entry.has("every"):
-        yield from range(entry.get("from", default=0), count, entry.get("every"))
-        return
+        return range(entry.get("from", default=0), count, entry.get("every")), "from"
     if entry.has("range"):
-        first, end = entry.get("range")
-        wanted, path = list(range(first, min(end, count))) if 0 <= first < end <= count else [], "range"
-        bad = not wanted
-    else:
-        wanted, path = entry.get("at", default=[]), "at"
-        bad = any(not 0 <= layer < count for layer in wanted)
-    if bad:
-        problems.error(
-            "no-such-layer",
-            f"`layers.where` names layers that do not exist: there are {count}, numbered 0 to {count - 1}",
-            entry.span(path),
-        )
-        return
-    yield from wanted
+        return range(*entry.get("range")), "range"
+    return entry.get("at", default=[]), "at"
 
 
-def _sublayers(settings: Settings, dim: int, mlp_bias: bool, problems: Problems) -> tuple[Sublayer, ...] | None:
+def _sublayers(
+    settings: Settings, inferred: Inferred, mlp_bias: bool, problems: Problems
+) -> tuple[Sublayer, ...] | None:
     norm = parse_norm(settings, "norm")
-    attention = parse_attention(settings.child("attention"), dim, norm, problems)
+    attention = parse_attention(settings.child("attention"), inferred, norm, problems)
     if attention is None:
         return None
     return (
@@ -168,39 +130,52 @@ def _sublayers(settings: Settings, dim: int, mlp_bias: bool, problems: Problems)
     )
 
 
-def parse_attention(settings: Settings, dim: int, norm: Norm, problems: Problems) -> Attention | None:
+def parse_attention(settings: Settings, inferred: Inferred, norm: Norm, problems: Problems) -> Attention | None:
     """The attention of a layer; checks how heads divide."""
-    heads = int(settings.get("heads"))
+    heads, dim = int(settings.get("heads")), inferred.sizes["dim"]
     kv_heads = int(settings.get("kv_heads", default=heads))
-    ok = True
-    if heads % kv_heads:
-        problems.error(
-            "heads-not-divisible",
-            f"{heads} query heads cannot share {kv_heads} key/value heads evenly",
-            settings.span("kv_heads"),
-            note=f"must divide {heads}",
-            help=f"use one of {', '.join(map(str, divisors(heads)))}",
-        )
-        ok = False
     head_dim = settings.get("head_dim")
+    shared = heads % kv_heads == 0
+    if not shared:
+        _report_sharing(settings, inferred.node, heads, kv_heads, problems)
     if head_dim is None and dim % heads:
-        problems.error(
-            "heads-not-divisible",
-            f"{heads} heads do not divide a width of {dim}",
-            settings.span("heads"),
-            note=f"{dim} / {heads} = {dim / heads:.2f}",
-            help=f"use {_nearest_divisors(dim, heads)} heads, or write `head_dim`",
+        _report_heads(settings, inferred, heads, problems)
+    elif shared:
+        return Attention(
+            heads=heads,
+            kv_heads=kv_heads,
+            head_dim=int(head_dim or dim // heads),
+            bias=_bias(settings.get("bias", default=False)),
+            qk_norm=_qk_norm(settings, norm),
+            window=settings.get("window"),
         )
-        ok = False
-    if not ok:
-        return None
-    return Attention(
-        heads=heads,
-        kv_heads=kv_heads,
-        head_dim=int(head_dim or dim // heads),
-        bias=_bias(settings.get("bias", default=False)),
-        qk_norm=_qk_norm(settings, norm),
-        window=settings.get("window"),
+    return None
+
+
+def _report_sharing(settings: Settings, node: str, heads: int, kv_heads: int, problems: Problems) -> None:
+    problems.clash(
+        "heads-not-divisible",
+        f"the {heads} query heads of `{node}` cannot share {kv_heads} key/value heads evenly",
+        Label(settings.span("kv_heads"), f"does not divide {heads}"),
+        Label(settings.span("heads"), f"{heads} query heads"),
+        help=f"set `kv_heads` to {_either(divisors(heads))}",
+    )
+
+
+def _report_heads(settings: Settings, inferred: Inferred, heads: int, problems: Problems) -> None:
+    dim = inferred.sizes["dim"]
+    below = dim // heads * heads
+    widths = [width for width in (below, below + heads) if width]
+    origin = inferred.origins.get("dim")
+    edit = f"set `heads` to {_either(_nearest_divisors(dim, heads))}"
+    if origin is not None and not in_catalog(origin.span):
+        edit += f", `{origin.setting or 'dim'}` of `{origin.owner}` to {_either(widths)}"
+    problems.clash(
+        "heads-not-divisible",
+        f"the {heads} heads of `{inferred.node}` do not divide its width of {dim}",
+        Label(settings.span("heads"), f"{dim} / {heads} = {dim / heads:.2f}"),
+        *inferred.label("dim", f"{dim} wide"),
+        help=f"{edit}, or write `head_dim`",
     )
 
 
@@ -215,13 +190,21 @@ def parse_mlp(settings: Settings, *, bias: bool) -> Mlp:
 
 
 def divisors(number: int) -> list[int]:
-    """Every divisor of a small positive number, ascending."""
-    return [d for d in range(1, number + 1) if number % d == 0] if number <= 4096 else [1, number]
+    """Every divisor of a positive number, ascending."""
+    small = [divisor for divisor in range(1, math.isqrt(number) + 1) if number % divisor == 0]
+    return list(dict.fromkeys([*small, *(number // divisor for divisor in reversed(small))]))
 
 
-def _nearest_divisors(number: int, wanted: int) -> str:
-    close = sorted(divisors(number), key=lambda d: (abs(d - wanted), d))[:3]
-    return " or ".join(map(str, sorted(close)))
+def _nearest_divisors(number: int, wanted: int) -> list[int]:
+    """The three that come nearest to `wanted`, by ratio."""
+    nearest = sorted(divisors(number), key=lambda divisor: (max(divisor, wanted) / min(divisor, wanted), divisor))
+    return sorted(nearest[:3])
+
+
+def _either(numbers: Sequence[int]) -> str:
+    """`1, 2 or 4`."""
+    words = [str(number) for number in numbers]
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} or {words[-1]}"
 
 
 def _bias(value: bool | dict[str, bool]) -> Bias:

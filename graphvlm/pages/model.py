@@ -139,14 +139,15 @@ def make(graph: Graph) -> Pages:
     """The pages of a graph after its passes."""
     stages = split(graph)
     namer = _Namer(graph, stages)
-    decoders = [node for node in graph.nodes.values() if "mask" in node.signature.inputs and node.kind == "decoder"]
-    cached = len(decoders) == 1 and decoders[0].name in stages.joint
-    decoder = decoders[0] if cached else None
+    decoders = [graph.nodes[name] for name in stages.joint if graph.nodes[name].kind == "decoder"]
+    decoder = decoders[0] if len(decoders) == 1 else None
+    tokens = _root(graph, decoder.name)[0] if decoder else ""
     scored = (
         decoder is not None
         and Ref(decoder.name, "logits") in graph.outputs.values()
-        and bool(_root(graph, decoder.name)[0])
+        and bool(tokens)
         and all(stage.optional for stage in stages.encoders)
+        and all(name == tokens or _skippable(graph, name) for name in _joint_inputs(graph, stages))
     )
     keep = scored and graph.passes.label_logits
     pages: dict[str, NodePage] = {}
@@ -296,8 +297,7 @@ def _unpack(view: EncodeView) -> tuple[Statement, ...]:
     names = ", ".join(value.name for value in view.values)
     if not view.optional:
         return (Statement(names, "", (view.variable,)),)
-    nothing = ", ".join("None" for _ in view.values)
-    return (Statement(names, "", (f"{view.variable} or ({nothing})",)),)
+    return (Statement(names, f"{view.variable} or ", tuple("None" for _ in view.values)),)
 
 
 def _joint_inputs(graph: Graph, stages: Stages) -> list[str]:
@@ -351,7 +351,7 @@ def _freeze(graph: Graph) -> Iterator[str]:
         flag = "False" if freeze.until is None else f"step >= {freeze.until}"
         whole = [name for name in freeze.nodes if graph.nodes[name].parameter_count]
         for path in (*whole, *_frozen_modules(graph, freeze)):
-            yield f"self.{_indexed(path)}.requires_grad_({flag})"
+            yield f"self.{_reached(graph, path)}.requires_grad_({flag})"
 
 
 def _frozen_modules(graph: Graph, freeze: Freeze) -> list[str]:
@@ -377,12 +377,16 @@ def _outer(path: str) -> Iterator[str]:
         yield path
 
 
-def _indexed(path: str) -> str:
-    """`llm.layers.3.attn.wo.weight` -> `llm.layers[3].attn.wo.weight`."""
-    text = ""
-    for part in path.split("."):
-        text += f"[{part}]" if part.isdigit() else f".{part}" if text else part
-    return text
+def _reached(graph: Graph, path: str) -> str:
+    """The expression for a module or parameter. What lies inside a layer is looked up by name: a list is not typed."""
+    node, *rest = path.split(".")
+    place = next((index for index, part in enumerate(rest) if part.isdigit()), len(rest))
+    if place == len(rest):
+        return path
+    if place == len(rest) - 1:
+        return f"{node}.{'.'.join(rest[:-1])}[{rest[-1]}]"
+    parameter = any(f"{node}.{found.path}" == path for found in graph.nodes[node].spec.parameters())
+    return f'get_{"parameter" if parameter else "submodule"}("{path}")'
 
 
 def _picture(graph: Graph) -> tuple[str, ...]:

@@ -28,7 +28,7 @@ class GenerateView:
     """
 
     tokens: str
-    eos: str
+    eos: tuple[str, ...]
     pad: int
     prefixes: tuple[tuple[str, str], ...]
     bounded: bool
@@ -66,7 +66,7 @@ def _generate(graph: Graph, view: model.ModelView) -> GenerateView:
     eos = graph.generation.eos
     return GenerateView(
         tokens=view.tokens,
-        eos=literal(eos),
+        eos=tuple(map(literal, eos)),
         pad=graph.generation.pad if graph.generation.pad is not None else eos[0] if eos else 0,
         prefixes=tuple(_prefixes(graph, view)),
         bounded=getattr(decoder.spec.rope, "type", "") != "dynamic",

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ...blocks.parameters import Parameter, linear, norm, stack
-from ...blocks.parse import parse_norm, parse_rope, parse_stack
+from ...blocks.parameters import MODULES, Parameter, linear, norm, stack
+from ...blocks.parse import parse_norm, parse_stack
+from ...blocks.rope import parse_rope
 from ...blocks.settings import Norm, Rope, Stack
 from ...blocks.views import StackView, bias_argument, norm_expression, norm_field, rope_fields, stack_view
 from ...code import Field, NodePage, Statement, Wiring
-from ...component import Port, Signature, Spec, counted, sizes_of
+from ...component import Inferred, Port, Signature, Spec, counted, sizes_of
+from ...diagnostics import Label
 from ...dims import Var
 from ...ir import Node
 from ...names import class_name
@@ -103,12 +105,15 @@ class TransformerView:
 class TransformerComponent:
     """Ports, checks and page of `decoder/transformer`."""
 
+    modules = MODULES | {"norm", "head", "embed"}
+
     def signature(self, name: str, settings: Settings) -> Signature:
-        sizes, written = sizes_of(name, settings, "vocab", "dim")
+        sizes, written = sizes_of(name, settings, "vocab", "dim", removable=False)
         batch, seq = Var(f"{name}.batch", "batch"), Var(f"{name}.seq", "seq")
         tail, dim, vocab = Var(f"{name}.tail", "seq"), sizes["dim"], sizes["vocab"]
         hidden = Port("features", (batch, tail, dim))
-        logits = {"logits": Port("logits", (batch, tail, vocab))} if settings.get("head", default={}) != "none" else {}
+        head = _head(settings)
+        logits = {"logits": Port("logits", (batch, tail, vocab))} if head else {}
         return Signature(
             inputs={
                 "features": Port("features", (batch, seq, dim), vocab=vocab, tail=tail),
@@ -118,21 +123,20 @@ class TransformerComponent:
             sizes=sizes,
             written=written,
             stream="features",
-            tied=settings.span("head", "tied") if _tied(settings) else None,
+            tied=settings.span("head", "tied") if head and head.tied else None,
+            absent={} if head else {"logits": Label(settings.span("head"), "leaves the logits out")},
         )
 
-    def lower(
-        self, settings: Settings, sizes: Mapping[str, int], inputs: Mapping[str, Port], problems: Problems
-    ) -> Transformer | None:
-        blocks = parse_stack(settings, sizes["dim"], mlp_bias=False, problems=problems)
+    def lower(self, settings: Settings, inferred: Inferred, problems: Problems) -> Transformer | None:
+        blocks = parse_stack(settings, inferred, mlp_bias=False, problems=problems)
         if blocks is None:
             return None
-        _check_blocks(settings, blocks, problems)
+        _check_bias(settings, inferred, problems)
         max_tokens = int(settings.get("max_tokens", default=4096))
-        rope = parse_rope(settings, blocks.attention().head_dim, max_tokens, problems)
-        features = inputs["features"]
+        rope = parse_rope(settings, inferred, blocks, max_tokens, problems)
+        features = inferred.inputs["features"]
         return Transformer(
-            vocab=sizes["vocab"],
+            vocab=inferred.sizes["vocab"],
             max_tokens=max_tokens,
             layers=blocks,
             rotary=rope,
@@ -168,27 +172,16 @@ class TransformerComponent:
         return NodePage("decoder/transformer.py.j2", view, name, fields, f"{name}(config.{node.name})", calls)
 
 
-def _check_blocks(settings: Settings, blocks: Stack, problems: Problems) -> None:
-    widths = {blocks.attention(kind).head_dim for kind in range(len(blocks.kinds))}
-    if settings.get("position") != "none" and len(widths) > 1:
-        problems.error(
-            "head-dim-differs",
-            f"rotary positions need heads of one width, and the layers have {' and '.join(map(str, sorted(widths)))}",
-            settings.span("layers", "where"),
-            help="write one `attention.head_dim` for all layers, or set `position: none`",
-        )
-    if _tied(settings) and settings.get("head", "bias", default=False):
-        problems.error(
+def _check_bias(settings: Settings, inferred: Inferred, problems: Problems) -> None:
+    head = _head(settings)
+    if head and head.tied and head.bias:
+        problems.clash(
             "tied-head",
-            "a tied head has no bias: its weight is the token embedding's, and an embedding has none",
-            settings.span("head", "bias"),
-            help="remove `bias`, or `tied`",
+            f"the tied head of `{inferred.node}` has no bias: its weight is the token embedding's, which has none",
+            Label(settings.span("head", "bias"), "no such bias"),
+            Label(settings.span("head", "tied"), "tied"),
+            help="remove `bias`, or write `tied: false`",
         )
-
-
-def _tied(settings: Settings) -> bool:
-    head = settings.get("head", default={})
-    return head != "none" and bool(head.get("tied", False))
 
 
 def _head(settings: Settings) -> Head | None:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from ...blocks.parameters import Parameter, plain
 from ...code import Field, NodePage, Statement, Wiring
-from ...component import Port, Signature, Spec, counted, sizes_of
+from ...component import Inferred, Port, Signature, Spec, counted, sizes_of
 from ...dims import Var
 from ...ir import Node
 from ...names import class_name
@@ -36,9 +35,11 @@ class TokenEmbedding(Spec):
 class TokenEmbeddingComponent:
     """Ports and construction of `encoder/token_embedding`; it has no file of its own."""
 
+    modules = frozenset(("",))
+
     def signature(self, name: str, settings: Settings) -> Signature:
         sizes, written = sizes_of(name, settings, "vocab", "dim")
-        batch, seq = Var(f"{name}.batch", "batch"), Var(f"{name}.seq", "seq")
+        batch, seq = Var(f"{name}.batch", "batch"), Var(f"{name}.seq", "seq", free=True)
         return Signature(
             inputs={"ids": Port("tokens", (batch, seq))},
             outputs={"features": Port("features", (batch, seq, sizes["dim"]), vocab=sizes["vocab"], tail=seq)},
@@ -47,10 +48,8 @@ class TokenEmbeddingComponent:
             stream="ids",
         )
 
-    def lower(
-        self, settings: Settings, sizes: Mapping[str, int], inputs: Mapping[str, Port], problems: Problems
-    ) -> TokenEmbedding:
-        return TokenEmbedding(sizes["vocab"], sizes["dim"])
+    def lower(self, settings: Settings, inferred: Inferred, problems: Problems) -> TokenEmbedding:
+        return TokenEmbedding(inferred.sizes["vocab"], inferred.sizes["dim"])
 
     def page(self, node: Node, wiring: Wiring) -> NodePage:
         spec = node.spec

@@ -6,17 +6,18 @@ layer as output.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ...blocks.parameters import Parameter, norm, plain, stack
+from ...blocks.parameters import MODULES, Parameter, norm, plain, stack
 from ...blocks.parse import layer_count, parse_norm, parse_stack
 from ...blocks.settings import Norm, Rope, Stack
 from ...blocks.views import StackView, norm_expression, norm_field, stack_view
 from ...code import Field, NodePage, Statement, Wiring
-from ...component import Port, Signature, Spec, counted, sizes_of
-from ...dims import Var
+from ...component import Inferred, Port, Signature, Spec, counted, sizes_of
+from ...diagnostics import Label
+from ...dims import Var, Written
 from ...ir import Node
 from ...names import class_name
 from ...problems import Problems
@@ -117,37 +118,45 @@ class VitView:
 class VitComponent:
     """Ports, checks and page of `encoder/vit`."""
 
+    modules = MODULES | {"patch", "class_token", "position", "input_norm", "norm"}
+
     def signature(self, name: str, settings: Settings) -> Signature:
-        sizes, written = sizes_of(name, settings, "dim")
-        height, width = _image_size(settings)
-        patch = int(settings.get("patch", "size"))
-        extra = settings.get("class_token", default=False) and not settings.get("output", "drop_cls", default=False)
-        tokens = (height // patch) * (width // patch) + int(extra)
+        sizes, written = sizes_of(name, settings, "dim", removable=False)
+        axes = ("channels", "height", "width", "tokens")
+        channels, height, width, tokens = (Var(f"{name}.{axis}", axis) for axis in axes)
         images = Var(f"{name}.images", "images")
+        high, wide = _image_size(settings)
+        written |= {
+            channels: Written(
+                int(settings.get("image", "channels", default=3)), settings.span("image", "channels"), name
+            ),
+            height: Written(high, settings.span("image", "size"), name),
+            width: Written(wide, settings.span("image", "size"), name),
+            tokens: _tokens(name, settings),
+        }
         return Signature(
-            inputs={"image": Port("image", (images, int(settings.get("image", "channels", default=3)), height, width))},
+            inputs={"image": Port("image", (images, channels, height, width))},
             outputs={"features": Port("features", (images, tokens, sizes["dim"]))},
             sizes=sizes,
             written=written,
         )
 
-    def lower(
-        self, settings: Settings, sizes: Mapping[str, int], inputs: Mapping[str, Port], problems: Problems
-    ) -> Vit | None:
+    def lower(self, settings: Settings, inferred: Inferred, problems: Problems) -> Vit | None:
         height, width = _image_size(settings)
         patch = int(settings.get("patch", "size"))
-        _check_patches(settings, height, width, patch, problems)
-        blocks = parse_stack(settings, sizes["dim"], mlp_bias=True, problems=problems)
+        _check_patches(inferred.node, settings, problems)
+        blocks = parse_stack(settings, inferred, mlp_bias=True, problems=problems)
         if blocks:
-            _check_windows(settings, blocks, problems)
-        run = _layers_run(settings, problems)
+            _check_windows(inferred.node, settings, blocks, problems)
+        run = _layers_run(inferred.node, settings, problems)
         class_token = bool(settings.get("class_token", default=False))
         drop = bool(settings.get("output", "drop_cls", default=False))
         if drop and not class_token:
-            problems.error(
+            problems.clash(
                 "no-class-token",
-                "`output.drop_cls` would drop the first patch: this encoder has no class token",
-                settings.span("output", "drop_cls"),
+                f"`drop_cls` of `{inferred.node}` would drop the first patch: this encoder has no class token",
+                Label(settings.span("output", "drop_cls"), "drops the first token"),
+                *settings.labels("class_token", text="no class token"),
                 help="remove `drop_cls`, or set `class_token: true`",
             )
         if blocks is None or run is None:
@@ -224,46 +233,61 @@ def _image_size(settings: Settings) -> tuple[int, int]:
     return (int(size[0]), int(size[1])) if isinstance(size, list) else (int(size), int(size))
 
 
-def _check_patches(settings: Settings, height: int, width: int, patch: int, problems: Problems) -> None:
+def _tokens(name: str, settings: Settings) -> Written:
+    """How many tokens leave the encoder, and what would give one more or less."""
+    (high, wide), patch = _image_size(settings), int(settings.get("patch", "size"))
+    patches, text = (high // patch) * (wide // patch), f"{high // patch} x {wide // patch} patches"
+    edits, count = {}, patches
+    if settings.get("class_token", default=False):
+        if settings.get("output", "drop_cls", default=False):
+            edits = {patches + 1: f"remove `drop_cls` of `{name}` to keep the class token"}
+        else:
+            edits = {patches: f"write `output: {{drop_cls: true}}` in `{name}` to leave the class token out"}
+            count, text = patches + 1, f"{text} and a class token"
+    return Written(count, settings.span("image", "size"), name, text=text, edits=edits)
+
+
+def _check_patches(name: str, settings: Settings, problems: Problems) -> None:
+    sizes, patch = _image_size(settings), int(settings.get("patch", "size"))
     crop = settings.get("patch", "remainder", default="refuse") == "crop"
-    for name, size in (("high", height), ("wide", width)):
-        if size < patch or (size % patch and not crop):
-            fit = size // patch * patch
-            sizes = f"use {fit} or {fit + patch}" if fit else f"use {patch}"
-            problems.error(
-                "patch-not-divisible",
-                f"an image {size} pixels {name} does not divide into patches of {patch}",
-                settings.span("image", "size"),
-                note=f"{size} / {patch} = {size / patch:.2f}",
-                help=sizes
-                if size < patch
-                else f"{sizes}, or leave the last {size - fit} pixels out with `remainder: crop`",
-            )
-            return
+    size = next((size for size in sizes if size < patch or (size % patch and not crop)), None)
+    if size is None:
+        return
+    fit = size // patch * patch
+    edit = f"use an image of {fit} or {fit + patch}" if fit else f"use an image of {patch} or more"
+    problems.clash(
+        "patch-not-divisible",
+        f"images of {sizes[0]} x {sizes[1]} pixels do not divide into the patches of `{name}`, {patch} x {patch}",
+        Label(settings.span("image", "size"), f"{size} / {patch} = {size / patch:.2f}"),
+        Label(settings.span("patch", "size"), "the patches"),
+        help=f"{edit}, or leave the last {size - fit} pixels out with `remainder: crop` in `patch`" if fit else edit,
+    )
 
 
-def _check_windows(settings: Settings, blocks: Stack, problems: Problems) -> None:
+def _check_windows(name: str, settings: Settings, blocks: Stack, problems: Problems) -> None:
     if any(blocks.windows):
         written = settings.has("attention", "window")
         problems.error(
             "window-without-order",
-            "`attention.window` counts back along a sequence, and the patches of an image have no such order",
+            f"`window` of `{name}` counts back along a sequence, and the patches of an image have no such order",
             settings.span("attention", "window") if written else settings.span("layers", "where"),
             help="remove `window`: every patch sees every other",
         )
 
 
-def _layers_run(settings: Settings, problems: Problems) -> int | None:
+def _layers_run(name: str, settings: Settings, problems: Problems) -> int | None:
     """How many layers lie before the wanted hidden state; states are numbered 0 (embeddings) to the layer count."""
     count = layer_count(settings)
     wanted = settings.get("output", "layer", default=count)
     run = wanted if wanted >= 0 else count + 1 + wanted
     if not 0 <= run <= count:
-        problems.error(
+        problems.clash(
             "no-such-layer",
-            f"`output.layer: {wanted}` is out of range: {count} layers give hidden states 0 to {count}, "
-            f"or {-count - 1} to -1 from the end",
-            settings.span("output", "layer"),
+            f"`{name}` has no hidden state {wanted}: its {count} layers give states 0 to {count}, "
+            f"or {-count - 1} to -1 counted from the end",
+            Label(settings.span("output", "layer"), "no such state"),
+            *settings.labels("layers", text=f"{count} layers"),
+            help=f"use a number from {-count - 1} to {count}; -2 is the state before the last layer",
         )
         return None
     return int(run)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from ...code import NodePage, Statement, Wiring
-from ...component import Port, Signature, Spec, sizes_of
+from ...component import Inferred, Port, Signature, Spec, sizes_of
 from ...dims import Sum, Var
 from ...ir import Node
 from ...names import class_name
@@ -41,6 +40,8 @@ class PrefixView:
 class PrefixComponent:
     """Ports and page of `fusion/prefix`."""
 
+    modules = frozenset[str]()
+
     def signature(self, name: str, settings: Settings) -> Signature:
         sizes, written = sizes_of(name, settings, "dim")
         batch, seq = Var(f"{name}.batch", "batch"), Var(f"{name}.seq", "seq")
@@ -65,10 +66,8 @@ class PrefixComponent:
             stream="text",
         )
 
-    def lower(
-        self, settings: Settings, sizes: Mapping[str, int], inputs: Mapping[str, Port], problems: Problems
-    ) -> Prefix:
-        return Prefix(sizes["dim"], "mask" in inputs)
+    def lower(self, settings: Settings, inferred: Inferred, problems: Problems) -> Prefix:
+        return Prefix(inferred.sizes["dim"], "mask" in inferred.inputs)
 
     def page(self, node: Node, wiring: Wiring) -> NodePage:
         spec = node.spec

@@ -7,27 +7,30 @@ from dataclasses import dataclass
 from typing import Any
 
 from ...code import Field, NodePage, Statement, Wiring
-from ...component import Port, Signature, Spec, sizes_of
+from ...component import Inferred, Port, Signature, Spec, known, sizes_of
+from ...diagnostics import Label
 from ...dims import Var
 from ...ir import Node
 from ...names import class_name
 from ...problems import Problems
 from ...settings import Settings
+from ...words import suggestion
 
 
 @dataclass(frozen=True, slots=True)
 class Scatter(Spec):
-    """Decided placeholders: port -> token id."""
+    """Decided placeholders: port -> token id, and port -> how many of them an image takes, where that is known."""
 
     dim: int
     placeholder: tuple[tuple[str, int], ...]
+    tokens: tuple[tuple[str, int], ...]
 
     def summary(self) -> str:
         tokens = ", ".join(f"{port} at token {token}" for port, token in self.placeholder)
         return f"scatter, {tokens}"
 
     def resolved(self) -> dict[str, Any]:
-        return {"dim": self.dim}
+        return {"dim": self.dim, **({"tokens": dict(self.tokens)} if self.tokens else {})}
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,19 +46,19 @@ class ScatterView:
 class ScatterComponent:
     """Ports, checks and page of `fusion/scatter`."""
 
+    modules = frozenset[str]()
+
     def signature(self, name: str, settings: Settings) -> Signature:
         sizes, written = sizes_of(name, settings, "dim")
-        batch, seq = Var(f"{name}.batch", "batch"), Var(f"{name}.seq", "seq")
+        batch, seq = Var(f"{name}.batch", "batch"), Var(f"{name}.seq", "seq", free=True)
         vocab, tail = Var(f"{name}.vocab", "vocab"), Var(f"{name}.tail", "seq")
         text = Port("features", (batch, seq, sizes["dim"]), vocab=vocab, tail=tail)
-        placed = {
-            port: Port(
-                "features",
-                (Var(f"{name}.{port}s", "images"), Var(f"{name}.{port}_tokens", "tokens"), sizes["dim"]),
-                skippable=True,
-            )
-            for port in settings.get("placeholder", default={})
-        }
+        placed = {}
+        for port in settings.get("placeholder", default={}):
+            images, tokens = Var(f"{name}.{port}s", "images"), Var(f"{name}.{port}_tokens", "tokens")
+            placed[port] = Port("features", (images, tokens, sizes["dim"]), skippable=True)
+            if settings.has("tokens", port):
+                written[tokens] = known(name, settings, "tokens", port, setting=f"tokens.{port}")
         return Signature(
             inputs={"text": text, **placed, "ids": Port("tokens", (batch, seq))},
             outputs={"features": text},
@@ -64,30 +67,18 @@ class ScatterComponent:
             stream="text",
         )
 
-    def lower(
-        self, settings: Settings, sizes: Mapping[str, int], inputs: Mapping[str, Port], problems: Problems
-    ) -> Scatter:
-        placeholder = settings.get("placeholder")
-        vocab = inputs["text"].vocab
-        seen: dict[int, str] = {}
-        for port, token in placeholder.items():
-            if isinstance(vocab, int) and token >= vocab:
-                problems.error(
-                    "placeholder-outside-vocabulary",
-                    f"placeholder token {token} of `{port}` is outside the vocabulary of {vocab} tokens",
-                    settings.span("placeholder", port),
-                    note=f"ids run from 0 to {vocab - 1}",
-                    help=f"use an id below {vocab}, or give the decoder `vocab: {token + 1}` or more",
-                )
-            if token in seen:
-                problems.error(
-                    "placeholder-shared",
-                    f"`{seen[token]}` and `{port}` have the same placeholder token {token}",
-                    settings.span("placeholder", port),
-                    help="give each modality a token id of its own",
-                )
-            seen.setdefault(token, port)
-        return Scatter(sizes["dim"], tuple(placeholder.items()))
+    def lower(self, settings: Settings, inferred: Inferred, problems: Problems) -> Scatter:
+        placeholder = dict(settings.get("placeholder"))
+        counts = settings.child("tokens").tree
+        for port, _ in counts.items():
+            if port not in placeholder:
+                message = f"`tokens` of `{inferred.node}` counts those of `{port}`, which has no placeholder"
+                edit = suggestion(port, placeholder, "placeholder")
+                problems.error("unknown-port", message, counts.key_span(port), help=edit)
+        _check_ids(placeholder, settings, inferred, problems)
+        lengths = {port: inferred.inputs[port].shape[1] for port in placeholder}
+        tokens = tuple((port, length) for port, length in lengths.items() if isinstance(length, int))
+        return Scatter(inferred.sizes["dim"], tuple(placeholder.items()), tokens)
 
     def page(self, node: Node, wiring: Wiring) -> NodePage:
         spec = node.spec
@@ -99,6 +90,32 @@ class ScatterComponent:
         arguments = [wiring.arguments[port] for port in ("text", "ids", *ports)]
         call = Statement(wiring.results["features"], f"self.{node.name}", tuple(arguments), wiring.shapes["features"])
         return NodePage("fusion/scatter.py.j2", view, name, fields, f"{name}(config.{node.name})", (call,))
+
+
+def _check_ids(placeholder: Mapping[str, int], settings: Settings, inferred: Inferred, problems: Problems) -> None:
+    """Each placeholder is a token of its own, and the embedding has a row for it."""
+    vocab, origin = inferred.inputs["text"].vocab, inferred.origins.get("vocab")
+    seen: dict[int, str] = {}
+    for port, token in placeholder.items():
+        place = settings.span("placeholder", port)
+        if isinstance(vocab, int) and token >= vocab:
+            edit = f", or write `vocab: {token + 1}` or more in `{origin.owner}`" if origin else ""
+            problems.clash(
+                "placeholder-outside-vocabulary",
+                f"placeholder token {token} of `{inferred.node}.{port}` is outside the vocabulary of {vocab} tokens",
+                Label(place, f"ids run from 0 to {vocab - 1}"),
+                *inferred.label("vocab", "the vocabulary"),
+                help=f"use an id below {vocab}{edit}",
+            )
+        if token in seen:
+            problems.clash(
+                "placeholder-shared",
+                f"`{seen[token]}` and `{port}` of `{inferred.node}` have the same placeholder token {token}",
+                Label(place, f"`{port}`"),
+                Label(settings.span("placeholder", seen[token]), f"`{seen[token]}`"),
+                help="give each its own token id",
+            )
+        seen.setdefault(token, port)
 
 
 COMPONENT = ScatterComponent()

@@ -13,10 +13,10 @@ def projector_signature(name: str, settings: Settings) -> Signature:
     """[images, tokens, in] -> [images, tokens, out]."""
     sizes, written = sizes_of(name, settings, "in", "out")
     images, tokens = Var(f"{name}.images", "images"), Var(f"{name}.tokens", "tokens")
-    tail = Var(f"{name}.tail", "tokens")
+    tail, vocab = Var(f"{name}.tail", "tokens"), Var(f"{name}.vocab", "vocab")
     return Signature(
-        inputs={"features": Port("features", (images, tokens, sizes["in"]), tail=tail)},
-        outputs={"features": Port("features", (images, tokens, sizes["out"]), tail=tail)},
+        inputs={"features": Port("features", (images, tokens, sizes["in"]), vocab=vocab, tail=tail)},
+        outputs={"features": Port("features", (images, tokens, sizes["out"]), vocab=vocab, tail=tail)},
         sizes=sizes,
         written=written,
         stream="features",

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from ...blocks.parameters import Parameter, linear
 from ...blocks.views import bias_argument
 from ...code import Field, NodePage, Wiring
-from ...component import Port, Signature, Spec
+from ...component import Inferred, Signature, Spec
 from ...ir import Node
 from ...names import class_name
 from ...problems import Problems
@@ -49,13 +48,13 @@ class LinearView:
 class LinearComponent:
     """Ports and page of `projector/linear`."""
 
+    modules = frozenset(("linear",))
+
     def signature(self, name: str, settings: Settings) -> Signature:
         return projector_signature(name, settings)
 
-    def lower(
-        self, settings: Settings, sizes: Mapping[str, int], inputs: Mapping[str, Port], problems: Problems
-    ) -> Linear:
-        return Linear(sizes["in"], sizes["out"], bool(settings.get("bias", default=True)))
+    def lower(self, settings: Settings, inferred: Inferred, problems: Problems) -> Linear:
+        return Linear(inferred.sizes["in"], inferred.sizes["out"], bool(settings.get("bias", default=True)))
 
     def page(self, node: Node, wiring: Wiring) -> NodePage:
         spec = node.spec

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from ...blocks.parameters import Parameter, linear
 from ...blocks.views import activation, bias_argument
 from ...code import Field, NodePage, Wiring
-from ...component import Port, Signature, Spec, counted
+from ...component import Inferred, Signature, Spec, counted
 from ...ir import Node
 from ...names import class_name
 from ...problems import Problems
@@ -84,16 +83,16 @@ class MlpProjectorView:
 class MlpProjectorComponent:
     """Ports and page of `projector/mlp`."""
 
+    modules = frozenset(("linear_*",))
+
     def signature(self, name: str, settings: Settings) -> Signature:
         return projector_signature(name, settings)
 
-    def lower(
-        self, settings: Settings, sizes: Mapping[str, int], inputs: Mapping[str, Port], problems: Problems
-    ) -> MlpProjector:
+    def lower(self, settings: Settings, inferred: Inferred, problems: Problems) -> MlpProjector:
         return MlpProjector(
-            inside=sizes["in"],
-            hidden=int(settings.get("hidden", default=sizes["out"])),
-            out=sizes["out"],
+            inside=inferred.sizes["in"],
+            hidden=int(settings.get("hidden", default=inferred.sizes["out"])),
+            out=inferred.sizes["out"],
             layers=int(settings.get("layers", default=2)),
             activation=settings.get("activation", default="gelu"),
             bias=bool(settings.get("bias", default=True)),

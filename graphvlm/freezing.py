@@ -1,0 +1,80 @@
+"""Which parameters are frozen: patterns over node names and parameter paths, checked against the graph."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from fnmatch import fnmatchcase
+
+from .diagnostics import Span, did_you_mean
+from .ir import Freeze, Node
+from .linked import LinkedGraph
+from .problems import Problems
+from .settings import Settings
+from .words import listed
+
+
+def read_freeze(linked: LinkedGraph, nodes: Mapping[str, Node], problems: Problems) -> tuple[Freeze, ...]:
+    """What `freeze` says. `nodes` are those that could be decided; nothing is said about the others."""
+    undecided = linked.nodes.keys() - nodes.keys()
+    found = []
+    for pattern, (span, until) in _patterns(Settings(linked.tree)).items():
+        whole = tuple(name for name in nodes if fnmatchcase(name, pattern))
+        single = tuple(
+            f"{name}.{parameter.path}"
+            for name, node in nodes.items()
+            if name not in whole and _may_match(name, pattern)
+            for parameter in node.spec.parameters()
+            if _matches(f"{name}.{parameter.path}", pattern)
+        )
+        nothing = not single and not any(nodes[name].parameter_count for name in whole)
+        if nothing and not any(fnmatchcase(name, pattern) or _may_match(name, pattern) for name in undecided):
+            _report(pattern, whole, span, nodes, problems)
+        found.append(Freeze(pattern, whole, single, until))
+    return tuple(found)
+
+
+def _patterns(settings: Settings) -> dict[str, tuple[Span, int | None]]:
+    """Pattern -> its place, and the step until which it stays frozen; a schedule wins over the plain pattern."""
+    tree = settings.tree.get("freeze")
+    if tree is None:
+        return {}
+    listed_ = tree.get("patterns") if tree.is_mapping else tree
+    found: dict[str, tuple[Span, int | None]] = {
+        str(item.value): (item.span, None) for item in (listed_.elements() if listed_ else ())
+    }
+    schedules = tree.get("schedules")
+    for name, value in schedules.items() if schedules else ():
+        found.pop(name, None)
+        found[name] = (value.span, value.plain()["until_step"])
+    return found
+
+
+def _may_match(name: str, pattern: str) -> bool:
+    """Whether `pattern` may match a parameter of the node `name`: it begins with that name, or with a wildcard."""
+    head = pattern.split(".", 1)[0]
+    return any(sign in head for sign in "*?[") or pattern.startswith(f"{name}.")
+
+
+def _matches(path: str, pattern: str) -> bool:
+    return fnmatchcase(path, pattern) or fnmatchcase(path, f"{pattern}.*")
+
+
+def _report(pattern: str, whole: tuple[str, ...], span: Span, nodes: Mapping[str, Node], problems: Problems) -> None:
+    if whole:
+        what = f"{listed(whole)} {'has' if len(whole) == 1 else 'have'} no parameters"
+    else:
+        what = "no node and no parameter is called so"
+    with_weights = listed(name for name, node in nodes.items() if node.parameter_count)
+    edit = "" if whole else did_you_mean(pattern, _paths(nodes))
+    edit = edit or f"parameters are in {with_weights}; a part is written `node.path`, with `*` for any text"
+    problems.error("freeze-matches-nothing", f"`{pattern}` freezes nothing: {what}", span, help=edit)
+
+
+def _paths(nodes: Mapping[str, Node]) -> dict[str, None]:
+    """Everything that a pattern may mean: nodes, and their modules and parameters with layers as `*`."""
+    found: dict[str, None] = {}
+    for name, node in nodes.items():
+        for parameter in node.spec.parameters():
+            parts = [name, *("*" if part.isdigit() else part for part in parameter.path.split("."))]
+            found.update(dict.fromkeys(".".join(parts[:end]) for end in range(1, len(parts) + 1)))
+    return found

@@ -1,0 +1,233 @@
+"""Sizes along the edges, both ways: what was written, and what follows from it for everything that was left out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from types import MappingProxyType
+
+from .component import Port, What
+from .diagnostics import Label
+from .dims import MAX_TERMS, Dim, Mismatch, Solver, TooManyTerms, Var, Written, show, show_shape
+from .ir import Input
+from .linked import Edge, Linked, LinkedGraph
+from .problems import Problems
+
+
+def infer(linked: LinkedGraph, problems: Problems) -> Solver:
+    """Every size that can be known. Sizes that contradict each other are noted; each then holds on its own side."""
+    solver = Solver()
+    known = [found.written for found in linked.inputs.values()]
+    known += [node.signature.written for node in linked.nodes.values()]
+    for sizes in known:
+        for var, written in sizes.items():
+            solver.bind(var, written)
+    try:
+        conflicts = _connect_all(linked, solver, problems)
+    except TooManyTerms:
+        message = f"the length of a sequence is a sum of more than {MAX_TERMS} open sizes"
+        edit = "say how many `tokens` the inputs of type `features` have, or put fewer streams behind each other"
+        problems.error("cannot-infer", message, next(iter(linked.nodes.values())).span, help=edit)
+        problems.stop()
+    for conflict in conflicts:
+        _report(conflict, linked, solver, problems)
+    if not conflicts:
+        _report_open(linked, solver, problems)
+    return solver
+
+
+def solved(port: Port, solver: Solver) -> Port:
+    """The port with everything known put in."""
+    return replace(
+        port,
+        shape=tuple(solver.solve(dim) for dim in port.shape),
+        vocab=None if port.vocab is None else solver.solve(port.vocab),
+        tail=None if port.tail is None else solver.solve(port.tail),
+    )
+
+
+def _report_open(linked: LinkedGraph, solver: Solver, problems: Problems) -> None:
+    """Note every setting that nothing determines, once for all that must be equal."""
+    alive = linked.alive()
+    by_size: dict[Dim, list[tuple[Linked, str]]] = {}
+    for name, node in linked.nodes.items():
+        for setting, var in node.signature.sizes.items():
+            size = solver.solve(var)
+            if not isinstance(size, int) and name in alive:
+                by_size.setdefault(size, []).append((node, setting))
+    for settings in by_size.values():
+        node, setting = settings[-1]
+        others = [(other.span, f"its `{name}` is the same") for other, name in settings[:-1]]
+        also = [f"`{name}` of `{other.name}`" for other, name in settings[:-1]]
+        problems.error(
+            "cannot-infer",
+            f"nothing says how large `{setting}` of `{node.name}` is: it is not written, and no edge determines it",
+            node.span,
+            note=f"`{setting}` is open",
+            labels=tuple(Label(*other) for other in others[-_MOST:]),
+            help=" or ".join([f"write `{setting}` here,", *also[-_MOST:]]) if also else f"write `{setting}` here",
+        )
+
+
+_MOST = 3
+
+
+@dataclass(frozen=True, slots=True)
+class _Conflict:
+    """Two sizes along one axis of an edge: the left one is what the reader takes."""
+
+    node: Linked
+    port: str
+    edge: Edge
+    axis: int
+    sizes: Mismatch
+
+    @property
+    def what(self) -> What:
+        return self.node.signature.inputs[self.port].what
+
+
+def _connect_all(linked: LinkedGraph, solver: Solver, problems: Problems) -> list[_Conflict]:
+    """Lengths and image sizes go with the data. Widths and vocabularies go against it: what the end of the graph needs
+    is known when a source is met that gives something else, and the conflict is shown there."""
+    conflicts: list[_Conflict] = []
+    for node in linked.nodes.values():
+        _connect_tails(linked, node, solver)
+        for port in node.inputs:
+            wanted = node.signature.inputs[port]
+            lengths = range(_WIDTH if wanted.what == "features" else len(wanted.shape))
+            conflicts += _connect(linked, node, port, lengths, solver)
+    shown = {(conflict.node.name, conflict.port) for conflict in conflicts}
+    for node in reversed(list(linked.nodes.values())):
+        for port in node.inputs:
+            _connect_vocab(linked, node, port, solver, problems)
+            widths = [_WIDTH] if node.signature.inputs[port].what == "features" else []
+            found = _connect(linked, node, port, widths, solver)
+            conflicts += [] if (node.name, port) in shown else found
+    for node in linked.nodes.values():
+        for port_ in (*node.signature.inputs.values(), *node.signature.outputs.values()):
+            solved(port_, solver)
+    return conflicts
+
+
+_WIDTH = 2  # the last axis of features
+
+
+def _connect(linked: LinkedGraph, node: Linked, port: str, axes: Iterable[int], solver: Solver) -> list[_Conflict]:
+    edge, target = node.inputs[port], node.signature.inputs[port]
+    source = linked.port(edge.source)
+    found = []
+    for axis in axes:
+        try:
+            solver.unify(target.shape[axis], source.shape[axis])
+        except Mismatch as sizes:
+            found.append(_Conflict(node, port, edge, axis, sizes))
+    return found[:1]
+
+
+def _connect_tails(linked: LinkedGraph, node: Linked, solver: Solver) -> None:
+    """How many of the last tokens are wanted; all of them, of a stream of which nobody says so."""
+    for port, edge in node.inputs.items():
+        source, target = linked.port(edge.source), node.signature.inputs[port]
+        if target.tail is not None:
+            solver.unify(target.tail, target.shape[1] if source.tail is None else source.tail)
+
+
+def _connect_vocab(linked: LinkedGraph, node: Linked, port: str, solver: Solver, problems: Problems) -> None:
+    source, target = linked.port(node.inputs[port].source), node.signature.inputs[port]
+    if source.vocab is None or target.vocab is None:
+        return
+    try:
+        solver.unify(target.vocab, source.vocab)
+    except Mismatch as sizes:
+        reader, embedding = sizes.left_origin, sizes.right_origin
+        assert reader is not None
+        assert embedding is not None
+        problems.clash(
+            "vocabulary-mismatch",
+            f"`{reader.owner}` has a vocabulary of {reader.value} tokens and `{embedding.owner}` one of "
+            f"{embedding.value}, and both work on the same token ids",
+            Label(embedding.span, f"`{embedding.owner}` has {embedding.value}"),
+            Label(reader.span, f"`{reader.owner}` has {reader.value}"),
+            help=f"remove `vocab` of `{embedding.owner}`: it is inferred from `{reader.owner}`"
+            if embedding.setting
+            else "write the same `vocab` for both",
+        )
+
+
+def _report(found: _Conflict, linked: LinkedGraph, solver: Solver, problems: Problems) -> None:
+    where, source = f"{found.node.name}.{found.port}", found.edge.source.name
+    wanted, given = found.sizes.left, found.sizes.right
+    gives = [solver.solve(dim) for dim in linked.port(found.edge.source).shape]
+    needs = [_own(dim, found.node, solver) for dim in found.node.signature.inputs[found.port].shape]
+    needs[found.axis] = wanted
+    other = found.sizes.right_origin
+    takes = f"`{where}` takes {_AXES[found.what, found.axis].format(show(wanted))}"
+    if not found.edge.source.port and other and other.owner != source:
+        message = f"{takes}, and `{other.owner}`, which reads `{source}` too, {show(given)}"
+        gives[found.axis] = given
+    else:
+        message = f"{takes}, `{source}` gives {show(given)}"
+    origins = (found.sizes.right_origin, found.sizes.left_origin)
+    problems.error(
+        "shape-mismatch",
+        message,
+        found.edge.span,
+        note=f"{show_shape(gives)}, needs {show_shape(needs)}",
+        labels=tuple(Label(origin.span, origin.text) for origin in origins if origin),
+        help=_help(found, linked.inputs),
+    )
+
+
+def _own(dim: Dim, node: Linked, solver: Solver) -> Dim:
+    """What a node itself knows of a size: the name of what comes with the data."""
+    if isinstance(dim, Var) and not dim.hole:
+        return node.signature.written[dim].value if dim in node.signature.written else dim
+    return solver.solve(dim)
+
+
+_AXES: Mapping[tuple[What, int], str] = MappingProxyType(
+    {
+        ("features", 0): "features of {} images",
+        ("features", 1): "features of {} tokens",
+        ("features", 2): "features {} wide",
+        ("image", 0): "{} images",
+        ("image", 1): "images of {} channels",
+        ("image", 2): "images {} pixels high",
+        ("image", 3): "images {} pixels wide",
+        ("tokens", 0): "a batch of {}",
+        ("tokens", 1): "{} token ids",
+        ("mask", 0): "a batch of {}",
+        ("mask", 1): "a mask over {} tokens",
+    }
+)
+
+
+def _help(found: _Conflict, inputs: Mapping[str, Input]) -> str:
+    """An edit that ends the conflict: the size of the source first, then that of the reader."""
+    sizes = found.sizes
+    edits = []
+    for origin, wanted in ((sizes.right_origin, sizes.left), (sizes.left_origin, sizes.right)):
+        if origin and isinstance(wanted, int):
+            edits += [origin.edits[wanted]] if wanted in origin.edits else []
+            edits += [_other_size(origin, wanted, found)] if origin.setting else []
+    if edits:
+        return ", or ".join(edits[:2])
+    if found.what == "features" and found.axis == 2:
+        return "put a projector between the two: `kind: projector, type: linear`"
+    if found.what == "image" and not found.edge.source.port and found.edge.source.name in inputs:
+        return "read another input here, or give both readers images of the same size"
+    if found.what == "mask":
+        return "leave `mask` out: masks are connected by themselves"
+    if isinstance(sizes.left, Var) or isinstance(sizes.right, Var):
+        return "only a stream of text is as long as the prompt: feed it one, and image features to the other ports"
+    return "feed it a stream of the same length"
+
+
+def _other_size(origin: Written, wanted: int, found: _Conflict) -> str:
+    """Remove what was written, or write what is needed."""
+    near = origin.owner in (found.edge.source.name, found.node.name)
+    name = f"`{origin.setting}`" if near else f"`{origin.setting}` of `{origin.owner}`"
+    if origin.span.source.name.startswith("<catalog>"):
+        return f"write `{origin.setting}: {wanted}` in `{origin.owner}`"
+    return f"remove {name} and let it be inferred, or set it to {wanted}"

@@ -1,0 +1,87 @@
+"""What `link` makes: nodes whose references are ports, in topological order; their sizes are not known yet."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from .component import Component, Port, Signature
+from .diagnostics import Span
+from .ir import Input, Ref
+from .settings import Settings
+from .tree import Tree
+
+
+@dataclass(frozen=True, slots=True)
+class Edge:
+    """What feeds one port, and where that was written."""
+
+    source: Ref
+    span: Span
+
+
+@dataclass(frozen=True, slots=True)
+class Linked:
+    """A node whose inputs are known; its sizes are not. `span` is the place of its name."""
+
+    name: str
+    kind: str
+    type: str
+    component: Component
+    settings: Settings
+    signature: Signature
+    inputs: Mapping[str, Edge]
+    span: Span
+
+    @property
+    def stream(self) -> Ref | None:
+        """Where the tokens come from that run through this node."""
+        edge = self.inputs.get(self.signature.stream)
+        return edge.source if edge else None
+
+
+@dataclass(frozen=True, slots=True)
+class LinkedGraph:
+    """Linked nodes in topological order, which keeps the author's order where it can."""
+
+    tree: Tree
+    inputs: Mapping[str, Input]
+    nodes: Mapping[str, Linked]
+    outputs: Mapping[str, Edge]
+
+    def port(self, ref: Ref) -> Port:
+        """What flows at `ref`, with open sizes."""
+        return self.nodes[ref.name].signature.outputs[ref.port] if ref.port else self.inputs[ref.name].port
+
+    def roots(self) -> dict[str, Ref]:
+        """For each node, the input of the graph that its stream of tokens begins with; if none, where it begins."""
+        found: dict[str, Ref] = {}
+        for name, node in self.nodes.items():
+            source = node.stream
+            found[name] = Ref(name) if source is None else found[source.name] if source.port else source
+        return found
+
+    def embeddings(self) -> dict[str, Linked]:
+        """For each node whose stream of tokens begins with token ids, the node that makes features of these."""
+        found: dict[str, Linked] = {}
+        for name, node in self.nodes.items():
+            source = node.stream
+            if source is None:
+                continue
+            if not source.port and self.inputs[source.name].port.what == "tokens":
+                found[name] = node
+            elif source.name in found:
+                found[name] = found[source.name]
+        return found
+
+    def alive(self) -> frozenset[str]:
+        """Inputs and nodes that some output depends on."""
+        found: set[str] = set()
+        waiting = [edge.source.name for edge in self.outputs.values()]
+        while waiting:
+            name = waiting.pop()
+            if name not in found:
+                found.add(name)
+                if name in self.nodes:
+                    waiting.extend(edge.source.name for edge in self.nodes[name].inputs.values())
+        return frozenset(found)

@@ -1,0 +1,95 @@
+"""How the nodes are laid over the device mesh, and whether their sizes divide by it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from math import gcd
+
+from .blocks.parse import divisors
+from .diagnostics import Label
+from .ir import Node, Parallelism
+from .linked import LinkedGraph
+from .problems import Problems
+from .settings import Settings
+from .words import suggestion
+
+
+def read_parallelism(
+    linked: LinkedGraph, nodes: Mapping[str, Node], problems: Problems
+) -> tuple[Parallelism, dict[str, Node]]:
+    """The mesh, and the nodes with their degrees. `nodes` are those that could be decided."""
+    settings = Settings(linked.tree)
+    mesh = settings.get("parallelism", "mesh", default={})
+    tree = settings.tree.get("parallelism", "nodes")
+    for name, _ in tree.items() if tree else ():
+        if name not in linked.nodes and tree is not None:
+            message = f"`parallelism.nodes` names `{name}`, and there is no such node"
+            problems.error("unknown-node", message, tree.key_span(name), help=suggestion(name, linked.nodes, "node"))
+    laid = {}
+    for name, node in nodes.items():
+        own = tree.get(name) if tree else None
+        laid[name] = _laid(node, int(mesh.get("tp", 1)), settings, Settings(own) if own else None, problems)
+    return Parallelism(mesh), laid
+
+
+def _laid(node: Node, degree: int, settings: Settings, own: Settings | None, problems: Problems) -> Node:
+    written = own is not None and own.has("tp")
+    wanted = int(own.get("tp")) if own is not None and written else degree
+    mesh = settings.labels("parallelism", "mesh", "tp", text=f"the mesh has {degree}")
+    place = own.span("tp") if own is not None and written else settings.span("parallelism", "mesh", "tp")
+    if wanted not in (1, degree):
+        problems.error(
+            "unsupported-degree",
+            f"`{node.name}` asks for tp {wanted} on a mesh with tp {degree}: a node takes the degree of the mesh, or 1",
+            place,
+            labels=mesh or settings.labels("parallelism", "mesh", text="no `tp`: it is 1"),
+            help=f"write `tp: {degree}` or `tp: 1`, or give the mesh `tp: {wanted}`"
+            if degree > 1
+            else f"remove it, or give the mesh `tp: {wanted}`",
+        )
+    elif wanted > 1:
+        _check_degree(node, wanted, Label(place, f"tp {wanted}"), problems)
+    return replace(node, tensor_parallel=wanted, fsdp=own is None or own.get("fsdp") != "none")
+
+
+def _check_degree(node: Node, degree: int, place: Label, problems: Problems) -> None:
+    """Every rank holds whole heads, and as many hidden numbers as the others."""
+    sizes = _sizes(node)
+    uneven = {name: size for name, size in sizes.items() if size % degree}
+    if not uneven:
+        return
+    either = " or ".join(map(str, divisors(gcd(*sizes.values()))))
+    named = " and ".join(f"{size} `{name}`" for name, size in uneven.items())
+    tree = Settings(node.tree)
+    problems.error(
+        "degree-not-divisible",
+        f"{named} of `{node.name}` cannot be split evenly over tp {degree}",
+        place.span,
+        note=place.text,
+        labels=tuple(
+            label
+            for name in uneven
+            for label in tree.labels(*_PATHS.get(name, (name,)), text=f"{sizes[name]} / {degree} is not whole")
+        ),
+        help=f"use a tp of {either}, or write `{node.name}: {{tp: 1}}` under `parallelism.nodes`",
+    )
+
+
+_PATHS = {"heads": ("attention", "heads"), "kv_heads": ("attention", "kv_heads"), "hidden": ("mlp", "hidden")}
+
+
+def _sizes(node: Node) -> dict[str, int]:
+    """The sizes that are split; of layers that differ, what divides all of them."""
+    stack = node.spec.stack
+    if stack is None:
+        hidden = getattr(node.spec, "hidden", None)
+        return {} if hidden is None else {"hidden": int(hidden)}
+    found: dict[str, int] = {}
+    for kind in stack.kinds:
+        for sublayer in kind.sublayers:
+            for name in _PATHS:
+                size = getattr(sublayer.op, name, None)
+                if size is not None:
+                    found[name] = gcd(found.get(name, 0), size)
+    return found

@@ -1,0 +1,35 @@
+"""Words of the messages about graphs: lists of names, and what flows along edges."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from types import MappingProxyType
+
+from .diagnostics import did_you_mean
+
+_MOST = 12
+
+WHAT: Mapping[str, str] = MappingProxyType(
+    {
+        "image": "images",
+        "tokens": "token ids",
+        "mask": "an attention mask",
+        "features": "features",
+        "logits": "logits",
+    }
+)
+
+
+def listed(names: Iterable[object], joint: str = "and") -> str:
+    """`a`, `b` and `c`."""
+    quoted = [f"`{name}`" for name in names]
+    if len(quoted) > _MOST:
+        quoted = [*quoted[: _MOST - 1], f"{len(quoted) - _MOST + 1} more"]
+    return quoted[0] if len(quoted) == 1 else f"{', '.join(quoted[:-1])} {joint} {quoted[-1]}"
+
+
+def suggestion(name: str, known: Collection[str], what: str) -> str:
+    """The nearest known name, else all of them: `the nodes are ...`."""
+    if close := did_you_mean(name, known):
+        return close
+    return f"the {what}s are {listed(known)}" if len(known) > 1 else f"the only {what} is {listed(known)}"
