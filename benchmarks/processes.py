@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -54,19 +55,22 @@ class Runs:
         return self.runs[-1].output
 
 
-def run(program: str, *arguments: str, cwd: str | None = None) -> Run:
-    """Run a Python program (its text) in a process of its own; it must end well."""
-    start = time.perf_counter()
+def run(program: str, *arguments: str) -> Run:
+    """Run a Python program (its text) in a process of its own, which keeps bytecode as usual; it must end well."""
     command = [sys.executable, "-c", program, *arguments]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=cwd) as process:
-        assert process.stdout is not None
-        output = process.stdout.read()
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-    wall = time.perf_counter() - start
-    if process.returncode:
-        raise SystemExit(f"the program ended with {process.returncode}: {program}")
-    return Run(wall, usage.ru_utime + usage.ru_stime, _mebibytes(usage.ru_maxrss), output)
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    with tempfile.TemporaryFile("w+") as output, tempfile.TemporaryFile("w+") as errors:
+        start = time.perf_counter()
+        with subprocess.Popen(command, stdout=output, stderr=errors, env=environment) as process:
+            _, status, usage = os.wait4(process.pid, 0)
+            process.returncode = os.waitstatus_to_exitcode(status)
+        wall = time.perf_counter() - start
+        output.seek(0)
+        errors.seek(0)
+        if process.returncode:
+            raise SystemExit(f"{program}\n{errors.read()}the program ended with {process.returncode}")
+        said = output.read()
+    return Run(wall, usage.ru_utime + usage.ru_stime, _mebibytes(usage.ru_maxrss), said)
 
 
 def interleaved(programs: Mapping[str, Sequence[str]], count: int) -> dict[str, Runs]:

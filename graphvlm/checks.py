@@ -206,8 +206,9 @@ def _check_names(node: Linked, problems: Problems) -> None:
     for key, _ in tree.items() if tree else ():
         stem, _, leaf = key.rpartition(".")
         meant = (key, stem) if leaf in _LEAVES else (key,)
+        numbered = any(part.isdigit() for part in key.split("."))
         known = any(each in modules or any(fnmatchcase(each, pattern) for pattern in modules) for each in meant)
-        if not known and tree is not None:
+        if (numbered or not known) and tree is not None:
             problems.clash(
                 "unknown-module",
                 f"`checkpoint.names` of `{node.name}` names `{key}`, and {node.kind}/{node.type} has no such module",

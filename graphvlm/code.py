@@ -36,7 +36,7 @@ class Wiring:
     """How one node is called in `model.py`: expressions for its inputs, variables and shape comments for its outputs.
 
     Only outputs that something reads are in `results`. `tail` is a variable as long as the outputs that are wanted;
-    `embedding` the node that embeds the tokens. `keep` says that logits may be wanted at some positions only.
+    `embedding` the node that embeds the tokens. `keep` picks the positions whose logits are wanted, if not always all.
     """
 
     arguments: Mapping[str, str]
@@ -44,7 +44,7 @@ class Wiring:
     shapes: Mapping[str, str]
     tail: str = ""
     embedding: str = ""
-    keep: bool = False
+    keep: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +84,8 @@ def quoted(text: str) -> str:
 
 def comment_text(text: str) -> str:
     """Any text as one line that can stand in a comment or docstring."""
-    return re.sub(r"\s+", " ", text).strip().replace("\\", "/").replace('"""', "'''")
+    printable = "".join(sign if sign.isprintable() else " " for sign in text)
+    return re.sub(r"\s+", " ", printable).strip().replace("\\", "/").replace('"""', "'''")
 
 
 def laid_out(statement: Statement, indent: int) -> str:

@@ -45,7 +45,7 @@ def _patterns(settings: Settings) -> dict[str, tuple[Span, int | None]]:
     schedules = tree.get("schedules")
     for name, value in schedules.items() if schedules else ():
         found.pop(name, None)
-        found[name] = (value.span, value.plain()["until_step"])
+        found[name] = (schedules.key_span(name) if schedules else value.span, value.plain()["until_step"])
     return found
 
 

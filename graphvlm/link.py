@@ -99,7 +99,7 @@ class _Linker:
         return None
 
     def _unknown_name(self, name: str, value: Tree, wanted: Port | None) -> None:
-        edit = suggestion(name, [*self._nodes, *self._inputs], "node or input")
+        edit = suggestion(name, [*self._nodes, *self._inputs], "name")
         if wanted is not None and wanted.what == "mask":
             edit = f"leave `mask` out, for masks are connected by themselves, or add the input `{name}: mask`"
         self._problems.error("unknown-node", f"there is no node or input `{name}`", value.span, help=edit)

@@ -57,6 +57,8 @@ class _Connector:
             if "mask" in node.signature.outputs and not (cut and port.tail != port.shape[1]):
                 mask = Ref(source.name, "mask") if "mask" in node.inputs else None
                 break
+            if node.stream is None:
+                break
             # What a decoder gives may be as long as the tail of what it reads: then it is the mask of that.
             cut = cut or port.shape[1] == node.signature.inputs[node.signature.stream].tail
             source = node.stream

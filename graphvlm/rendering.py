@@ -47,6 +47,7 @@ def environment() -> Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
         autoescape=False,
+        optimized=False,  # a build compiles each template once: folding its constants costs more than it saves
     )
     env.globals.update(signature=code.signature, display=code.display)
     env.filters.update(

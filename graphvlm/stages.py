@@ -33,20 +33,21 @@ class Stages:
 
 def split(graph: Graph) -> Stages:
     """Stages in the order of the inputs, nodes in topological order."""
-    depends = _dependencies(graph)
-    own = {
-        name: [node for node in graph.nodes if depends[node] == frozenset((name,))]
-        for name, found in graph.inputs.items()
-        if found.port.what in ("image", "features")
+    own: dict[str, list[str]] = {
+        name: [] for name, found in graph.inputs.items() if found.port.what in ("image", "features")
     }
+    joint: list[str] = []
+    for node, sources in _dependencies(graph).items():
+        alone = next(iter(sources)) if len(sources) == 1 else ""
+        own.get(alone, joint).append(node)
     nouns = _nouns(graph, own)
-    encoders = []
-    for name, nodes in own.items():
-        if nodes:
-            values, optional = _frontier(graph, nodes)
-            encoders.append(Stage(nouns[name], name, tuple(nodes), values, optional))
-    encoded = {node for nodes in own.values() for node in nodes}
-    return Stages(tuple(encoders), tuple(node for node in graph.nodes if node not in encoded))
+    frontiers = _frontiers(graph, {node: name for name, nodes in own.items() for node in nodes})
+    encoders = (
+        Stage(nouns[name], name, tuple(nodes), *frontiers.get(name, ((), False)))
+        for name, nodes in own.items()
+        if nodes
+    )
+    return Stages(tuple(encoders), tuple(joint))
 
 
 def _dependencies(graph: Graph) -> Mapping[str, frozenset[str]]:
@@ -67,18 +68,22 @@ def _nouns(graph: Graph, own: Mapping[str, list[str]]) -> dict[str, str]:
     }
 
 
-def _frontier(graph: Graph, nodes: list[str]) -> tuple[tuple[Ref, ...], bool]:
-    inside = set(nodes)
-    values: dict[Ref, bool] = {}
+def _frontiers(graph: Graph, stage_of: Mapping[str, str]) -> dict[str, tuple[tuple[Ref, ...], bool]]:
+    """Stage -> the values that others read of it, and whether they can do without."""
+    skippable: dict[str, dict[Ref, bool]] = {}
     for name, node in graph.nodes.items():
         for port, ref in node.inputs.items():
-            if ref.port and ref.name in inside and name not in inside:
-                skippable = node.signature.inputs[port].skippable
-                values[ref] = values.get(ref, True) and skippable
-    consumed = bool(values)
+            stage = stage_of.get(ref.name) if ref.port else None
+            if stage is not None and stage != stage_of.get(name):
+                values = skippable.setdefault(stage, {})
+                values[ref] = values.get(ref, True) and node.signature.inputs[port].skippable
+    consumed = set(skippable)
     for ref in graph.outputs.values():
-        if ref.name in inside:
-            values.setdefault(ref, consumed)
+        stage = stage_of.get(ref.name)
+        if stage is not None:
+            skippable.setdefault(stage, {}).setdefault(ref, stage in consumed)
     order = {name: index for index, name in enumerate(graph.nodes)}
-    refs = sorted(values, key=lambda ref: (order[ref.name], ref.port))
-    return tuple(refs), bool(refs) and all(values.values())
+    return {
+        stage: (tuple(sorted(values, key=lambda ref: (order[ref.name], ref.port))), all(values.values()))
+        for stage, values in skippable.items()
+    }

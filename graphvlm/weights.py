@@ -116,11 +116,25 @@ def read_headers(directory: Path) -> Iterator[tuple[str, tuple[int, ...]]]:
     """(key, shape) of every tensor in the safetensors files of a directory."""
     if not directory.is_dir():
         raise _unreadable(f"{directory} is not a directory", "give the directory that holds the safetensors files")
+    for path in _weight_files(directory):
+        yield from _header(path)
+
+
+def _weight_files(directory: Path) -> list[Path]:
+    """As generated packages choose: the whole file, else the shards that the index names, else whatever is there."""
+    if (directory / "model.safetensors").exists():
+        return [directory / "model.safetensors"]
+    index = directory / "model.safetensors.index.json"
+    if index.exists():
+        try:
+            names = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
+            return [directory / name for name in sorted(names)]
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+            raise _unreadable(f"{index} is not the index of a checkpoint", "download or save it again") from None
     files = sorted(directory.glob("*.safetensors"))
     if not files:
         raise _unreadable(f"there is no *.safetensors in {directory}", "only safetensors files are read")
-    for path in files:
-        yield from _header(path)
+    return files
 
 
 def _header(path: Path) -> Iterator[tuple[str, tuple[int, ...]]]:

@@ -129,7 +129,7 @@ def _shrunk(node: Node) -> Iterator[str]:
     elif isinstance(spec, Transformer):
         attention = spec.layers.attention()
         kv_heads = 6 if attention.kv_heads == attention.heads else 2
-        yield f"{at}={{vocab: {VOCAB}, dim: 40, layers: 2, max_tokens: 128}}"
+        yield f"{at}={{vocab: {VOCAB}, dim: 48, layers: 2, max_tokens: 128}}"
         yield f"{at}.attention={{heads: 6, kv_heads: {kv_heads}, head_dim: 20}}"
         yield f"{at}.mlp.hidden=72"
 

@@ -47,7 +47,7 @@ def commented(path: Path) -> Mapping[int, Commented]:
     """Line -> the assignment on it, for those that end in a shape comment."""
     text = path.read_text(encoding="utf-8")
     lines = text.splitlines()
-    found = {}
+    found: dict[int, Commented] = {}
     for node in ast.walk(ast.parse(text)):
         comment = (
             _COMMENT.search(lines[node.end_lineno - 1]) if isinstance(node, ast.stmt) and node.end_lineno else None

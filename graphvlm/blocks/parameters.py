@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import cache
 
 from .settings import Attention, LayerKind, Mlp, Norm, Stack
 
@@ -114,12 +115,13 @@ def layer(kind: LayerKind, dim: int) -> Iterator[Parameter]:
             yield parameter.under(sublayer.name)
 
 
-def stack(settings: Stack) -> Iterator[Parameter]:
+@cache
+def stack(settings: Stack) -> tuple[Parameter, ...]:
     """Weights of all layers, in order."""
     of_kind = [tuple(layer(kind, settings.dim)) for kind in settings.kinds]
-    for index, kind in enumerate(settings.order):
-        for parameter in of_kind[kind]:
-            yield parameter.under(f"layers.{index}")
+    return tuple(
+        parameter.under(f"layers.{index}") for index, kind in enumerate(settings.order) for parameter in of_kind[kind]
+    )
 
 
 def _join(prefix: str, path: str) -> str:

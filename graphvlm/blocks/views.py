@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import TypeVar
 
-from ..code import Field, literal
+from ..code import WIDTH, Field, display, literal
 from ..names import class_name
 from .settings import Attention, LayerKind, Mlp, Norm, Rope, Stack
 
@@ -99,7 +99,7 @@ class StackView:
     attentions: tuple[AttentionView, ...]
     mlps: tuple[MlpView, ...]
     blocks: tuple[BlockView, ...]
-    pattern: tuple[str, ...]
+    pattern: str
     windows: str
     quick_gelu: bool
     fields: tuple[Field, ...]
@@ -150,8 +150,9 @@ def stack_view(stack: Stack, config: str, *, decoder: bool, rope: bool, tp: int)
         of_kind.append(_once(blocks, BlockView("", tuple(sublayers)), "Block", kind.name, own))
     windows = stack.windows
     if decoder and len(set(windows)) > 1:
-        lines = "".join(f"        {item},\n" for item in pattern([literal(window) for window in windows]))
-        fields.found["windows"] = Field("windows", "tuple[int | None, ...]", f"(\n{lines}    )")
+        head = "windows: tuple[int | None, ...] = "
+        line = pattern(head, [literal(window) for window in windows], 4)
+        fields.found["windows"] = Field("windows", "tuple[int | None, ...]", line.lstrip().removeprefix(head))
     elif decoder and windows[0]:
         fields.add("window", windows[0])
     return StackView(
@@ -159,7 +160,7 @@ def stack_view(stack: Stack, config: str, *, decoder: bool, rope: bool, tp: int)
         attentions=tuple(attentions.values()),
         mlps=tuple(mlps.values()),
         blocks=tuple(blocks.values()),
-        pattern=() if len(blocks) <= 1 else pattern([of_kind[index] for index in stack.order]),
+        pattern="" if len(blocks) <= 1 else pattern("kinds = ", [of_kind[index] for index in stack.order], 8),
         windows="mixed" if len(set(windows)) > 1 else "one" if any(windows) else "",
         quick_gelu=any(view.activation == "quick_gelu" for view in mlps),
         fields=tuple(fields.found.values()),
@@ -249,15 +250,20 @@ def rope_fields(rope: Rope) -> tuple[Field, ...]:
     )
 
 
-def pattern(items: list[str]) -> tuple[str, ...]:
-    """The elements of a tuple display for a long list with runs or a period: `Dense`, `*[Sparse] * 58`."""
+def pattern(head: str, items: list[str], indent: int) -> str:
+    """`head` and a tuple display, short for a long list with runs or a period: `(*[Dense] * 3, *[Sparse] * 58)`."""
     runs = _runs(items)
-    if len(runs) > _FEW_RUNS:
-        for period in range(2, len(items) // 2 + 1):
-            if all(items[i] == items[i % period] for i in range(len(items))):
-                whole, rest = divmod(len(items), period)
-                return (f"*[{', '.join(items[:period])}] * {whole}", *_elements(_runs(items[:rest])))
-    return _elements(runs)
+    if len(runs) <= _FEW_RUNS:
+        return display(head, _elements(runs), "()", indent)
+    for period in range(2, len(items) // 2 + 1):
+        if all(items[i] == items[i % period] for i in range(len(items))):
+            whole, rest = divmod(len(items), period)
+            once = ", ".join(items[:period])
+            if rest:
+                return display(head, (f"*[{once}] * {whole}", *_elements(_runs(items[:rest]))), "()", indent)
+            line = f"{' ' * indent}{head}({once}) * {whole}"
+            return line if len(line) <= WIDTH else display(head, tuple(items), "()", indent)
+    return display(head, _elements(runs), "()", indent)
 
 
 _FEW_RUNS = 4

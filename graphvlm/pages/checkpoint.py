@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from ..ir import Graph, Node
@@ -37,19 +38,23 @@ class CheckpointView:
     ignored: tuple[str, ...]
     parts: tuple[PartView, ...]
 
+    @property
+    def exceptions(self) -> bool:
+        """Whether layers differ in how the rows of one matrix are shared."""
+        return any(ours not in {row.ours for row in self.rows} for ours, _ in self.shares)
+
 
 def make(graph: Graph) -> CheckpointView:
     """The view for a graph after its passes."""
     rows: dict[str, Row] = {}
-    uneven: dict[str, tuple[int, ...]] = {}
+    joined: dict[str, dict[str, tuple[int, ...]]] = {}
     for node in graph.nodes.values():
-        for ours, theirs, sizes in _modules(node):
-            rows.setdefault(ours, Row(ours, theirs))
-            if len(set(sizes)) > 1:
-                uneven[ours] = shares(sizes)
+        for module, row, sizes in _modules(node):
+            rows.setdefault(row.ours, row)
+            joined.setdefault(row.ours, {})[module] = shares(sizes)
     return CheckpointView(
         rows=tuple(rows.values()),
-        shares=tuple(uneven.items()),
+        shares=tuple(item for ours, modules in joined.items() for item in _uneven(ours, modules)),
         aliases=tuple(aliases(graph).items()),
         dead=dead_patterns(graph),
         ignored=ignored_patterns(graph),
@@ -57,16 +62,23 @@ def make(graph: Graph) -> CheckpointView:
     )
 
 
-def _modules(node: Node) -> list[tuple[str, tuple[str, ...], tuple[int, ...]]]:
-    """(our module, the reference's, rows of each) for every module of a node, layers folded into `*`."""
-    found: dict[str, tuple[str, tuple[str, ...], tuple[int, ...]]] = {}
+def _modules(node: Node) -> Iterator[tuple[str, Row, tuple[int, ...]]]:
+    """(our module, its row with layers folded into `*`, rows of each piece) for every parameter of a node."""
     prefix = node.checkpoint.prefix
     for parameter in node.spec.parameters():
         pattern, _ = starred(parameter.path)
         theirs = tuple(prefix + reference_name(node.checkpoint.names, starred(p.path)[0]) for p in parameter.pieces)
-        ours = f"{node.name}.{pattern}"
         leaf = f".{pattern.rpartition('.')[2]}"
-        if all(name.endswith(leaf) for name in theirs):
-            ours, theirs = ours.removesuffix(leaf), tuple(name.removesuffix(leaf) for name in theirs)
-        found.setdefault(ours, (ours, theirs, tuple(piece.rows for piece in parameter.pieces)))
-    return list(found.values())
+        if not all(name.endswith(leaf) for name in theirs):
+            leaf = ""
+        row = Row(f"{node.name}.{pattern}".removesuffix(leaf), tuple(name.removesuffix(leaf) for name in theirs))
+        sizes = tuple(piece.rows for piece in parameter.pieces)
+        yield f"{node.name}.{parameter.path}".removesuffix(leaf), row, sizes
+
+
+def _uneven(ours: str, modules: dict[str, tuple[int, ...]]) -> Iterator[tuple[str, tuple[int, ...]]]:
+    """The shares of a merged matrix where they are not even, then those of layers that differ from the first."""
+    usual = next(iter(modules.values()))
+    if len(set(usual)) > 1:
+        yield ours, usual
+    yield from ((module, found) for module, found in modules.items() if found != usual)

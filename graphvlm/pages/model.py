@@ -8,9 +8,10 @@ from dataclasses import dataclass, replace
 from ..code import NodePage, Statement, Wiring, comment_text
 from ..component import component
 from ..dims import show_shape
-from ..ir import Freeze, Graph, Node, Ref
+from ..ir import Graph, Node, Ref
 from ..names import class_name
 from ..stages import Stage, Stages, split
+from . import frozen
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +68,7 @@ class ModelView:
     scheduled: bool
     cached: bool
     keep: bool
+    longer: bool
     decoder: str
     tokens: str
     mask: str
@@ -115,6 +117,7 @@ class _Namer:
 
     def __init__(self, graph: Graph, stages: Stages) -> None:
         self.graph = graph
+        self.read = {ref for node in graph.nodes.values() for ref in node.inputs.values()} | {*graph.outputs.values()}
         self.outside: dict[Ref, str] = {}
         self.variables = {stage.name: _stage_variable(graph, stage) for stage in stages.encoders}
         for stage in stages.encoders:
@@ -170,18 +173,23 @@ def _wiring(graph: Graph, node: Node, namer: _Namer, stage: set[str], *, keep: b
     results = {
         port: namer.inside(Ref(node.name, port))
         for port in node.signature.outputs
-        if _reads(graph, Ref(node.name, port)) or port == "hidden"
+        if Ref(node.name, port) in namer.read or port == "hidden"
     }
     shapes = {port: show_shape(found.shape) for port, found in node.signature.outputs.items()}
     if "features" in node.signature.inputs:
         shapes.setdefault("features", show_shape(node.signature.inputs["features"].shape))
     arguments["cache"] = "cache" if cached else "None"
+    if node.kind != "decoder":  # the others do not ask where their stream comes from, which takes a walk to its start
+        return Wiring(arguments, results, shapes)
     tail = _tail(graph, node)
-    return Wiring(arguments, results, shapes, variable(tail) if tail else "", _root(graph, node.name)[1], keep)
+    kept = ("[:, -keep.size(1) :][keep]" if _longer(graph, node) else "[keep]") if keep else ""
+    return Wiring(arguments, results, shapes, variable(tail) if tail else "", _root(graph, node.name)[1], kept)
 
 
-def _reads(graph: Graph, ref: Ref) -> bool:
-    return ref in graph.outputs.values() or any(ref in node.inputs.values() for node in graph.nodes.values())
+def _longer(graph: Graph, decoder: Node) -> bool:
+    """Whether the outputs of a decoder begin before the tokens of the text."""
+    tokens = _root(graph, decoder.name)[0]
+    return bool(tokens) and decoder.signature.outputs["hidden"].shape[1] != graph.inputs[tokens].port.shape[1]
 
 
 def _tail(graph: Graph, node: Node) -> Ref | None:
@@ -245,7 +253,8 @@ def _model_view(
         joint_lines=lines,
         forward_arguments=tuple(_forward_arguments(graph, stages, encoders)),
         outputs=outputs,
-        freeze=tuple(_freeze(graph)),
+        freeze=tuple(frozen.lines(graph)),
+        longer=decoder is not None and _longer(graph, decoder),
         scheduled=any(freeze.until is not None for freeze in graph.freeze),
         cached=decoder is not None,
         keep=keep,
@@ -344,49 +353,6 @@ def _mask_of(graph: Graph, decoder: Node) -> str:
     while ref is not None and ref.port:
         ref = graph.nodes[ref.name].inputs.get("mask")
     return ref.name if ref else ""
-
-
-def _freeze(graph: Graph) -> Iterator[str]:
-    for freeze in graph.freeze:
-        flag = "False" if freeze.until is None else f"step >= {freeze.until}"
-        whole = [name for name in freeze.nodes if graph.nodes[name].parameter_count]
-        for path in (*whole, *_frozen_modules(graph, freeze)):
-            yield f"self.{_reached(graph, path)}.requires_grad_({flag})"
-
-
-def _frozen_modules(graph: Graph, freeze: Freeze) -> list[str]:
-    """What a pattern over parameter paths freezes: the outermost modules that are frozen whole, else parameters."""
-    chosen = set(freeze.parameters)
-    frozen: dict[str, bool] = {}
-    for name, node in graph.nodes.items():
-        for parameter in node.spec.parameters():
-            is_frozen = all(f"{name}.{piece.path}" in chosen for piece in parameter.pieces)
-            path = f"{name}.{parameter.path}"
-            frozen[path] = is_frozen
-            while "." in path:
-                path = path.rpartition(".")[0]
-                frozen[path] = frozen.get(path, True) and is_frozen
-    return [
-        path for path, is_frozen in frozen.items() if is_frozen and not any(frozen.get(outer) for outer in _outer(path))
-    ]
-
-
-def _outer(path: str) -> Iterator[str]:
-    while "." in path:
-        path = path.rpartition(".")[0]
-        yield path
-
-
-def _reached(graph: Graph, path: str) -> str:
-    """The expression for a module or parameter. What lies inside a layer is looked up by name: a list is not typed."""
-    node, *rest = path.split(".")
-    place = next((index for index, part in enumerate(rest) if part.isdigit()), len(rest))
-    if place == len(rest):
-        return path
-    if place == len(rest) - 1:
-        return f"{node}.{'.'.join(rest[:-1])}[{rest[-1]}]"
-    parameter = any(f"{node}.{found.path}" == path for found in graph.nodes[node].spec.parameters())
-    return f'get_{"parameter" if parameter else "submodule"}("{path}")'
 
 
 def _picture(graph: Graph) -> tuple[str, ...]:

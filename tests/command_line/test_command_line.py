@@ -71,7 +71,6 @@ def test_version(cli: Cli) -> None:
         (["new", "lambda"], "keyword"),
         (["new", "mine", "--decoder", "vicuna7b"], "did you mean `decoder/vicuna_7b`?"),
         (["viz", "tiny", "-o", "."], "is a folder"),
-        (["build", "tiny", "-o", "/dev/null/x"], "/dev/null"),
         (["weights", "check", "tiny", "nowhere"], "nowhere"),
         (["run", "tiny", "--prompt", "hi", "--image", "nowhere.jpg"], "nowhere.jpg"),
         (["run", "tiny", "--prompt", "hi", "--weights", "nowhere"], "nowhere"),

@@ -209,7 +209,7 @@ def _calls(node: Node, spec: Transformer, wiring: Wiring) -> tuple[Statement, ..
         logits = wiring.results["logits"]
         if wiring.keep:
             lines.append(Statement("", "", ("if keep is not None:",)))
-            lines.append(Statement(f"    {hidden}", "", (f"{hidden}[keep]",), f"[tokens, {spec.layers.dim}]"))
+            lines.append(Statement(f"    {hidden}", "", (f"{hidden}{wiring.keep}",), f"[tokens, {spec.layers.dim}]"))
         if spec.head and spec.head.tied:
             arguments = (hidden, f"self.{wiring.embedding}.weight")
             lines.append(Statement(logits, "F.linear", arguments, wiring.shapes["logits"]))

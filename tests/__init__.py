@@ -1,0 +1,1 @@
+"""What graphvlm promises, as tests; `parity/` holds those against the reference implementations."""

@@ -1,0 +1,314 @@
+"""Rules about meaning: found where they are broken, with the other ends of each conflict, and help that helps."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import pytest
+
+import graphvlm
+from graphvlm.rules import RULES
+
+from .diagnosing import edited, problems, under
+
+ROPE = "{type: rope, theta: 10000.0}"
+HEADS = "attention: {heads: 6, kv_heads: 2, head_dim: 20, bias: false}"
+COUNT = "    max_tokens: 256\n    layers: 2\n"
+FUSED = "    inputs: {text: text, image: projector, ids: input_ids}\n    placeholder: {image: 99}\n"
+HEAD = "head: {tied: false, bias: false}"
+NAMES = "checkpoint: {use: checkpoint/llama}"
+LAST = "checkpoint: {use: checkpoint/llava}"
+MASKS = {"  input_ids: tokens\n": "  input_ids: tokens\n  first: mask\n  second: mask\n"}
+WIDENED = {
+    "  fused:\n": "  widened: {kind: projector, type: linear, inputs: text}\n  fused:\n",
+    "text: text,": "text: widened,",
+    HEAD: "head: {tied: true}",
+}
+OF_IMAGES = {
+    "    inputs: fused\n": "    inputs: projector\n",
+    "logits: llm.logits": "logits: llm.logits\n  fused: fused",
+    "type: token_embedding\n": "type: token_embedding\n    vocab: 101\n    dim: 40\n",
+    HEAD: "head: {tied: true}",
+}
+OTHER_IDS = {
+    "  input_ids: tokens\n": "  input_ids: tokens\n  other_ids: tokens\n  mine: mask\n",
+    "  fused:\n": "  other: {kind: encoder, type: token_embedding, vocab: 9, dim: 8, inputs: other_ids}\n  fused:\n",
+    "logits: llm.logits": "logits: llm.logits\n  other: other",
+}
+TEXT = "type: token_embedding\n"
+
+
+def rope(scaling: str, theta: str = "10000.0") -> Mapping[str, str]:
+    return {ROPE: f"{{type: rope, theta: {theta}, scaling: {{{scaling}}}}}"}
+
+
+def layers(*entries: str) -> Mapping[str, str]:
+    return {COUNT: COUNT.replace("2\n", f"{{count: 2, where: [{', '.join(entries)}]}}\n")}
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """Edits of tiny.yaml, the rule they break, what is under the caret and the labels, and the edits that help."""
+
+    rule: str
+    edits: Mapping[str, str]
+    place: str
+    labels: tuple[str, ...] = ()
+    message: str = ""
+    help: str = ""
+    fix: Mapping[str, str] = field(default_factory=dict)
+
+
+YARN = "type: yarn, factor: 4, original_max_tokens: 64"
+LLAMA3 = "type: llama3, factor: 4, original_max_tokens: 64"
+PARALLEL = "parallelism: {mesh: {%s}, nodes: {%s}}\ngeneration"
+
+CASES = [
+    # sizes
+    Case(
+        "vocabulary-mismatch",
+        {TEXT: f"{TEXT}    vocab: 90\n"},
+        *("90", ("101",), "`llm` has a vocabulary of 101 tokens and `text` one of 90", "remove `vocab` of `text`"),
+    ),
+    Case(
+        "shape-mismatch",
+        {"{text: text, image: projector,": "{text: projector, image: text,"},
+        *("projector", ("56",), "`fused.text` takes features of seq tokens, `projector` gives 16", "stream of text"),
+    ),
+    Case(
+        "shape-mismatch",
+        {"    activation: gelu\n": "    activation: gelu\n    in: 30\n"},
+        *("vision", ("24", "30"), "`projector.features` takes features 30 wide, `vision` gives 24"),
+        "remove `in` and let it be inferred, or set it to 24",
+        {"    activation: gelu\n": "    activation: gelu\n    in: 24\n"},
+    ),
+    Case(
+        "unknown-port",
+        {FUSED: f"{FUSED}    tokens: {{images: 16}}\n"},
+        *("images", (), "`tokens` of `fused` counts those of `images`", "did you mean `image`?"),
+        {FUSED: f"{FUSED}    tokens: {{image: 16}}\n"},
+    ),
+    Case(
+        "heads-not-divisible",
+        {HEADS: "attention: {heads: 6}", "dim: 40": "dim: 44"},
+        *("6", ("44",), "the 6 heads of `llm` do not divide its width of 44", "`dim` of `llm` to 42 or 48"),
+        {HEADS: "attention: {heads: 6}", "dim: 40": "dim: 48"},
+    ),
+    # rotary positions
+    Case(
+        "odd-head-dim",
+        {HEADS: "attention: {heads: 8}"},
+        *("8", ("40", ROPE), "a head of `llm` is 5 wide", "write `head_dim: 6`"),
+        {HEADS: "attention: {heads: 8, head_dim: 6}"},
+    ),
+    Case(
+        "head-dim-differs",
+        layers("{at: [1], attention: {head_dim: 10}}"),
+        *("[{at: [1], attention: {head_dim: 10}}]", (ROPE,), "heads 10 and 20 wide", "write `head_dim: 20`"),
+        layers("{at: [1], attention: {head_dim: 20}}"),
+    ),
+    Case("degenerate-rope", rope("type: linear, factor: 2", "1"), "1", (), "`position.theta` of `llm` is 1"),
+    Case(
+        "degenerate-rope",
+        rope(f"{LLAMA3}, low_freq_factor: 4, high_freq_factor: 4"),
+        *("4", (), "high_freq_factor` of `llm` is 4", "`low_freq_factor: 1.0, high_freq_factor: 4.0`"),
+        rope(f"{LLAMA3}, low_freq_factor: 1.0, high_freq_factor: 4.0"),
+    ),
+    Case("degenerate-rope", rope(f"{YARN}, beta_slow: 40"), "40", (), "must be less than 32", "leave `beta_fast`"),
+    Case("degenerate-rope", rope(f"{YARN}, beta_fast: 1"), "1", (), "must be more than 1", "leave `beta_fast`"),
+    Case("degenerate-rope", rope(YARN.replace("64", "6")), "6", (), "is 6, and must be more than 6.3", "such as 4096"),
+    Case("degenerate-rope", rope(f"{YARN}, beta_slow: 1.0e-300"), "64", (), "is 64, and must be more than"),
+    Case("degenerate-rope", rope(YARN.replace("64", "4096"), "1.001"), "1.001", (), "stretches no frequency"),
+    Case(
+        "degenerate-rope",
+        rope(f"{YARN}, mscale: 1.0"),
+        "1.0",
+        (),
+        "without `mscale_all_dim`",
+        "remove `mscale`",
+        rope(YARN),
+    ),
+    Case(
+        "degenerate-rope",
+        rope(f"{YARN}, mscale_all_dim: 1.0, mscale: 1.0, attention_factor: 1.0"),
+        *("1.0", (), "`position.scaling.mscale` of `llm` is not read beside `attention_factor`"),
+    ),
+    Case(
+        "degenerate-rope",
+        {HEADS: "attention: {heads: 6, head_dim: 2}", **rope("type: dynamic, factor: 2, original_max_tokens: 8")},
+        *("dynamic", (), "more than one pair"),
+    ),
+    # layers
+    Case("no-such-layer", layers("{at: [0, 2], mlp: {hidden: 8}}"), "[0, 2]", ("2",), "names layer 2", "0 to 1"),
+    Case("no-such-layer", layers("{range: [1, 1], mlp: {hidden: 8}}"), "[1, 1]", ("2",), "no layer: `range: [1, 1]`"),
+    Case("no-such-layer", layers("{range: [1, 3], mlp: {hidden: 8}}"), "[1, 3]", ("2",), "names layer 2", "at most 2"),
+    Case("no-such-layer", layers("{every: 2, from: 2, mlp: {hidden: 8}}"), "2", ("2",), "no layer: `from: 2`"),
+    Case("window-without-order", {"{heads: 3, bias: true}": "{heads: 3, window: 4}"}, "4", (), "`window` of `vision`"),
+    # heads
+    Case(
+        "tied-head",
+        {HEAD: "head: {tied: true, bias: true}"},
+        "true",
+        ("true",),
+        "of `llm` has no bias",
+        "remove `bias`",
+    ),
+    Case(
+        "tied-head",
+        {**WIDENED, TEXT: f"{TEXT}    dim: 8\n"},
+        *("true", ("text",), "tied to `text`, which is 8 wide, and `llm` is 40", "write `tied: false`"),
+        {**WIDENED, TEXT: f"{TEXT}    dim: 40\n"},
+    ),
+    Case(
+        "tied-head",
+        OF_IMAGES,
+        *("true", ("projector",), "does not come from a token embedding", "write `tied: false`"),
+    ),
+    Case(
+        "unknown-port",
+        {HEAD: "head: none"},
+        "llm.logits",
+        ("none",),
+        "`llm` has no output `logits`",
+        "write `llm.hidden`",
+    ),
+    # token ids
+    Case(
+        "token-outside-vocabulary",
+        {"pad_token_id: 0": "pad_token_id: 101"},
+        "101",
+        ("101",),
+        "`generation.pad_token_id`",
+    ),
+    Case("token-outside-vocabulary", {"[2]": "[2, 500]"}, "500", ("101",), "is 500", "`vocab: 501` or more in `llm`"),
+    Case(
+        "placeholder-shared", {"pad_token_id: 0": "pad_token_id: 99"}, "99", ("99",), "the placeholder of `fused.image`"
+    ),
+    Case(
+        "placeholder-shared",
+        {FUSED: FUSED.replace("projector,", "projector, other: projector,").replace("99}", "99, other: 99}")},
+        *("99", ("99",), "`image` and `other` of `fused`", "give each its own token id"),
+    ),
+    # what is named
+    Case(
+        "unknown-module",
+        {NAMES: "checkpoint: {use: checkpoint/llama, names: {layers.*.attn.wqq: x}}"},
+        *("layers.*.attn.wqq", ("llm",), "`checkpoint.names` of `llm`", "did you mean `layers.*.attn.wq`?"),
+        {NAMES: "checkpoint: {use: checkpoint/llama, names: {layers.*.attn.wq: x}}"},
+    ),
+    Case(
+        "unknown-module",
+        {NAMES: "checkpoint: {names: {layers.0.attn.wq: x}}"},
+        *("layers.0.attn.wq", ("llm",), "decoder/transformer has no such module", "did you mean `layers.*.attn.wq`?"),
+    ),
+    Case(
+        "unknown-node",
+        {LAST: "checkpoint: {prefixes: {visoin: x}}"},
+        *("visoin", ("{prefixes: {visoin: x}}",), "`checkpoint.prefixes` names `visoin`", "did you mean `vision`?"),
+    ),
+    Case(
+        "freeze-matches-nothing",
+        {"generation": "freeze: [llm.layer.*]\ngeneration"},
+        "llm.layer.*",
+        (),
+        "",
+        "`llm.layers.*`?",
+    ),
+    Case(
+        "freeze-matches-nothing",
+        {"generation": "freeze: [fused]\ngeneration"},
+        "fused",
+        (),
+        "`fused` has no parameters",
+    ),
+    Case(
+        "freeze-matches-nothing",
+        {"generation": "freeze: {schedules: {visoin: {until_step: 9}}}\ngeneration"},
+        *("visoin", (), "`visoin` freezes nothing", "did you mean `vision`?"),
+    ),
+    # devices
+    Case(
+        "degree-not-divisible",
+        {"generation": PARALLEL % ("tp: 4", "vision: {tp: 1}")},
+        *("4", ("6", "2"), "6 `heads` and 2 `kv_heads` of `llm` cannot be split evenly over tp 4", "a tp of 1 or 2"),
+        {"generation": PARALLEL % ("tp: 2", "vision: {tp: 1}")},
+    ),
+    Case("unsupported-degree", {"generation": PARALLEL % ("tp: 4", "llm: {tp: 2}, vision: {tp: 1}")}, "2", ("4",)),
+    Case("unsupported-degree", {"generation": PARALLEL % ("dp: 4", "llm: {tp: 2}")}, "2", ("{dp: 4}",), "", "`tp: 2`"),
+    Case("unknown-node", {"generation": PARALLEL % ("tp: 1", "lm: {tp: 1}")}, "lm", (), "", "did you mean `llm`?"),
+    # lengths
+    Case("limit-beyond-decoder", {"generation": "limits: {tokens: 300}\ngeneration"}, "300", ("256",)),
+    Case(
+        "sequence-too-short", {"generation": "limits: {tokens: 16}\ngeneration"}, "16", ("56",), "16 of `projector` + 1"
+    ),
+    # masks
+    Case("ambiguous-mask", MASKS, "llm", ("first", "second"), "`first` and `second` are both masks", "mask: first}`"),
+    Case(
+        "ambiguous-mask",
+        OTHER_IDS,
+        *("llm", ("mine",), "`mine` may be their mask or that of `other_ids`"),
+    ),
+]
+
+
+@pytest.mark.parametrize("case", CASES, ids=[f"{case.rule} {index}" for index, case in enumerate(CASES)])
+def test_a_mistake_is_one_diagnostic(case: Case) -> None:
+    (problem,) = problems(edited(case.edits))
+    assert problem.rule == case.rule
+    assert problem.rule in RULES
+    assert under(problem.span) == case.place
+    assert tuple(map(under, problem.labels)) == case.labels
+    assert case.message in problem.message
+    assert problem.help
+    assert case.help in problem.help
+    for text in (problem.message, problem.note, problem.help, *(label.text for label in problem.labels)):
+        assert "\n" not in text
+        assert not text.endswith(".")
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if case.fix], ids=lambda case: f"{case.rule}: {case.help}")
+def test_the_help_helps(case: Case) -> None:
+    graphvlm.load(edited(case.fix))
+
+
+def test_everything_is_found_in_one_run() -> None:
+    """Problems of sizes, of single nodes and of the whole graph, in the order of the file."""
+    source = edited(
+        {
+            "layer: -2": "layer: -9",
+            "    activation: gelu\n": "    activation: gelu\n    out: 32\n",
+            "generation": "freeze: [visoin, llm.mlp]\nlimits: {tokens: 999}\ngeneration",
+            "eos_token_id: [2]": "eos_token_id: [200]",
+        }
+    )
+    found = problems(source)
+    assert [each.rule for each in found] == [
+        "no-such-layer",
+        "shape-mismatch",
+        "freeze-matches-nothing",
+        "freeze-matches-nothing",
+        "limit-beyond-decoder",
+        "token-outside-vocabulary",
+    ]
+
+
+def test_nothing_is_said_about_what_could_not_be_decided() -> None:
+    """A node with a mistake in it might match a pattern that matches nothing else."""
+    source = edited({"layer: -2": "layer: -9", "generation": "freeze: [vision.layers.*, '*.attn_norm']\ngeneration"})
+    assert [each.rule for each in problems(source)] == ["no-such-layer"]
+
+
+def test_places_in_the_catalog_come_second() -> None:
+    """A width that is written in the graph, and heads in a part: the graph is where it can be mended."""
+    source = edited({"    inputs: fused\n": "    inputs: fused\n    dim: 4100\n"}, "llava_1_5_7b")
+    (problem,) = problems(source)
+    assert under(problem.span) == "4100"
+    assert [label.span.source.name for label in problem.labels] == ["<catalog>/decoder/vicuna_7b.yaml"]
+
+
+def test_a_node_that_leads_nowhere_is_named_with_those_before_it() -> None:
+    found = problems(edited({"image: projector,": "image: text,"}))
+    assert [(each.rule, under(each.span)) for each in found] == [("dead-node", "projector")]
+    assert found[0].message == "no output depends on `projector`, nor on `vision`, which leads nowhere else"
+    assert [under(label) for label in found[0].labels] == ["vision"]

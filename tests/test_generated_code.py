@@ -1,0 +1,318 @@
+"""Generated packages as code: their weights and shapes are those of the graph, their text is the same everywhere."""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import json
+import locale
+import re
+import sys
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+
+import graphvlm
+from graphvlm.diagnostics import Source
+from graphvlm.ir import Graph
+from graphvlm.keys import entries
+from graphvlm.passes import apply_all
+
+from .packages import lint, python, type_check, write
+from .running import SHIPPED, VARIANTS, inputs, loaded, packaged, randomise, sizes, small, variant
+from .shapes import contradictions, watch
+
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_thread")]
+
+GRAPHS: dict[str, Callable[[], Graph]] = {
+    **{name: partial(loaded, name) for name in SHIPPED},
+    **{f"small_{name}": partial(small, name) for name in SHIPPED if name != "tiny"},
+    **{name: partial(variant, name) for name in VARIANTS},
+}
+
+
+def weights(graph: Graph) -> dict[str, tuple[int, ...]]:
+    """Path and shape of every parameter that a graph says it has."""
+    nodes = apply_all(graph).nodes.items()
+    return {f"{name}.{found.path}": found.shape for name, node in nodes for found in node.spec.parameters()}
+
+
+@pytest.mark.parametrize("name", GRAPHS)
+def test_weights_are_those_of_the_graph(name: str) -> None:
+    """Also at full size: on the meta device, where they take no memory."""
+    graph = GRAPHS[name]()
+    with torch.device("meta"):
+        model = packaged(graph).Model()
+    assert {key: tuple(tensor.shape) for key, tensor in model.state_dict().items()} == weights(graph)
+    assert {path for path, _ in model.named_parameters()} == weights(graph).keys()
+    assert sum(parameter.numel() for parameter in model.parameters()) == apply_all(graph).parameter_count
+
+
+@pytest.mark.parametrize("name", GRAPHS)
+def test_keys_are_those_of_the_graph(name: str) -> None:
+    """What the package looks for in a checkpoint is what `graphvlm weights check` looks for."""
+    graph = GRAPHS[name]()
+    package = packaged(graph)
+    with torch.device("meta"):
+        model = package.Model()
+    found = [
+        (key, tuple(tensor.shape)) for key, tensor in sys.modules[f"{package.__name__}.checkpoint"].references(model)
+    ]
+    assert len(dict(found)) == len(found)
+    assert dict(found) == {key.name: key.shape for entry in entries(apply_all(graph)) for key in entry.keys}
+
+
+@pytest.mark.parametrize("name", GRAPHS)
+def test_shape_comments_are_true(name: str) -> None:
+    """At full size on meta, at tiny size with numbers in it and padding in front."""
+    graph = GRAPHS[name]()
+    known = sizes(graph)
+    model, keywords = packaged(graph), inputs(graph, known, padded=name not in SHIPPED)
+    device = "meta" if name in SHIPPED else "cpu"
+    with torch.device(device):
+        made = model.Model()
+    output, seen = watch(Path(model.__file__).parent, lambda: made(**{k: v.to(device) for k, v in keywords.items()}))
+    assert len({each.statement for each in seen}) >= len(graph.nodes)
+    assert list(contradictions(graph, known, seen)) == []
+    for key, ref in graph.outputs.items():
+        assert getattr(output, key).shape == known.shape(graph.port(ref).shape), key
+
+
+@pytest.mark.parametrize("name", ["tiny", "prefix_clip_llama", "many_outputs"])
+def test_a_wrong_comment_would_be_found(name: str) -> None:
+    """The test above sees a width that is off by one, in any line of `model.py`."""
+    graph = small(name) if name in SHIPPED else variant(name)
+    known, model = sizes(graph), packaged(graph).Model()
+    _, seen = watch(Path(packaged(graph).__file__).parent, lambda: model(**inputs(graph, known)))
+    for each in seen:
+        if each.file == "model.py":
+            last = str(int(each.statement.shape[-1]) + 1)
+            changed = type(each.statement)(
+                each.statement.first, each.statement.last, "x", (*each.statement.shape[:-1], last)
+            )
+            assert list(contradictions(graph, known, [type(each)(each.file, changed, each.shape)]))
+
+
+# ---- the same text everywhere
+
+DIGESTS = """
+import hashlib, json, locale, sys
+import graphvlm
+from graphvlm.diagnostics import Source
+from pathlib import Path
+if len(sys.argv) > 2:
+    locale.setlocale(locale.LC_ALL, sys.argv[2])
+found = {}
+for name, text in json.loads(Path(sys.argv[1]).read_text("utf-8")).items():
+    out = Path(sys.argv[1]).parent / "out"
+    folder = graphvlm.build(Source("graph.yaml", text), out, force=True)
+    files = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(folder.iterdir())}
+    found[name] = files
+print(json.dumps(found, sort_keys=True))
+"""
+
+
+def texts() -> dict[str, str]:
+    """Graphs as text, with letters that no ASCII has."""
+    found = {name: graphvlm.render(make())["graph.yaml"] for name, make in GRAPHS.items()}
+    return {
+        name: re.sub(r"^(description: )(.*)$", r"\1ÄÖİ 図 \2", text, flags=re.MULTILINE) for name, text in found.items()
+    }
+
+
+@pytest.fixture(scope="module")
+def digests(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., dict[str, Any]]:
+    """Names and sums of all files of all packages, as a process of its own writes them."""
+
+    def run(environment: dict[str, str], *arguments: str) -> dict[str, Any]:
+        place = tmp_path_factory.mktemp("digests")
+        (place / "graphs.json").write_text(json.dumps(texts()), encoding="utf-8")
+        printed = python("-c", DIGESTS, str(place / "graphs.json"), *arguments, environment=environment)
+        found: dict[str, Any] = json.loads(printed)
+        return found
+
+    return run
+
+
+def turkish() -> str:
+    """A locale in which `I` is not the capital of `i`, if the machine has one."""
+    before = locale.setlocale(locale.LC_ALL)
+    try:
+        for name in ("tr_TR.UTF-8", "tr_TR.utf8", "tr_TR"):
+            try:
+                return locale.setlocale(locale.LC_ALL, name)
+            except locale.Error:
+                continue
+    finally:
+        locale.setlocale(locale.LC_ALL, before)
+    return ""
+
+
+def test_the_same_graph_gives_the_same_bytes(digests: Callable[..., dict[str, Any]]) -> None:
+    """Whatever order sets have, wherever the process runs, whatever letters it takes for granted."""
+    here = {}
+    for name, text in texts().items():
+        files = graphvlm.render(graphvlm.load(Source("graph.yaml", text)))
+        here[name] = {file: hashlib.sha256(content.encode()).hexdigest() for file, content in files.items()}
+    plain = {
+        "PYTHONHASHSEED": "1",
+        "LC_ALL": "C",
+        "LANG": "C",
+        "PYTHONUTF8": "0",
+        "PYTHONCOERCECLOCALE": "0",
+        "TZ": "UTC",
+    }
+    other = {"PYTHONHASHSEED": "4242", "LC_ALL": turkish() or "C.UTF-8", "COLUMNS": "40", "TZ": "Asia/Kathmandu"}
+    for found in (digests(plain), digests(other, *filter(None, [turkish()]))):
+        assert {name: {file: one[file] for file in here[name]} for name, one in found.items()} == here
+        assert all(one.keys() == {*here[name], ".graphvlm.json"} for name, one in found.items())
+
+
+@pytest.mark.parametrize("name", GRAPHS)
+def test_building_the_written_graph_gives_the_same_package(name: str) -> None:
+    files = graphvlm.render(GRAPHS[name]())
+    again = graphvlm.render(graphvlm.load(Source("graph.yaml", files["graph.yaml"])))
+    assert again == files
+
+
+def test_what_was_inferred_is_written_out() -> None:
+    text = graphvlm.render(loaded("llava_1_5_7b"))["graph.yaml"]
+    written = yaml.safe_load(text)
+    assert written["inputs"]["attention_mask"] == "mask"
+    nodes = written["nodes"]
+    assert (nodes["projector"]["in"], nodes["projector"]["out"]) == (1024, 4096)
+    assert (nodes["text"]["vocab"], nodes["text"]["dim"]) == (32064, 4096)
+    assert nodes["fused"]["dim"] == 4096
+    assert nodes["llm"]["inputs"] == {"features": "fused", "mask": "attention_mask"}
+    assert re.findall(r"\b(use|extends):", text) == []
+
+
+# ---- good code
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Every variant as a package, some of them with the longest names that lines are laid out for."""
+    place = tmp_path_factory.mktemp("packages")
+    for name, make in GRAPHS.items():
+        if name not in SHIPPED:
+            files = graphvlm.render(make())
+            write(place / name, files)
+            long = yaml.safe_dump(renamed(yaml.safe_load(files["graph.yaml"])), sort_keys=False)
+            write(place / f"long_{name}", graphvlm.render(graphvlm.load(Source("long.yaml", long))))
+    return place
+
+
+LONGEST = 21
+
+
+def long(name: str) -> str:
+    """The longest name of a node or an input that begins like this one."""
+    return (name.replace("_", "") + "x" * LONGEST)[:LONGEST]
+
+
+def _long_reference(text: str) -> str:
+    name, dot, rest = text.partition(".")
+    return long(name) + dot + rest
+
+
+def renamed(plain: dict[str, Any]) -> dict[str, Any]:
+    """A written graph with long names for everything that may be named."""
+    whole = {
+        **plain,
+        "name": long(plain["name"]),
+        "inputs": {long(key): value for key, value in plain["inputs"].items()},
+    }
+    whole["nodes"] = {long(name): _renamed_node(node) for name, node in plain["nodes"].items()}
+    whole["outputs"] = {long(key): _long_reference(value) for key, value in plain["outputs"].items()}
+    if isinstance(plain.get("freeze"), list):
+        whole["freeze"] = [_long_reference(pattern) for pattern in plain["freeze"]]
+    elif "freeze" in plain:
+        schedules = {_long_reference(key): value for key, value in plain["freeze"]["schedules"].items()}
+        whole["freeze"] = {"patterns": list(map(_long_reference, plain["freeze"]["patterns"])), "schedules": schedules}
+    for section, key in (("checkpoint", "prefixes"), ("parallelism", "nodes")):
+        if key in plain.get(section, {}):
+            whole[section] = {**plain[section], key: {long(name): value for name, value in plain[section][key].items()}}
+    return whole
+
+
+def _renamed_node(node: dict[str, Any]) -> dict[str, Any]:
+    ports = node.get("placeholder", {})
+    reads = node["inputs"]
+    changed = {**node, "inputs": _long_reference(reads) if isinstance(reads, str) else None}
+    if isinstance(reads, dict):
+        changed["inputs"] = {long(port) if port in ports else port: _long_reference(ref) for port, ref in reads.items()}
+    for key in ("placeholder", "tokens"):
+        if isinstance(node.get(key), dict):
+            changed[key] = {long(port): value for port, value in node[key].items()}
+    if isinstance(node.get("layers"), dict):
+        where = [
+            {**each, **({"name": long(each["name"])} if "name" in each else {})} for each in node["layers"]["where"]
+        ]
+        changed["layers"] = {**node["layers"], "where": where}
+    return changed
+
+
+def test_ruff_has_nothing_to_say(folder: Path) -> None:
+    assert lint(folder) == ""
+
+
+def test_mypy_has_nothing_to_say(folder: Path) -> None:
+    assert type_check(folder) == ""
+
+
+def test_packages_import_torch_and_safetensors_and_nothing_else(folder: Path) -> None:
+    allowed = {*sys.stdlib_module_names, "torch", "safetensors"}
+    for path in folder.glob("*/*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            if isinstance(node, ast.ImportFrom) and not node.level:
+                names = [node.module or ""]
+            assert {name.split(".")[0] for name in names} <= allowed, path
+
+
+WITHOUT = """
+import importlib, pkgutil, sys
+for name in ("graphvlm", "transformers", "yaml", "jsonschema", "numpy.testing"):
+    sys.modules[name] = None  # importing it raises ImportError
+package = importlib.import_module(sys.argv[1])
+for module in pkgutil.iter_modules(package.__path__):
+    importlib.import_module(f"{sys.argv[1]}.{module.name}")
+model = package.Model()
+print(sum(parameter.numel() for parameter in model.parameters()))
+"""
+
+
+def test_a_package_runs_without_the_compiler(tmp_path: Path) -> None:
+    graph = small("tiny")
+    write(tmp_path / "alone", graphvlm.render(graph))
+    printed = python("-c", WITHOUT, "alone", cwd=tmp_path)
+    assert int(printed) == apply_all(graph).parameter_count
+
+
+@pytest.mark.parametrize("name", ["tiny", "prefix_clip_llama", "yarn_rope", "layer_kinds"])
+def test_a_model_from_meta_is_filled_by_reset_parameters(name: str) -> None:
+    """Weights and tables: what `to_empty` leaves is whatever lay there."""
+    graph = GRAPHS[f"small_{name}" if name == "prefix_clip_llama" else name]()
+    package = packaged(graph)
+    with torch.device("meta"):
+        empty = package.Model()
+    empty.to_empty(device="cpu")
+    with torch.no_grad():
+        for tensor in (*empty.parameters(), *empty.buffers()):
+            tensor.fill_(torch.nan)
+    empty.reset_parameters()
+    assert all(tensor.isfinite().all() for tensor in (*empty.parameters(), *empty.buffers()))
+    plain = package.Model()
+    assert [key for key, _ in empty.named_buffers()] == [key for key, _ in plain.named_buffers()]
+    assert all(torch.equal(tensor, plain.get_buffer(key)) for key, tensor in empty.named_buffers())
+    randomise(empty)
+    plain.load_state_dict(empty.state_dict())
+    keywords = inputs(graph)
+    for ours, other in zip(empty(**keywords), plain(**keywords), strict=True):
+        assert torch.equal(ours, other)

@@ -1,0 +1,198 @@
+"""Image tokens before the text, and projectors alone, against recorded outputs of KempnerForge.
+
+The recordings lie beside the repository, in `../shared/oracles`; each says in its `config.json` what was run.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+import torch
+import torch.nn.functional as F
+import yaml
+from safetensors.torch import load_file
+from torch import Tensor
+
+import graphvlm
+from graphvlm.diagnostics import Source
+
+from .running import ROOT, packaged
+
+ORACLES = ROOT.parent / "shared" / "oracles" / "kempnerforge"
+
+pytestmark = [
+    pytest.mark.usefixtures("one_thread"),
+    pytest.mark.skipif(
+        not ORACLES.is_dir(), reason=f"NOT COMPARED: the recordings of KempnerForge are not in {ORACLES}"
+    ),
+]
+
+# As the recordings suggest: of the largest value of a tensor; of a norm, and of the largest norm of the case.
+VALUES, NORM, NORMS = 2e-5, 1e-4, 1e-6
+
+NAMES = {
+    "embed": "token_embedding.embedding",
+    "layers.*.attn_norm": "layers.*.attention_norm",
+    "layers.*.attn.wq": "layers.*.attention.q_proj",
+    "layers.*.attn.wk": "layers.*.attention.k_proj",
+    "layers.*.attn.wv": "layers.*.attention.v_proj",
+    "layers.*.attn.wo": "layers.*.attention.o_proj",
+    "layers.*.attn.q_norm": "layers.*.attention.q_norm",
+    "layers.*.attn.k_norm": "layers.*.attention.k_norm",
+    "layers.*.mlp_norm": "layers.*.mlp_norm",
+    "layers.*.mlp.gate": "layers.*.mlp.gate_proj",
+    "layers.*.mlp.up": "layers.*.mlp.up_proj",
+    "layers.*.mlp.down": "layers.*.mlp.down_proj",
+    "norm": "norm",
+    "head": "output_head.proj",
+}
+
+
+class Case(NamedTuple):
+    """What was recorded."""
+
+    config: dict[str, Any]
+    inputs: dict[str, Tensor]
+    outputs: dict[str, Tensor]
+    weights: Path
+
+
+def recorded(name: str, folder: Path) -> Case:
+    """One case; its weights alone in `folder`, as a checkpoint directory."""
+    place = ORACLES / name
+    shutil.copy(place / "weights.safetensors", folder / "model.safetensors")
+    config = json.loads((place / "config.json").read_text(encoding="utf-8"))
+    return Case(config, load_file(place / "inputs.safetensors"), load_file(place / "outputs.safetensors"), folder)
+
+
+def projector(adapter: dict[str, Any]) -> dict[str, Any]:
+    """The node for an adapter of the reference."""
+    if adapter["type"] == "linear":
+        return {"kind": "projector", "type": "linear", "checkpoint": {"names": {"linear": "proj"}}}
+    names = {"names": {"linear_1": "proj1", "linear_2": "proj2"}}
+    hidden = {"hidden": adapter["hidden_dim"]} if adapter["hidden_dim"] else {}
+    return {"kind": "projector", "type": "mlp", "activation": adapter["activation"], "checkpoint": names, **hidden}
+
+
+def joint_decoder(config: dict[str, Any]) -> dict[str, Any]:
+    """The graph for a recorded joint decoder."""
+    model, vision = config["model"], config["vision"]
+    llm = {
+        "kind": "decoder",
+        "type": "transformer",
+        "inputs": "fused",
+        "vocab": model["vocab_size"],
+        "dim": model["dim"],
+        "max_tokens": model["max_seq_len"],
+        "layers": model["n_layers"],
+        "norm": {"type": "rms", "eps": model["norm_eps"]},
+        "attention": {
+            "heads": model["n_heads"],
+            "kv_heads": model["n_kv_heads"],
+            "qk_norm": {"type": "rms", "eps": 1e-5},  # whatever the config says, as its notes explain
+        },
+        "mlp": {"hidden": model["ffn_hidden_dim"], "activation": model["activation"], "gated": True},
+        "position": {"type": "rope", "theta": model["rope_theta"]},
+        "checkpoint": {"names": NAMES},
+    }
+    features = {"type": "features", "dim": vision["feature_dim"], "tokens": vision["visual_tokens"]}
+    return {
+        "version": 1,
+        "name": "joint_decoder",
+        "inputs": {"vision_features": features, "input_ids": "tokens"},
+        "nodes": {
+            "adapter": {**projector(config["adapter"]), "inputs": "vision_features"},
+            "text": {"kind": "encoder", "type": "token_embedding", "inputs": "input_ids"},
+            "fused": {"kind": "fusion", "type": "prefix", "inputs": {"image": "adapter", "text": "text"}},
+            "llm": llm,
+        },
+        "outputs": {"logits": "llm.logits"},
+        "checkpoint": {"prefixes": {"adapter": "adapter.", "llm": "transformer."}},
+    }
+
+
+def loaded(graph: dict[str, Any], case: Case) -> Any:
+    resolved = graphvlm.load(Source("recorded.yaml", yaml.safe_dump(graph, sort_keys=False)))
+    return packaged(resolved).from_pretrained(case.weights)
+
+
+def agree(made: Tensor, expected: Tensor) -> bool:
+    return made.shape == expected.shape and float((made.detach() - expected).abs().max()) <= VALUES * float(
+        expected.abs().max()
+    )
+
+
+def check_gradients(model: Any, case: Case) -> None:
+    """The norm of the gradient of every parameter, under the reference's names."""
+    expected = {
+        key.removeprefix("grad_norm/"): float(value) for key, value in case.outputs.items() if "grad_norm/" in key
+    }
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.copy_(parameter.grad)
+    references = sys.modules[f"{type(model).__module__.rpartition('.')[0]}.checkpoint"].references
+    made = {key: float(gradient.norm()) for key, gradient in references(model)}
+    assert made.keys() == expected.keys()
+    largest = max(expected.values())
+    for key, norm in expected.items():
+        assert abs(made[key] - norm) <= NORM * norm + NORMS * largest, key
+
+
+def test_joint_decoder(tmp_path: Path) -> None:
+    case = recorded("joint_decoder", tmp_path)
+    model = loaded(joint_decoder(case.config), case)
+    assert sum(parameter.numel() for parameter in model.parameters()) == case.config["n_parameters"]
+    blocks: dict[str, Tensor] = {}
+    for index, layer in enumerate(model.llm.layers):
+        name = f"tap.transformer.layers.{index}#0"
+        layer.register_forward_hook(lambda *found, name=name: blocks.update({name: found[2]}))
+    model.adapter.register_forward_hook(lambda *found: blocks.update({"tap.adapter#0": found[2]}))
+    logits = model(case.inputs["input_ids"], vision_features=case.inputs["vision_features"]).logits
+    assert agree(logits, case.outputs["logits"])
+    assert blocks.keys() == {name for name in case.outputs if name.startswith("tap.")}
+    for name, value in blocks.items():
+        assert agree(value, case.outputs[name]), name
+    loss = F.cross_entropy(logits.flatten(0, 1), case.inputs["labels"].flatten())  # the reference does not shift
+    assert agree(loss, case.outputs["loss"])
+    torch.autograd.backward(loss)
+    check_gradients(model, case)
+
+
+def test_joint_decoder_loss(tmp_path: Path) -> None:
+    """Our loss shifts labels and computes few logits: the same number, for labels moved one to the right."""
+    case = recorded("joint_decoder", tmp_path)
+    model = loaded(joint_decoder(case.config), case)
+    ids, labels = case.inputs["input_ids"], case.inputs["labels"]
+    moved = F.pad(labels, (1, 0), value=-100)
+    longer = F.pad(ids, (0, 1))  # a last token, which predicts nothing
+    assert agree(model.loss(longer, moved, case.inputs["vision_features"]), case.outputs["loss"])
+
+
+@pytest.mark.parametrize("name", ["adapter_linear", "adapter_mlp_2layer", "adapter_mlp_2layer_relu"])
+def test_adapter(name: str, tmp_path: Path) -> None:
+    case = recorded(name, tmp_path)
+    config = case.config
+    node = {**projector(config["adapter"]), "inputs": "x", "out": config["out_dim"]}
+    graph = {
+        "version": 1,
+        "name": "adapter",
+        "inputs": {"x": {"type": "features", "dim": config["in_dim"], "tokens": config["in_tokens"]}},
+        "nodes": {"adapter": node},
+        "outputs": {"y": "adapter"},
+        "checkpoint": {"prefixes": {"adapter": ""}},
+    }
+    model = loaded(graph, case)
+    x = case.inputs["x"].requires_grad_()
+    made = model(x).y
+    assert agree(made, case.outputs["y"])
+    loss = F.mse_loss(made, case.inputs["target"])
+    assert agree(loss, case.outputs["loss"])
+    torch.autograd.backward(loss)
+    assert x.grad is not None
+    assert agree(x.grad, case.outputs["grad_x"])
+    check_gradients(model, case)
