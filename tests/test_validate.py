@@ -247,7 +247,6 @@ def test_a_part_is_told_where_it_is_wrong() -> None:
 
 def test_every_attribute_of_a_module_is_reserved() -> None:
     pytest.importorskip("torch")
-    # In a process of its own: other libraries add attributes to `nn.Module`.
     code = "from torch import nn; print(*dir(nn.Module()), *nn.Module.__annotations__)"
     printed = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
     public = {name for name in printed.split() if re.fullmatch("[a-z][a-z0-9_]*", name)}

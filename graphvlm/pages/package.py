@@ -24,7 +24,7 @@ class Page:
 class GenerateView:
     """How `generate.py` calls the model.
 
-    `prefixes` are (variable that may be None, the features in it) that stand before the text and take slots of the cache.
+    `prefixes` are (variable that may be None, the features in it): what stands before the text takes slots of the cache.
     """
 
     tokens: str
