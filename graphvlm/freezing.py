@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from fnmatch import fnmatchcase
+import re
+from collections.abc import Callable, Iterator, Mapping
+from fnmatch import fnmatchcase, translate
 
 from .diagnostics import Span, did_you_mean
 from .ir import Freeze, Node
@@ -16,19 +17,21 @@ from .words import listed
 def read_freeze(linked: LinkedGraph, nodes: Mapping[str, Node], problems: Problems) -> tuple[Freeze, ...]:
     """What `freeze` says. `nodes` are those that could be decided; nothing is said about the others."""
     undecided = linked.nodes.keys() - nodes.keys()
+    paths = {name: [f"{name}.{each.path}" for each in node.spec.parameters()] for name, node in nodes.items()}
     found = []
     for pattern, (span, until) in _patterns(Settings(linked.tree)).items():
         whole = tuple(name for name in nodes if fnmatchcase(name, pattern))
+        matches = _matcher(pattern)
         single = tuple(
-            f"{name}.{parameter.path}"
-            for name, node in nodes.items()
+            path
+            for name in nodes
             if name not in whole and _may_match(name, pattern)
-            for parameter in node.spec.parameters()
-            if _matches(f"{name}.{parameter.path}", pattern)
+            for path in paths[name]
+            if matches(path)
         )
-        nothing = not single and not any(nodes[name].parameter_count for name in whole)
+        nothing = not single and not any(paths[name] for name in whole)
         if nothing and not any(fnmatchcase(name, pattern) or _may_match(name, pattern) for name in undecided):
-            _report(pattern, whole, span, nodes, problems)
+            _report(pattern, whole, span, paths, problems)
         found.append(Freeze(pattern, whole, single, until))
     return tuple(found)
 
@@ -55,26 +58,32 @@ def _may_match(name: str, pattern: str) -> bool:
     return any(sign in head for sign in "*?[") or pattern.startswith(f"{name}.")
 
 
-def _matches(path: str, pattern: str) -> bool:
-    return fnmatchcase(path, pattern) or fnmatchcase(path, f"{pattern}.*")
+def _matcher(pattern: str) -> Callable[[str], object]:
+    """Whether a path is one that the pattern means, or lies below one."""
+    return re.compile(f"{translate(pattern)}|{translate(f'{pattern}.*')}").match
 
 
-def _report(pattern: str, whole: tuple[str, ...], span: Span, nodes: Mapping[str, Node], problems: Problems) -> None:
+def _report(
+    pattern: str, whole: tuple[str, ...], span: Span, paths: Mapping[str, list[str]], problems: Problems
+) -> None:
     if whole:
         what = f"{listed(whole)} {'has' if len(whole) == 1 else 'have'} no parameters"
     else:
         what = "no node and no parameter is called so"
-    with_weights = listed(name for name, node in nodes.items() if node.parameter_count)
-    edit = "" if whole else did_you_mean(pattern, _paths(nodes))
+    with_weights = listed(name for name in paths if paths[name])
+    edit = "" if whole else did_you_mean(pattern, _meant(paths))
     edit = edit or f"parameters are in {with_weights}; a part is written `node.path`, with `*` for any text"
     problems.error("freeze-matches-nothing", f"`{pattern}` freezes nothing: {what}", span, help=edit)
 
 
-def _paths(nodes: Mapping[str, Node]) -> dict[str, None]:
+def _meant(paths: Mapping[str, list[str]]) -> Iterator[str]:
     """Everything that a pattern may mean: nodes, and their modules and parameters with layers as `*`."""
-    found: dict[str, None] = {}
-    for name, node in nodes.items():
-        for parameter in node.spec.parameters():
-            parts = [name, *("*" if part.isdigit() else part for part in parameter.path.split("."))]
-            found.update(dict.fromkeys(".".join(parts[:end]) for end in range(1, len(parts) + 1)))
-    return found
+    for name, of_node in paths.items():
+        yield name
+        starred = dict.fromkeys(_INDEX.sub(".*", path) for path in of_node[:_MOST])
+        yield from dict.fromkeys(path[: dot.start()] for path in starred for dot in _ENDS.finditer(path, len(name) + 1))
+
+
+_INDEX = re.compile(r"\.\d+(?=\.)")
+_ENDS = re.compile(r"\.|$")
+_MOST = 100  # of the paths of a node: enough for every kind of layer

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from .diagnostics import Diagnostic, GraphError, Label, Span
 
+# As many as somebody will read; a graph can hold a hundred thousand.
+MAX_PROBLEMS = 100
 # Places in parts of the catalog, which nobody edits, as `graphvlm.resources` names them.
 _CATALOG = "<catalog>/"
 
 
 class Problems:
-    """A growing list of diagnostics; `stop()` raises them all."""
+    """A growing list of diagnostics; `stop()` raises them all, as does the one that makes them `MAX_PROBLEMS`."""
 
     def __init__(self) -> None:
         self._found: list[Diagnostic] = []
@@ -26,6 +28,8 @@ class Problems:
     ) -> None:
         """Note one problem and go on."""
         self._found.append(Diagnostic(rule, message, span, note, labels, help))
+        if len(self._found) >= MAX_PROBLEMS:
+            self.stop()
 
     def clash(self, rule: str, message: str, *places: Label, help: str) -> None:
         """Note settings that do not go together. Shown at the first place that the user can edit, and the others."""

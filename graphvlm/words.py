@@ -22,9 +22,10 @@ WHAT: Mapping[str, str] = MappingProxyType(
 
 def listed(names: Iterable[object], joint: str = "and") -> str:
     """`a`, `b` and `c`."""
-    quoted = [f"`{name}`" for name in names]
-    if len(quoted) > _MOST:
-        quoted = [*quoted[: _MOST - 1], f"{len(quoted) - _MOST + 1} more"]
+    named = list(names)
+    quoted = [f"`{name}`" for name in named[:_MOST]]
+    if len(named) > _MOST:
+        quoted[-1] = f"{len(named) - _MOST + 1} more"
     return quoted[0] if len(quoted) == 1 else f"{', '.join(quoted[:-1])} {joint} {quoted[-1]}"
 
 

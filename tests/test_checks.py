@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from time import process_time
 
 import pytest
 
@@ -291,6 +292,14 @@ def test_everything_is_found_in_one_run() -> None:
         "limit-beyond-decoder",
         "token-outside-vocabulary",
     ]
+
+
+def test_no_more_is_said_than_somebody_reads() -> None:
+    many = "".join(f"  n{index}: {{kind: projector, type: linear, inputs: pixel_values}}\n" for index in range(3000))
+    start = process_time()
+    found = problems(edited({"  projector:\n": f"{many}  projector:\n"}))
+    assert [each.rule for each in found] == ["port-type-mismatch"] * 100
+    assert process_time() - start < 10
 
 
 def test_nothing_is_said_about_what_could_not_be_decided() -> None:

@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
-from torch._dynamo.testing import CompileCounterWithBackend
 from torch.export import Dim
 
 from graphvlm.dims import Var
@@ -19,6 +18,20 @@ from graphvlm.ir import Graph
 from .running import SHIPPED, VARIANTS, Sizes, inputs, packaged, randomise, sizes, small, variant
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_thread")]
+
+LIMIT = 1e-5
+
+
+class Counter:
+    """A backend that runs graphs as they are and counts them."""
+
+    def __init__(self) -> None:
+        self.graphs = 0
+
+    def __call__(self, graph: torch.fx.GraphModule, _: list[Tensor]) -> Callable[..., Any]:
+        self.graphs += 1
+        return graph.forward
+
 
 # Every shipped graph, and every way in which the code of others differs.
 COMPILED = (
@@ -32,7 +45,6 @@ COMPILED = (
     "many_outputs",
 )
 EXPORTED = (*COMPILED, "window", "tied", "text_alone", "prefix", "linear_rope", "qk_norm_alone", "hidden")
-LIMIT = 1e-5
 
 
 def graph(name: str) -> Graph:
@@ -66,15 +78,15 @@ def agree(made: Any, expected: Any) -> bool:
 @pytest.mark.parametrize("name", COMPILED)
 def test_one_graph(name: str, padded: bool) -> None:
     """No break anywhere, with a mask that pads and with one that does not; what comes out is the same."""
-    counter = CompileCounterWithBackend("eager")
+    counter = Counter()
     keywords = inputs(graph(name), padded=padded)
     compiled = torch.compile(model(name), fullgraph=True, backend=counter)
     with torch.no_grad():
         assert agree(compiled(**keywords), model(name)(**keywords))
-    assert counter.frame_count == 1
+    assert counter.graphs == 1
 
 
-@pytest.mark.parametrize("name", [name for name in COMPILED if "label" not in name and name != "image_alone"])
+@pytest.mark.parametrize("name", ["tiny", "siglip2_qwen3_8b", "prefix_clip_llama", "mixed_windows", "dynamic_rope"])
 def test_the_loss_is_one_graph_and_has_gradients(name: str) -> None:
     """Forward and backward through AOTAutograd; labels for some tokens only."""
     keywords = inputs(graph(name))
@@ -103,7 +115,7 @@ def decoding(name: str) -> Any:
 @pytest.mark.parametrize("name", [*SHIPPED, "mixed_windows", "window", "dynamic_rope", "whole_prefix", "text_alone"])
 def test_decoding_steps_compile_once(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The step of the first token is compiled; the others, and those of a second prompt as long, are not."""
-    counter = CompileCounterWithBackend("eager")
+    counter = Counter()
     real: Callable[..., Any] = torch.compile
 
     def compile_(step: Callable[..., Any], **options: Any) -> Any:
@@ -119,7 +131,7 @@ def test_decoding_steps_compile_once(name: str, monkeypatch: pytest.MonkeyPatch)
         with torch._dynamo.config.patch(error_on_recompile=True):
             made = generate(model(name), ids, **options, compile=True)
         assert torch.equal(made, generate(model(name), ids, **options))
-        found.append(counter.frame_count)
+        found.append(counter.graphs)
     assert found == [1, 1]
 
 

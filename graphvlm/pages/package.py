@@ -24,7 +24,7 @@ class Page:
 class GenerateView:
     """How `generate.py` calls the model.
 
-    `prefixes` are (variable that may be None, the features in it): what stands before the text takes slots of the cache.
+    `prefixes` are (variable that may be None, the features in it): what stands before the text fills its slots.
     """
 
     tokens: str
