@@ -80,7 +80,7 @@ def test_one_graph(name: str, padded: bool) -> None:
     """No break anywhere, with a mask that pads and with one that does not; what comes out is the same."""
     counter = Counter()
     keywords = inputs(graph(name), padded=padded)
-    compiled = torch.compile(model(name), fullgraph=True, backend=counter)
+    compiled: Any = torch.compile(model(name), fullgraph=True, backend=counter)
     with torch.no_grad():
         assert agree(compiled(**keywords), model(name)(**keywords))
     assert counter.graphs == 1
@@ -94,7 +94,7 @@ def test_the_loss_is_one_graph_and_has_gradients(name: str) -> None:
     keywords["labels"] = torch.where(torch.arange(ids.size(1)) % 3 == 0, ids, -100)
     made = packaged(graph(name)).Model()
     made.load_state_dict(model(name).state_dict())
-    compiled = torch.compile(made.loss, fullgraph=True, backend="aot_eager", dynamic=False)
+    compiled: Any = torch.compile(made.loss, fullgraph=True, backend="aot_eager", dynamic=False)
     with torch._dynamo.config.patch(capture_dynamic_output_shape_ops=True):
         torch.autograd.backward(compiled(**keywords))
     found = {name: parameter.grad.clone() for name, parameter in made.named_parameters() if parameter.grad is not None}
@@ -138,7 +138,7 @@ def test_decoding_steps_compile_once(name: str, monkeypatch: pytest.MonkeyPatch)
 def test_inductor() -> None:
     """Once with the backend that people use: the same numbers from generated kernels."""
     keywords = inputs(graph("tiny"), padded=True)
-    compiled = torch.compile(model("tiny"), fullgraph=True)
+    compiled: Any = torch.compile(model("tiny"), fullgraph=True)
     with torch.no_grad():
         assert agree(compiled(**keywords), model("tiny")(**keywords))
 
