@@ -75,10 +75,8 @@ def watch(folder: Path, call: Callable[[], Any]) -> tuple[Any, list[Seen]]:
         def step(frame: FrameType, event: str, _: object) -> Callable[..., Any]:
             nonlocal before
             statement = statements.get(before)
-            if (
-                (statement
-                and not statement.first <= frame.f_lineno <= statement.last)
-                or (statement and event == "return")
+            if (statement and not statement.first <= frame.f_lineno <= statement.last) or (
+                statement and event == "return"
             ):
                 value = frame.f_locals.get(statement.target)
                 if isinstance(value, Tensor):
