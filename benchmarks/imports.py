@@ -42,7 +42,8 @@ def main() -> None:
             "generated package": (PACKAGE + MODULES, folder),
             "transformers": ("import torch; from transformers import LlavaForConditionalGeneration" + MODULES,),
         }
-        runs = interleaved(programs, options.rounds)
+        count = max(2, options.rounds // 2)
+        runs = interleaved(programs, count)
     table = Table(
         "Imports",
         ("import", "CPU s", "wall s", "MiB", "modules", "CPU ms over torch"),
@@ -53,7 +54,7 @@ def main() -> None:
     for name, found in runs.items():
         over = None if name in ("nothing", "torch") else difference(found, runs["torch"])
         table.add(name, found.cpu, found.wall, found.peak, int(found.output), over)
-    intro = f"Import of the generated package of LLaVA-1.5-7B, {options.rounds} rounds"
+    intro = f"Import of the generated package of LLaVA-1.5-7B, {count} rounds"
     write("imports", intro, (table,), load, options.out)
 
 

@@ -58,7 +58,7 @@ class Samples:
         return Ratio(median(ratios), low, high)
 
 
-def rounds(contenders: Mapping[str, Contender], count: int, warm_up: int = 2) -> Samples:
+def rounds(contenders: Mapping[str, Contender], count: int, warm_up: int = 1) -> Samples:
     """Time every contender once a round, each round in another order: what ran before leaves its traces in memory.
 
     With one thread it is CPU time that counts: then other processes may take the processor away, though not share

@@ -33,6 +33,13 @@ _MODULE = """
 """
 
 
+# What stands beside the inputs of the graph in the functions of `generate.py`.
+_GENERATE = """
+    model ids batch prompt size limit last places logits stops eos ended step left token new
+    max_new_tokens eos_token_id temperature top_k top_p generator options sample stream generate
+"""
+
+
 @dataclass(frozen=True, slots=True)
 class _Reserved:
     names: frozenset[str]
@@ -72,13 +79,14 @@ def _reserved() -> tuple[_Reserved, ...]:
         _Reserved(
             _words("cache keep labels labelled output targets"), ("node", "input"), "the generated model uses it"
         ),
+        _Reserved(_words(_GENERATE), ("input",), "the generated functions use it"),
         _Reserved(_words("count index"), ("output",), "a NamedTuple has a method of this name"),
         _Reserved(_words("text ids place"), ("placeholder",), "it is an input of the fusion already"),
     )
 
 
 # Classes that stand in one file with the class of a node; a test compares them with the templates.
-CLASSES = _words("Attention Block Config F KVCache LayerCache MLP Model NamedTuple Output Rope Rotation Tensor")
+CLASSES = _words("Attention Block Config F KVCache LayerCache MLP Model NamedTuple Output Path Rope Rotation Tensor")
 
 
 def reserved(name: str, use: Use) -> str:

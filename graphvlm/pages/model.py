@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
@@ -246,7 +247,7 @@ def _model_view(
         description=comment_text(graph.description or graph.name),
         picture=_picture(graph),
         modules=tuple((name, page.construct) for name, page in pages.items()),
-        imports=tuple(sorted((name, page.class_name) for name, page in pages.items() if page.template)),
+        imports=tuple(sorted(_imports(pages, decoder), key=_sorting)),
         encoders=encoders,
         joint=joint,
         joint_arguments=tuple(_joint_arguments(graph, stages, encoders, decoder, keep)),
@@ -266,6 +267,18 @@ def _model_view(
             (name for name, ref in graph.outputs.items() if decoder and ref == Ref(decoder.name, "logits")), ""
         ),
     )
+
+
+def _imports(pages: Mapping[str, NodePage], decoder: Node | None) -> Iterator[tuple[str, str]]:
+    yield "config", "DEFAULT, Config"
+    if decoder:
+        yield "generate", "KVCache"
+    yield from ((name, page.class_name) for name, page in pages.items() if page.template)
+
+
+def _sorting(line: tuple[str, str]) -> list[str | int]:
+    """As linters sort imports: by name, with the numbers in it as numbers."""
+    return [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", line[0])]
 
 
 def _stage_variable(graph: Graph, stage: Stage) -> str:
