@@ -223,11 +223,11 @@ def test_absurdly_many_open_lengths_are_refused() -> None:
         f"after_{name}": {"kind": "fusion", "type": "prefix", "inputs": {"text": f"after_{before}", "image": name}}
         for before, name in pairwise(names)
     }
-    first = {"kind": "encoder", "type": "token_embedding", "vocab": 9, "inputs": "ids"}
+    first = {"kind": "encoder", "type": "token_embedding", "vocab": 9, "inputs": "input_ids"}
     graph = {
         "version": 1,
         "name": "long",
-        "inputs": {"ids": "tokens", **inputs},
+        "inputs": {"input_ids": "tokens", **inputs},
         "nodes": {"after_f0": first, **nodes},
         "outputs": {"x": f"after_{names[-1]}", "y": "after_f0"},
     }
