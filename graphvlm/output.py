@@ -128,7 +128,7 @@ def _swap(folder: Path, stage: Path, names: list[str]) -> None:
             if (stage / name).exists():
                 os.replace(stage / name, folder / name)
             else:
-                (folder / name).unlink()
+                (folder / name).unlink(missing_ok=True)
     except BaseException:
         for name in done:
             if os.path.lexists(old / name):

@@ -62,6 +62,10 @@ VARIANTS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "no_label_logits": ("passes.label_logits=false",),
         "tensor_parallel": ("parallelism={mesh: {dp: 2, tp: 2}, nodes: {vision: {tp: 1}}}",),
         "frozen": ('freeze=[vision, "llm.layers.0"]',),
+        "frozen_inside": (
+            "nodes.llm.layers=4",
+            'freeze=["vision.*.bias", "llm.layers.*.attn_norm", "llm.layers.[02].mlp.down"]',
+        ),
         "schedule": ("freeze={patterns: [vision], schedules: {projector: {until_step: 10}}}",),
         "image_alone": (
             "inputs={input_ids: null}",

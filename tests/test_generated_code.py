@@ -24,7 +24,8 @@ from graphvlm.keys import entries
 from graphvlm.passes import apply_all
 
 from .packages import lint, python, type_check, write
-from .running import SHIPPED, VARIANTS, inputs, loaded, packaged, randomise, sizes, small, variant
+from .renaming import renamed
+from .running import ROOT, SHIPPED, TINY, VARIANTS, inputs, loaded, packaged, randomise, sizes, small, variant
 from .shapes import contradictions, watch
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_thread")]
@@ -67,16 +68,21 @@ def test_keys_are_those_of_the_graph(name: str) -> None:
     assert dict(found) == {key.name: key.shape for entry in entries(apply_all(graph)) for key in entry.keys}
 
 
+def shallow(name: str) -> Graph:
+    """A shipped graph with all its widths and few of its layers: a comment is the same for each."""
+    return graphvlm.load(ROOT / "graphs" / f"{name}.yaml", overrides=["nodes.vision.layers=3", "nodes.llm.layers=2"])
+
+
 @pytest.mark.parametrize("name", GRAPHS)
 def test_shape_comments_are_true(name: str) -> None:
-    """At full size on meta, at tiny size with numbers in it and padding in front."""
-    graph = GRAPHS[name]()
+    """At full width on meta, at tiny size with numbers in it and padding in front."""
+    graph = shallow(name) if name in SHIPPED else GRAPHS[name]()
     known = sizes(graph)
-    model, keywords = packaged(graph), inputs(graph, known, padded=name not in SHIPPED)
+    package, keywords = packaged(graph), inputs(graph, known, padded=name not in SHIPPED)
     device = "meta" if name in SHIPPED else "cpu"
     with torch.device(device):
-        made = model.Model()
-    output, seen = watch(Path(model.__file__).parent, lambda: made(**{k: v.to(device) for k, v in keywords.items()}))
+        model = package.Model()
+    output, seen = watch(Path(package.__file__).parent, lambda: model(**{k: v.to(device) for k, v in keywords.items()}))
     assert len({each.statement for each in seen}) >= len(graph.nodes)
     assert list(contradictions(graph, known, seen)) == []
     for key, ref in graph.outputs.items():
@@ -192,6 +198,25 @@ def test_what_was_inferred_is_written_out() -> None:
     assert re.findall(r"\b(use|extends):", text) == []
 
 
+def test_what_stays_frozen_longest_has_the_last_word() -> None:
+    """A schedule must not thaw what another pattern keeps frozen."""
+    schedules = "{llm: {until_step: 100}, projector: {until_step: 5}}"
+    freeze = f'freeze={{patterns: ["llm.layers.0", "llm.layers.*.attn.wo"], schedules: {schedules}}}'
+    model = packaged(graphvlm.load(TINY, overrides=[freeze])).Model()
+
+    def learning() -> set[str]:
+        return {name for name, parameter in model.named_parameters() if parameter.requires_grad}
+
+    everything = {name for name, _ in model.named_parameters()}
+    forever = {name for name in everything if name.startswith(("llm.layers.0.", "llm.layers.1.attn.wo."))}
+    until_100 = {name for name in everything if name.startswith("llm.")}
+    assert learning() == everything - until_100 - {name for name in everything if name.startswith("projector.")}
+    model.freeze(step=5)
+    assert learning() == everything - until_100
+    model.freeze(step=100)
+    assert learning() == everything - forever
+
+
 # ---- good code
 
 
@@ -203,59 +228,17 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         if name not in SHIPPED:
             files = graphvlm.render(make())
             write(place / name, files)
-            long = yaml.safe_dump(renamed(yaml.safe_load(files["graph.yaml"])), sort_keys=False)
-            write(place / f"long_{name}", graphvlm.render(graphvlm.load(Source("long.yaml", long))))
+            text = yaml.safe_dump(renamed(yaml.safe_load(files["graph.yaml"]), long), sort_keys=False)
+            write(place / f"long_{name}", graphvlm.render(graphvlm.load(Source("long.yaml", text))))
     return place
 
 
 LONGEST = 21
 
 
-def long(name: str) -> str:
-    """The longest name of a node or an input that begins like this one."""
+def long(_: str, name: str) -> str:
+    """The longest name that begins like this one."""
     return (name.replace("_", "") + "x" * LONGEST)[:LONGEST]
-
-
-def _long_reference(text: str) -> str:
-    name, dot, rest = text.partition(".")
-    return long(name) + dot + rest
-
-
-def renamed(plain: dict[str, Any]) -> dict[str, Any]:
-    """A written graph with long names for everything that may be named."""
-    whole = {
-        **plain,
-        "name": long(plain["name"]),
-        "inputs": {long(key): value for key, value in plain["inputs"].items()},
-    }
-    whole["nodes"] = {long(name): _renamed_node(node) for name, node in plain["nodes"].items()}
-    whole["outputs"] = {long(key): _long_reference(value) for key, value in plain["outputs"].items()}
-    if isinstance(plain.get("freeze"), list):
-        whole["freeze"] = [_long_reference(pattern) for pattern in plain["freeze"]]
-    elif "freeze" in plain:
-        schedules = {_long_reference(key): value for key, value in plain["freeze"]["schedules"].items()}
-        whole["freeze"] = {"patterns": list(map(_long_reference, plain["freeze"]["patterns"])), "schedules": schedules}
-    for section, key in (("checkpoint", "prefixes"), ("parallelism", "nodes")):
-        if key in plain.get(section, {}):
-            whole[section] = {**plain[section], key: {long(name): value for name, value in plain[section][key].items()}}
-    return whole
-
-
-def _renamed_node(node: dict[str, Any]) -> dict[str, Any]:
-    ports = node.get("placeholder", {})
-    reads = node["inputs"]
-    changed = {**node, "inputs": _long_reference(reads) if isinstance(reads, str) else None}
-    if isinstance(reads, dict):
-        changed["inputs"] = {long(port) if port in ports else port: _long_reference(ref) for port, ref in reads.items()}
-    for key in ("placeholder", "tokens"):
-        if isinstance(node.get(key), dict):
-            changed[key] = {long(port): value for port, value in node[key].items()}
-    if isinstance(node.get("layers"), dict):
-        where = [
-            {**each, **({"name": long(each["name"])} if "name" in each else {})} for each in node["layers"]["where"]
-        ]
-        changed["layers"] = {**node["layers"], "where": where}
-    return changed
 
 
 def test_ruff_has_nothing_to_say(folder: Path) -> None:

@@ -87,15 +87,12 @@ def test_it_runs_on_meta(name: str, imported: Callable[[str], Any]) -> None:
     import torch
 
     from .running import inputs, sizes
-    from .shapes import contradictions, watch
 
     known = sizes(graph(name))
     keywords = {key: value.to("meta") for key, value in inputs(graph(name), known).items()}
     with torch.device("meta"):
         model = imported(name).Model()
-    output, seen = watch(GOLDEN / name, lambda: model(**keywords))
-    assert seen
-    assert list(contradictions(graph(name), known, seen)) == []
+    output = model(**keywords)
     for key, ref in graph(name).outputs.items():
         assert getattr(output, key).shape == known.shape(graph(name).port(ref).shape)
 

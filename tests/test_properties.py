@@ -25,6 +25,7 @@ from graphvlm.passes import apply_all, dead_layers
 
 from .mutations import damaged
 from .packages import lint, type_check, write
+from .renaming import renamed
 from .running import GRAPHS, SHIPPED, TINY, VARIANTS, Sizes, inputs, packaged, randomise, sizes, small, variant
 from .shapes import contradictions, watch
 from .strategies import Plain, graphs
@@ -175,6 +176,59 @@ def test_the_code_of_legal_graphs_is_clean(tmp_path: Path) -> None:
         assert graphvlm.render(graphvlm.load(Source("graph.yaml", files["graph.yaml"]))) == files
 
     collect()
+    assert lint(tmp_path) == ""
+    assert type_check(tmp_path) == ""
+
+
+_NAMES = """
+    hidden image_features text llm fused x y i mask seq images tokens layer layers norm head attn mlp attention
+    block rope rotation kv_cache layer_cache tensor named_tuple output_ result features embed loss_ token_ weight
+    bias position patch class_token windows window seen visible where back qkv q k v gate up down cos sin table
+    rates factor prefill encode generate_ sample_ check load references shares parts aliases path stored prefix
+    wanted found default a_b a__b ab fused_mask llm_hidden llm_logits encoded_pixel_values quick_gelu positions_of
+    linear parameter f nn_ cls mapping combine adapter audio zoom proj_2 proj_10 labels_ vision_features
+    pixel_values_features image_token frequencies no_padding
+"""
+
+
+def test_any_legal_name_will_do(tmp_path: Path) -> None:
+    """Names that the generated code could trip over; those that it would are refused."""
+    bases = [
+        variant(name) for name in ("many_outputs", "whole_prefix", "layer_kinds", "yarn_rope", "frozen", "schedule")
+    ]
+    plains = [yaml.safe_load(graphvlm.render(graph)["graph.yaml"]) for graph in bases]
+
+    @examples(60)
+    @given(st.data())
+    def check(data: st.DataObject) -> None:
+        names: dict[tuple[str, str], str] = {}
+
+        def new(what: str, name: str) -> str:
+            if what == "graph":
+                return name
+            if (what, name) not in names:
+                names[what, name] = (
+                    data.draw(st.sampled_from(_NAMES.split())) if data.draw(st.integers(0, 2)) == 2 else name
+                )
+            return names[what, name]
+
+        plain = renamed(data.draw(st.sampled_from(plains)), new)
+        try:
+            graph = load(plain)
+        except GraphError:
+            return
+        write(tmp_path / f"named_{len(list(tmp_path.iterdir()))}", graphvlm.render(graph))
+        model, _ = run(graph, sizes(graph))
+        keywords = inputs(graph)
+        tokens = next(name for name, given in graph.inputs.items() if given.port.what == "tokens")
+        if hasattr(model, "loss"):
+            assert bool(model.loss(**keywords, labels=keywords[tokens]).isfinite())
+            generate = sys.modules[f"{type(model).__module__.rpartition('.')[0]}.generate"].generate
+            assert (
+                generate(model, **keywords, max_new_tokens=2, eos_token_id=None).size(1) == keywords[tokens].size(1) + 2
+            )
+
+    check()
     assert lint(tmp_path) == ""
     assert type_check(tmp_path) == ""
 

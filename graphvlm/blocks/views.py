@@ -115,15 +115,16 @@ class _Fields:
 
     def __init__(self) -> None:
         self.found: dict[str, Field] = {}
+        self._names: dict[tuple[str, str], str] = {}
 
     def add(self, name: str, value: int | float, prefix: str = "") -> str:
         """The expression that reads the field."""
+        text = literal(value)
         known = self.found.get(name)
-        if known is not None and known.value != literal(value):
-            name = f"{prefix}_{name}"
-        type_ = "float" if isinstance(value, float) else "int"
-        self.found[name] = Field(name, type_, literal(value))
-        return f"config.{name}"
+        own = name if known is None or known.value == text else f"{prefix}_{name}"
+        own = self._names.setdefault((name, text), own)
+        self.found[own] = Field(own, "float" if isinstance(value, float) else "int", text)
+        return f"config.{own}"
 
 
 def stack_view(stack: Stack, config: str, *, decoder: bool, rope: bool, tp: int) -> StackView:

@@ -71,7 +71,6 @@ class LlmConfig:
     mlp_hidden: int = 72
     wide_mlp_hidden: int = 96
     plain_norm_eps: float = 1e-05
-    variant_1_plain_norm_eps: float = 1e-05
     windows: tuple[int | None, ...] = (16, 16, 16, None) * 3
     rope_theta: float = 1000000.0
     rope_factor: float = 4.0

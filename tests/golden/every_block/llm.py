@@ -196,26 +196,6 @@ class PlainBlock(nn.Module):
         return x
 
 
-class Variant1PlainBlock(nn.Module):
-    def __init__(self, config: LlmConfig) -> None:
-        super().__init__()
-        self.attn_norm = nn.LayerNorm(config.dim, eps=config.variant_1_plain_norm_eps)
-        self.attn = Attention(config)
-        self.mlp_norm = nn.LayerNorm(config.dim, eps=config.variant_1_plain_norm_eps)
-        self.mlp = PlainMLP(config)
-
-    def forward(
-        self,
-        x: Tensor,
-        rope: Rotation,
-        mask: Tensor | None,
-        cache: LayerCache | None,
-    ) -> Tensor:  # [batch, seq, dim]
-        x = x + self.attn(self.attn_norm(x), rope, mask, cache)
-        x = x + self.mlp(self.mlp_norm(x))
-        return x
-
-
 def attention_mask(
     x: Tensor,
     mask: Tensor | None,
@@ -264,7 +244,7 @@ class Llm(nn.Module):
         super().__init__()
         self.windows = config.windows
         self.rope = Rope(config)
-        kinds = (WideBlock, *[Block] * 9, PlainBlock, Variant1PlainBlock)
+        kinds = (WideBlock, *[Block] * 9, *[PlainBlock] * 2)
         self.layers = nn.ModuleList(kind(config) for kind in kinds)
         self.norm = nn.RMSNorm(config.dim, eps=config.norm_eps)
 

@@ -65,18 +65,8 @@ class Model(nn.Module):
         """Turn gradients off where the graph says so; call it in each training step."""
         self.vision.requires_grad_(step >= 1000)
         self.detail.requires_grad_(False)
-        self.get_submodule("llm.layers.0.attn_norm").requires_grad_(False)
-        self.get_submodule("llm.layers.1.attn_norm").requires_grad_(False)
-        self.get_submodule("llm.layers.2.attn_norm").requires_grad_(False)
-        self.get_submodule("llm.layers.3.attn_norm").requires_grad_(False)
-        self.get_submodule("llm.layers.4.attn_norm").requires_grad_(False)
-        self.get_submodule("llm.layers.5.attn_norm").requires_grad_(False)
-        self.get_submodule("llm.layers.6.attn_norm").requires_grad_(False)
-        self.get_submodule("llm.layers.7.attn_norm").requires_grad_(False)
-        self.get_submodule("llm.layers.8.attn_norm").requires_grad_(False)
-        self.get_submodule("llm.layers.9.attn_norm").requires_grad_(False)
-        self.get_submodule("llm.layers.10.attn_norm").requires_grad_(False)
-        self.get_submodule("llm.layers.11.attn_norm").requires_grad_(False)
+        for layer in self.llm.layers:
+            layer.get_submodule("attn_norm").requires_grad_(False)
 
     def encode_pixel_values(self, pixel_values: Tensor) -> PixelValuesFeatures:
         vision = self.vision(pixel_values)  # [images, 6, 24]
