@@ -14,7 +14,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
 from .blocks.parameters import Parameter
-from .blocks.settings import Rope, Stack
+from .blocks.settings import Stack
 from .diagnostics import Label, Span
 from .dims import Dim, Var, Written
 from .problems import Problems
@@ -91,11 +91,6 @@ class Spec(ABC):
         """The blocks of the node, if it has any."""
         return None
 
-    @property
-    def rope(self) -> Rope | None:
-        """The rotary positions of the node, if it has any."""
-        return None
-
     def parameters(self) -> tuple[Parameter, ...]:
         """Every weight, in the order of the generated module."""
         return ()
@@ -112,9 +107,9 @@ class Spec(ABC):
         """The spec without what none of `outputs` depends on, and the module paths that went."""
         return self, ()
 
-    def with_blocks(self, stack: Stack | None, rope: Rope | None) -> Spec:
-        """The same node with other blocks."""
-        return self
+    def with_stack(self, stack: Stack) -> Spec:
+        """The same node with other blocks; called only where there are some."""
+        raise NotImplementedError
 
 
 class Component(Protocol):

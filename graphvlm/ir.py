@@ -63,10 +63,14 @@ class Node:
 
 @dataclass(frozen=True, slots=True)
 class NodeCheckpoint:
-    """How the reference names the weights of a node: `prefix` + the name of each of our modules in `names`."""
+    """How the reference names the weights of a node: `prefix` + the name of each of our modules in `names`.
+
+    With `by_head`, its joined matrix of queries, keys and values has those of a head together.
+    """
 
     prefix: str
     names: Mapping[str, str] = field(default_factory=dict)
+    by_head: bool = False
     ignore: tuple[str, ...] = ()
     aliases: Mapping[str, str] = field(default_factory=dict)
 

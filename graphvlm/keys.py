@@ -48,12 +48,24 @@ def node_entries(node: Node, parameters: tuple[Parameter, ...]) -> tuple[Entry, 
         Entry(
             f"{node.name}.{parameter.path}",
             tuple(
-                Key(prefix + reference_name(node.checkpoint.names, piece.path), (piece.rows, *parameter.shape[1:]))
-                for piece in parameter.pieces
+                Key(prefix + name, (rows, *parameter.row))
+                for name, rows in named_rows(node.checkpoint.names, parameter)
             ),
         )
         for parameter in parameters
     )
+
+
+def named_rows(names: Mapping[str, str], parameter: Parameter) -> list[tuple[str, int]]:
+    """The reference's name and the rows of each piece; pieces that the reference has joined too are one."""
+    found: list[tuple[str, int]] = []
+    for piece in parameter.pieces:
+        name, before = reference_name(names, piece.path), found[-1][0] if found else None
+        if name == before:
+            found[-1] = (name, found[-1][1] + piece.rows)
+        else:
+            found.append((name, piece.rows))
+    return found
 
 
 def reference_name(names: Mapping[str, str], path: str) -> str:

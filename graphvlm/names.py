@@ -77,7 +77,7 @@ def _reserved() -> tuple[_Reserved, ...]:
             "the generated model has a method of this name",
         ),
         _Reserved(
-            _words("cache keep labels labelled output targets"), ("node", "input"), "the generated model uses it"
+            _words("cache cap keep labels labelled output targets"), ("node", "input"), "the generated model uses it"
         ),
         _Reserved(_words(_GENERATE), ("input",), "the generated functions use it"),
         _Reserved(_words("count index"), ("output",), "a NamedTuple has a method of this name"),
@@ -86,7 +86,10 @@ def _reserved() -> tuple[_Reserved, ...]:
 
 
 # Classes that stand in one file with the class of a node; a test compares them with the templates.
-CLASSES = _words("Attention Block Config F KVCache LayerCache MLP Model NamedTuple Output Path Rope Rotation Tensor")
+CLASSES = _words(
+    """Attention Block Config Experts F KVCache LatentAttention LayerCache MLP MoE Model NamedTuple OffsetRMSNorm Output
+    Path Rope Rotation SharedMLP Tensor"""
+)
 
 
 def reserved(name: str, use: Use) -> str:

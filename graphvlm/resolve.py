@@ -85,6 +85,7 @@ def _checkpoint(linked: LinkedGraph, node: Linked) -> NodeCheckpoint:
     return NodeCheckpoint(
         prefix=prefixes.get(node.name, f"{node.name}."),
         names=own.get("names") or {},
+        by_head=bool(own.get("by_head", False)),
         ignore=tuple(own.get("ignore") or ()),
         aliases=own.get("aliases") or {},
     )

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from math import gcd
 
-from .blocks.parse import divisors
+from .blocks.parse_attention import divisors
+from .blocks.settings import Mlp, Op
 from .diagnostics import Label
 from .ir import Node, Parallelism
 from .linked import LinkedGraph
@@ -48,9 +49,41 @@ def _laid(node: Node, degree: int, settings: Settings, own: Settings | None, pro
             if degree > 1
             else f"remove it, or give the mesh `tp: {wanted}`",
         )
+    elif wanted > 1 and (whole := _unsplit(node)):
+        problems.error(
+            "not-split",
+            f"`{node.name}` has {whole}, which tensor parallelism does not split",
+            place,
+            note=f"tp {wanted}",
+            help=f"write `{node.name}: {{tp: 1}}` under `parallelism.nodes`",
+        )
     elif wanted > 1:
         _check_degree(node, wanted, Label(place, f"tp {wanted}"), problems)
     return replace(node, tensor_parallel=wanted, fsdp=own is None or own.get("fsdp") != "none")
+
+
+def _unsplit(node: Node) -> str:
+    """What in a node has no way to be split over devices; empty if all of it has."""
+    stack = node.spec.stack
+    ops = [sublayer.op for kind in stack.kinds for sublayer in kind.sublayers] if stack else []
+    whole = next(filter(None, map(_unsplit_op, ops)), "")
+    if whole or node.checkpoint.by_head:
+        return whole or "a checkpoint that joins queries, keys and values head by head"
+    pairs = [("layers.*.attn.wq", "layers.*.attn.wk"), ("layers.*.mlp.gate", "layers.*.mlp.up")]
+    names = node.checkpoint.names
+    if any(names.get(one) is not None and names.get(one) == names.get(two) for one, two in pairs):
+        return "a checkpoint that joins matrices"
+    return ""
+
+
+def _unsplit_op(op: Op) -> str:
+    if isinstance(op, Mlp):
+        return "a mixture of experts" if op.moe else ""
+    if op.latent:
+        return "latent attention"
+    if op.qk_norm and not op.norm_heads:
+        return "a norm over all heads together"
+    return "attention sinks" if op.sinks else ""
 
 
 def _check_degree(node: Node, degree: int, place: Label, problems: Problems) -> None:

@@ -106,6 +106,7 @@ def _tower(made: Drawing, index: int) -> Source:
         norm=_norm(made),
         attention=_attention(made, heads, decoder=False, rope=False),
         mlp=_mlp(made),
+        **made.maybe(residual=lambda: _residual(made)),
         **_layers(made, heads, decoder=False, rope=False),
         **({"class_token": True} if class_token else {}),
         **made.maybe(input_norm=made.chance, final_norm=made.chance),
@@ -233,7 +234,8 @@ def _decoder(made: Drawing, dim: int, *, tied: bool) -> Plain:
         "norm": _norm(made),
         "attention": _attention(made, heads, decoder=True, rope=rope),
         "mlp": _mlp(made),
-        "position": _rope(made) if rope else "none",
+        "position": _rope(made) if rope else made.pick("none", "learned", {"type": "learned", "offset": 2}),
+        **made.maybe(residual=lambda: _residual(made), input_norm=made.chance),
         **_layers(made, heads, decoder=True, rope=rope),
         **made.maybe(final_norm=made.chance),
         **({} if head is None else {"head": head}),
@@ -248,15 +250,32 @@ def _norm(made: Drawing) -> Any:
         return made.pick("rms", "layer")
     kind = made.pick("rms", "layer")
     bias = made.maybe(bias=lambda: made.draw(_flags)) if kind == "layer" else {}
-    return {"type": kind, **made.maybe(eps=lambda: made.pick(1e-6, 1e-5, 0.001)), **bias}
+    if kind == "rms":
+        bias = made.maybe(unit_offset=lambda: made.draw(_flags))
+    place = made.maybe(place=lambda: made.pick("pre", "post", "sandwich", "branch"))
+    return {"type": kind, **made.maybe(eps=lambda: made.pick(1e-6, 1e-5, 0.001)), **bias, **place}
+
+
+def _residual(made: Drawing) -> Any:
+    """A gate that is not shut: shut ones keep gradients from what is behind them."""
+    if made.chance():
+        return {"scale": made.pick(0.5, 2.0)}
+    return {"gate": made.pick("tanh", "alpha", "layer_scale", "none"), "init": 0.3}
 
 
 def _attention(made: Drawing, heads: int, *, decoder: bool, rope: bool) -> Plain:
     settings = made.maybe(
         kv_heads=lambda: _kv_heads(made, heads),
         bias=lambda: _bias(made),
-        qk_norm=lambda: made.pick("none", "rms", {"type": "rms", "eps": 1e-4}),
+        qk_norm=lambda: made.pick("none", "rms", "layer", {"type": "rms", "eps": 1e-4}, {"over": "all"}),
+        scale=lambda: made.pick(0.3, 0.1),
+        softcap=lambda: made.pick(20.0, 5.0),
+        sinks=lambda: made.draw(_flags),
     )
+    if made.even:  # what tensor parallelism cannot split
+        settings.pop("sinks", None)
+        if settings.get("qk_norm") == {"over": "all"}:
+            del settings["qk_norm"]
     if rope:
         settings["head_dim"] = made.pick(6, 8)
     elif made.chance(4):
@@ -280,7 +299,25 @@ def _mlp(made: Drawing) -> Plain:
     settings = made.maybe(
         activation=lambda: made.pick(*ACTIVATIONS), gated=lambda: made.draw(_flags), bias=lambda: made.draw(_flags)
     )
+    if not made.even and made.chance(4):
+        settings.pop("bias", None)
+        settings["moe"] = _moe(made)
     return {"hidden": made.pick(20, 14), **settings}
+
+
+def _moe(made: Drawing) -> Plain:
+    groups = made.maybe(groups=lambda: 2, top_groups=lambda: made.pick(1, 2))
+    if "groups" not in groups:
+        groups = {}
+    router = made.maybe(
+        score=lambda: made.pick("softmax", "sigmoid"),
+        bias=lambda: made.draw(_flags),
+        group_score=lambda: made.pick("max", "top2"),
+        normalize=lambda: made.draw(_flags),
+        scale=lambda: 2.5,
+    )
+    shared = made.maybe(shared=lambda: {"hidden": 10, **made.maybe(gate=lambda: "sigmoid")})
+    return {"experts": 4, "top": made.pick(1, 2), "router": {**groups, **router}, **shared}
 
 
 def _rope(made: Drawing) -> Plain:
@@ -293,7 +330,8 @@ def _rope(made: Drawing) -> Plain:
         {"type": "yarn", "factor": 2, "original_max_tokens": 16, "truncate": False, "attention_factor": 0.9},
     )
     theta = made.pick(10000.0, 5000, 1e6)
-    return {"type": "rope", "theta": theta, **({"scaling": scaling} if scaling else {})}
+    more = made.maybe(style=lambda: made.pick("half", "interleaved"), dim=lambda: 4)
+    return {"type": "rope", "theta": theta, **more, **({"scaling": scaling} if scaling else {})}
 
 
 def _layers(made: Drawing, heads: int, *, decoder: bool, rope: bool) -> Plain:

@@ -104,10 +104,16 @@ CASES = [
         {HEADS: "attention: {heads: 8, head_dim: 6}"},
     ),
     Case(
-        "head-dim-differs",
+        "odd-head-dim",
+        {"type: rope, theta: 10000.0": "type: rope, theta: 10000.0, dim: 22"},
+        *("22", ("20",), "turn 22 numbers, and a head is 20 wide", "at most 20"),
+        {"type: rope, theta: 10000.0": "type: rope, theta: 10000.0, dim: 10"},
+    ),
+    Case(
+        "odd-head-dim",
+        {"type: rope, theta: 10000.0": "type: rope, theta: 10000.0, dim: 5"},
+        *("5", (), "turn 5 numbers, and they turn pairs", "write `dim: 4`"),
         layers("{at: [1], attention: {head_dim: 10}}"),
-        *("[{at: [1], attention: {head_dim: 10}}]", (ROPE,), "heads 10 and 20 wide", "write `head_dim: 20`"),
-        layers("{at: [1], attention: {head_dim: 20}}"),
     ),
     Case("degenerate-rope", rope("type: linear, factor: 2", "1"), "1", (), "`position.theta` of `llm` is 1"),
     Case(

@@ -121,9 +121,9 @@ def test_they_show_every_block() -> None:
     for name in NAMES:
         for node in apply_all(graph(name)).nodes.values():
             shown |= {f"{node.kind}/{node.type}", getattr(node.spec, "activation", None)}
-            if node.spec.rope:
-                shown |= {node.spec.rope.type, ("table", node.spec.rope.table)}
             if node.spec.stack:
+                for rope in node.spec.stack.rotary:
+                    shown |= {rope.type, ("table", rope.table)}
                 shown.add(("kinds", min(len(node.spec.stack.kinds), 2)))
                 shown.add(("windows", bool(any(node.spec.stack.windows)), min(len(set(node.spec.stack.windows)), 2)))
             for op in [sub.op for kind in node.spec.stack.kinds for sub in kind.sublayers] if node.spec.stack else []:

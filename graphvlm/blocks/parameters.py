@@ -6,14 +6,18 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cache
 
-from .settings import Attention, LayerKind, Mlp, Norm, Stack
+from .settings import Attention, Latent, LayerKind, Mlp, Moe, Norm, Stack
 
 # Every module of a stack, whatever its settings, with the index of its layer as `*`.
 MODULES = frozenset(
     f"layers.*.{path}"
     for path in (
-        *("attn_norm", "attn.wq", "attn.wk", "attn.wv", "attn.wo", "attn.q_norm", "attn.k_norm"),
-        *("mlp_norm", "mlp.gate", "mlp.up", "mlp.down"),
+        *("attn_norm", "attn_post_norm", "attn_gate", "attn.wq", "attn.wk", "attn.wv", "attn.wo"),
+        *("attn.q_norm", "attn.k_norm", "attn.sinks"),
+        *("attn.wq_a", "attn.q_a_norm", "attn.wq_b", "attn.wkv_a", "attn.kv_a_norm", "attn.wkv_b"),
+        *("mlp_norm", "mlp_post_norm", "mlp_gate", "mlp.gate", "mlp.up", "mlp.down"),
+        *("mlp.router", "mlp.router_bias", "mlp.experts.*.gate", "mlp.experts.*.up", "mlp.experts.*.down"),
+        *("mlp.shared.gate", "mlp.shared.up", "mlp.shared.down", "mlp.shared_gate"),
     )
 )
 
@@ -28,11 +32,20 @@ class Piece:
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
-    """One parameter of the generated module. `pieces` are joined along the first axis."""
+    """One parameter of the generated module. `pieces` are joined along the first axis.
+
+    A `stacked` parameter has an axis more, over experts, each of which has pieces of its own.
+    """
 
     path: str
     shape: tuple[int, ...]
     pieces: tuple[Piece, ...]
+    stacked: bool = False
+
+    @property
+    def row(self) -> tuple[int, ...]:
+        """Shape of one row of a piece."""
+        return self.shape[2:] if self.stacked else self.shape[1:]
 
     @property
     def count(self) -> int:
@@ -83,20 +96,41 @@ def attention(settings: Attention, dim: int) -> Iterator[Parameter]:
     """Weights of an attention, named as in the generated `Attention`."""
     inner, kv = settings.heads * settings.head_dim, settings.kv_heads * settings.head_dim
     bias = settings.bias
-    if settings.merged:
+    if settings.latent:
+        yield from _latent(settings, settings.latent, dim)
+    elif settings.merged:
         yield from joined("wqkv", dim, {"wq": inner, "wk": kv, "wv": kv}, bias.q)
     else:
         yield from linear("wq", dim, inner, bias.q)
         yield from linear("wk", dim, kv, bias.k)
         yield from linear("wv", dim, kv, bias.v)
-    yield from linear("wo", inner, dim, bias.o)
+    yield from linear("wo", settings.heads * settings.value_dim, dim, bias.o)
     if settings.qk_norm:
-        yield from norm("q_norm", settings.qk_norm, settings.head_dim)
-        yield from norm("k_norm", settings.qk_norm, settings.head_dim)
+        each = settings.norm_heads
+        yield from norm("q_norm", settings.qk_norm, settings.head_dim if each else inner)
+        yield from norm("k_norm", settings.qk_norm, settings.head_dim if each else kv)
+    if settings.sinks:
+        yield plain("sinks", settings.heads)
+
+
+def _latent(settings: Attention, latent: Latent, dim: int) -> Iterator[Parameter]:
+    inner = settings.heads * settings.head_dim
+    if latent.q_rank is None:
+        yield from linear("wq", dim, inner, bias=False)
+    else:
+        yield from linear("wq_a", dim, latent.q_rank, settings.bias.q)
+        yield from norm("q_a_norm", latent.norm, latent.q_rank)
+        yield from linear("wq_b", latent.q_rank, inner, bias=False)
+    yield from linear("wkv_a", dim, latent.kv_rank + latent.rope_dim, settings.bias.k)
+    yield from norm("kv_a_norm", latent.norm, latent.kv_rank)
+    yield from linear("wkv_b", latent.kv_rank, settings.heads * (latent.nope_dim + latent.value_dim), bias=False)
 
 
 def mlp(settings: Mlp, dim: int) -> Iterator[Parameter]:
     """Weights of a feed-forward, named as in the generated `MLP`."""
+    if settings.moe:
+        yield from _moe(settings, settings.moe, dim)
+        return
     if settings.gated and settings.merged:
         yield from joined("gate_up", dim, {"gate": settings.hidden, "up": settings.hidden}, settings.bias)
     else:
@@ -106,13 +140,38 @@ def mlp(settings: Mlp, dim: int) -> Iterator[Parameter]:
     yield from linear("down", settings.hidden, dim, settings.bias)
 
 
+def _moe(settings: Mlp, moe: Moe, dim: int) -> Iterator[Parameter]:
+    yield from linear("router", dim, moe.experts, bias=False)
+    if moe.router.bias:
+        yield plain("router_bias", moe.experts)
+    inner = ("gate", "up") if settings.gated else ("up",)
+    yield _stacked("experts.gate_up" if settings.gated else "experts.up", moe.experts, inner, settings.hidden, dim)
+    yield _stacked("experts.down", moe.experts, ("down",), dim, settings.hidden)
+    if moe.shared:
+        dense = replace(settings, hidden=moe.shared, moe=None)
+        yield from (parameter.under("shared") for parameter in mlp(dense, dim))
+    if moe.shared_gate:
+        yield from linear("shared_gate", dim, 1, bias=False)
+
+
+def _stacked(path: str, experts: int, names: tuple[str, ...], rows: int, inside: int) -> Parameter:
+    """The matrices of all experts, one above the other; each has its matrices `names` one above the other."""
+    pieces = tuple(Piece(f"experts.{expert}.{name}.weight", rows) for expert in range(experts) for name in names)
+    return Parameter(path, (experts, len(names) * rows, inside), pieces, stacked=True)
+
+
 def layer(kind: LayerKind, dim: int) -> Iterator[Parameter]:
     """Weights of one layer."""
     for sublayer in kind.sublayers:
-        yield from norm(f"{sublayer.name}_norm", sublayer.norm, dim)
+        if sublayer.place != "shared":
+            yield from norm(f"{sublayer.name}_norm", sublayer.norm, dim)
         weights = attention(sublayer.op, dim) if isinstance(sublayer.op, Attention) else mlp(sublayer.op, dim)
         for parameter in weights:
             yield parameter.under(sublayer.name)
+        if sublayer.place == "sandwich":
+            yield from norm(f"{sublayer.name}_post_norm", sublayer.norm, dim)
+        if sublayer.residual.gate:
+            yield plain(f"{sublayer.name}_gate", dim if sublayer.residual.gate == "layer_scale" else 1)
 
 
 @cache

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 
 from ..component import Inferred
 from ..diagnostics import Label
 from ..merging import merge
-from ..problems import Problems, in_catalog
+from ..problems import Problems
 from ..settings import Settings
 from ..tree import Tree
-from .settings import Attention, Bias, LayerKind, Mlp, Norm, NormType, Stack, Sublayer
+from .parse_attention import parse_attention
+from .parse_mlp import parse_mlp
+from .parse_norm import make_norm, make_residual, norm_place, norm_settings, parse_norm
+from .rope import parse_rope
+from .settings import LayerKind, Op, Rope, Stack, Sublayer
 
-_EPS = {"rms": 1e-6, "layer": 1e-5}
+__all__ = ["layer_count", "parse_norm", "parse_stack"]
+
+_USUAL = ["attn", "mlp"]
+_SETTINGS_OF = {"attn": "attention", "mlp": "mlp"}
 
 
 def layer_count(settings: Settings) -> int:
@@ -22,37 +28,73 @@ def layer_count(settings: Settings) -> int:
     return int(layers["count"] if isinstance(layers, dict) else layers)
 
 
-def parse_stack(settings: Settings, inferred: Inferred, *, mlp_bias: bool, problems: Problems) -> Stack | None:
+@dataclass(slots=True)
+class _Found:
+    """What the layers of a stack come down to, as they are parsed; what is equal is kept once.
+
+    Of each kind of layer it holds the entries of `where` that first made it.
+    """
+
+    kinds: list[tuple[LayerKind, tuple[int, ...]]] = field(default_factory=list)
+    rotary: list[Rope] = field(default_factory=list)
+
+    def rope(self, rope: Rope | None) -> int | None:
+        """The number of these rotary positions."""
+        if rope is None:
+            return None
+        if rope not in self.rotary:
+            self.rotary.append(rope)
+        return self.rotary.index(rope)
+
+    def kind(self, kind: LayerKind, entries: tuple[int, ...]) -> int:
+        """The number of this kind of layer."""
+        known = [each for each, _ in self.kinds]
+        if kind not in known:
+            self.kinds.append((kind, entries))
+            known.append(kind)
+        return known.index(kind)
+
+
+@dataclass(frozen=True, slots=True)
+class _Layer:
+    """The settings of one layer, with what `where` says of it merged in, and what it takes to parse them."""
+
+    settings: Settings
+    inferred: Inferred
+    mlp_bias: bool
+    max_tokens: int
+    problems: Problems
+
+
+def parse_stack(
+    settings: Settings, inferred: Inferred, *, mlp_bias: bool, problems: Problems, max_tokens: int = 0
+) -> Stack | None:
     """The stack of a node, or None if something in it is wrong (and noted)."""
-    count, dim = layer_count(settings), inferred.sizes["dim"]
     entries = [Settings(tree) for tree in _where(settings)]
-    kinds: list[tuple[tuple[Sublayer, ...], str]] = []
-    order = []
-    parsed: dict[tuple[int, ...], tuple[Sublayer, ...] | None] = {}
-    chosen = _entries_by_layer(entries, count, settings, inferred, problems)
-    for layer in range(count):
-        key = chosen[layer]
+    found = _Found()
+    parsed: dict[tuple[int, ...], int | None] = {}
+    chosen = _entries_by_layer(entries, layer_count(settings), settings, inferred, problems)
+    for key in chosen:
         if key not in parsed:
             tree = settings.tree
             for index in key:
                 tree = merge(tree, entries[index].tree)
-            parsed[key] = _sublayers(Settings(tree), inferred, mlp_bias, problems)
-        sublayers = parsed[key]
-        if sublayers is None:
-            continue
-        known = [kind for kind, _ in kinds]
-        if sublayers not in known:
-            name = "_".join(str(entries[i].get("name", default=f"variant_{i + 1}")) for i in key)
-            kinds.append((sublayers, _unused(name, [other for _, other in kinds])))
-            known.append(sublayers)
-        order.append(known.index(sublayers))
-    if len(order) < count:
-        return None
-    # The kind that no entry of `where` made is the usual one: it comes first and needs no name.
-    usual = next((index for index, (_, name) in enumerate(kinds) if not name), 0)
-    places = [usual, *(index for index in range(len(kinds)) if index != usual)]
-    found = tuple(LayerKind(kinds[place][1], kinds[place][0]) for place in places)
-    return Stack(dim, found, tuple(places.index(index) for index in order))
+            groups = _groups(_Layer(Settings(tree), inferred, mlp_bias, max_tokens, problems), found)
+            parsed[key] = None if groups is None else found.kind(LayerKind("", groups), key)
+    order = [kind for key in chosen if (kind := parsed[key]) is not None]
+    return _ordered(found, order, inferred.sizes["dim"], entries) if len(order) == len(chosen) else None
+
+
+def _ordered(found: _Found, order: list[int], dim: int, entries: list[Settings]) -> Stack:
+    """The stack. The kind that no entry of `where` made is the usual one: it comes first and needs no name."""
+    names: list[str] = []
+    for _, key in found.kinds:
+        name = "_".join(str(entries[i].get("name", default=f"variant_{i + 1}")) for i in key)
+        names.append(_unused(name, names))
+    usual = next((index for index, name in enumerate(names) if not name), 0)
+    places = [usual, *(index for index in range(len(names)) if index != usual)]
+    kinds = tuple(replace(found.kinds[place][0], name=names[place]) for place in places)
+    return Stack(dim, kinds, tuple(places.index(index) for index in order), tuple(found.rotary))
 
 
 def _unused(name: str, taken: list[str]) -> str:
@@ -64,13 +106,76 @@ def _unused(name: str, taken: list[str]) -> str:
     return found
 
 
-def parse_norm(settings: Settings, *path: str) -> Norm:
-    """The norm at `path`: a mapping, or a bare type."""
-    value = settings.get(*path, default="rms")
-    if isinstance(value, str):
-        value = {"type": value}
-    kind: NormType = value.get("type", "rms")
-    return Norm(kind, float(value.get("eps", _EPS[kind])), kind == "layer" and bool(value.get("bias", True)))
+def _groups(layer: _Layer, found: _Found) -> tuple[tuple[Sublayer, ...], ...] | None:
+    """The sublayers of a layer, those that read the same in one group; None if something in them is wrong."""
+    settings = layer.settings
+    own = settings.child("attention")
+    attention = parse_attention(own, layer.inferred, parse_norm(settings, "norm"), layer.problems)
+    mlp = parse_mlp(settings.child("mlp"), layer.inferred.node, bias=layer.mlp_bias, problems=layer.problems)
+    if attention is None or mlp is None:
+        return None
+    rope = parse_rope(settings, layer.inferred, attention, layer.max_tokens, layer.problems)
+    ops: dict[str, Op] = {"attn": replace(attention, rope=found.rope(rope)), "mlp": mlp}
+    order = _each(layer)
+    if order is None:
+        return None
+    groups = tuple(tuple(_sublayer(name, ops[name], settings) for name in group) for group in order)
+    return groups if _check_places(layer, groups) else None
+
+
+def _each(layer: _Layer) -> list[list[str]] | None:
+    """The names of a layer's sublayers in groups; every one must be there, once."""
+    settings, layers = layer.settings, layer.settings.get("layers")
+    usual = layers.get("each", _USUAL) if isinstance(layers, dict) else _USUAL
+    groups = [[item] if isinstance(item, str) else item for item in settings.get("each", default=usual)]
+    names = [name for group in groups for name in group]
+    if sorted(names) == sorted(_SETTINGS_OF):
+        return groups
+    twice = next((name for name in names if names.count(name) > 1), None)
+    missing = next((name for name in _SETTINGS_OF if name not in names), "")
+    layer.problems.error(
+        "bad-each",
+        f"`each` of `{layer.inferred.node}` names `{twice}` twice"
+        if twice
+        else f"`each` of `{layer.inferred.node}` leaves `{missing}` out",
+        settings.span("each") if settings.has("each") else settings.span("layers", "each"),
+        help="write `[attn, mlp]`, or `[[attn, mlp]]` for both on the same input",
+    )
+    return None
+
+
+def _sublayer(name: str, op: Op, settings: Settings) -> Sublayer:
+    """An operation with its norm and residual: those of the layer, with its own over them."""
+    own = _SETTINGS_OF[name]
+    norm = norm_settings(settings.get("norm", default="rms"), settings.get(own, "norm"))
+    residual = make_residual(settings.get("residual"), settings.get(own, "residual"))
+    return Sublayer(name, op, make_norm(norm), norm_place(norm), residual)
+
+
+def _check_places(layer: _Layer, groups: tuple[tuple[Sublayer, ...], ...]) -> bool:
+    """A shared norm needs a sublayer beside it whose norm it is; a norm after the sum needs a sum of its own."""
+    fine = True
+    for group in groups:
+        for place, sublayer in enumerate(group):
+            why = ""
+            if sublayer.place == "shared" and (place == 0 or group[0].place not in ("pre", "sandwich")):
+                why = "is `shared`, and no sublayer stands before it in the same brackets with a norm to share"
+            elif sublayer.place == "post" and len(group) > 1:
+                why = "is `post`, and sublayers in brackets have one sum together"
+            if why:
+                fine = False
+                own = (_SETTINGS_OF[sublayer.name], "norm", "place")
+                written = layer.settings.has(*own)
+                layer.problems.clash(
+                    "bad-norm-place",
+                    f"`place` of the norm of `{sublayer.name}` of `{layer.inferred.node}` {why}",
+                    Label(layer.settings.span(*(own if written else ("norm", "place"))), f"`{sublayer.place}`"),
+                    *layer.settings.labels("layers", "each", text="the sublayers"),
+                    help="write `place: pre`"
+                    if sublayer.place == "post"
+                    else "write `each: [[attn, mlp]]`, and `shared` for the second alone",
+                )
+    return fine
 
 
 def _where(settings: Settings) -> tuple[Tree, ...]:
@@ -115,109 +220,3 @@ def _layers_of(entry: Settings, count: int) -> tuple[range | list[int], str]:
     if entry.has("range"):
         return range(*entry.get("range")), "range"
     return entry.get("at", default=[]), "at"
-
-
-def _sublayers(
-    settings: Settings, inferred: Inferred, mlp_bias: bool, problems: Problems
-) -> tuple[Sublayer, ...] | None:
-    norm = parse_norm(settings, "norm")
-    attention = parse_attention(settings.child("attention"), inferred, norm, problems)
-    if attention is None:
-        return None
-    return (
-        Sublayer("attn", attention, norm),
-        Sublayer("mlp", parse_mlp(settings.child("mlp"), bias=mlp_bias), norm),
-    )
-
-
-def parse_attention(settings: Settings, inferred: Inferred, norm: Norm, problems: Problems) -> Attention | None:
-    """The attention of a layer; checks how heads divide."""
-    heads, dim = int(settings.get("heads")), inferred.sizes["dim"]
-    kv_heads = int(settings.get("kv_heads", default=heads))
-    head_dim = settings.get("head_dim")
-    shared = heads % kv_heads == 0
-    if not shared:
-        _report_sharing(settings, inferred.node, heads, kv_heads, problems)
-    if head_dim is None and dim % heads:
-        _report_heads(settings, inferred, heads, problems)
-    elif shared:
-        return Attention(
-            heads=heads,
-            kv_heads=kv_heads,
-            head_dim=int(head_dim or dim // heads),
-            bias=_bias(settings.get("bias", default=False)),
-            qk_norm=_qk_norm(settings, norm),
-            window=settings.get("window"),
-        )
-    return None
-
-
-def _report_sharing(settings: Settings, node: str, heads: int, kv_heads: int, problems: Problems) -> None:
-    problems.clash(
-        "heads-not-divisible",
-        f"the {heads} query heads of `{node}` cannot share {kv_heads} key/value heads evenly",
-        Label(settings.span("kv_heads"), f"does not divide {heads}"),
-        Label(settings.span("heads"), f"{heads} query heads"),
-        help=f"set `kv_heads` to {_either(divisors(heads))}",
-    )
-
-
-def _report_heads(settings: Settings, inferred: Inferred, heads: int, problems: Problems) -> None:
-    dim = inferred.sizes["dim"]
-    below = dim // heads * heads
-    widths = [width for width in (below, below + heads) if width]
-    origin = inferred.origins.get("dim")
-    edit = f"set `heads` to {_either(_nearest_divisors(dim, heads))}"
-    if origin is not None and not in_catalog(origin.span):
-        edit += f", `{origin.setting or 'dim'}` of `{origin.owner}` to {_either(widths)}"
-    problems.clash(
-        "heads-not-divisible",
-        f"the {heads} heads of `{inferred.node}` do not divide its width of {dim}",
-        Label(settings.span("heads"), f"{dim} / {heads} = {dim / heads:.2f}"),
-        *inferred.label("dim", f"{dim} wide"),
-        help=f"{edit}, or write `head_dim`",
-    )
-
-
-def parse_mlp(settings: Settings, *, bias: bool) -> Mlp:
-    """The feed-forward part of a layer."""
-    return Mlp(
-        hidden=int(settings.get("hidden")),
-        activation=settings.get("activation", default="gelu"),
-        gated=bool(settings.get("gated", default=False)),
-        bias=bool(settings.get("bias", default=bias)),
-    )
-
-
-def divisors(number: int) -> list[int]:
-    """Every divisor of a positive number, ascending."""
-    small = [divisor for divisor in range(1, math.isqrt(number) + 1) if number % divisor == 0]
-    return list(dict.fromkeys([*small, *(number // divisor for divisor in reversed(small))]))
-
-
-def _nearest_divisors(number: int, wanted: int) -> list[int]:
-    """The three that come nearest to `wanted`, by ratio."""
-    nearest = sorted(divisors(number), key=lambda divisor: (max(divisor, wanted) / min(divisor, wanted), divisor))
-    return sorted(nearest[:3])
-
-
-def _either(numbers: Sequence[int]) -> str:
-    """`1, 2 or 4`."""
-    words = [str(number) for number in numbers]
-    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} or {words[-1]}"
-
-
-def _bias(value: bool | dict[str, bool]) -> Bias:
-    if isinstance(value, bool):
-        return Bias(value, value, value, value)
-    return Bias(*(bool(value.get(name, False)) for name in "qkvo"))
-
-
-def _qk_norm(settings: Settings, norm: Norm) -> Norm | None:
-    value = settings.get("qk_norm", default="none")
-    if value == "none":
-        return None
-    if isinstance(value, dict) and value.get("type") == "none":
-        return None
-    parsed = parse_norm(settings, "qk_norm")
-    return parsed if isinstance(value, dict) and "eps" in value else Norm(parsed.type, norm.eps, parsed.bias)

@@ -11,56 +11,74 @@ from ..component import Inferred
 from ..diagnostics import Label
 from ..problems import Problems
 from ..settings import Settings
-from .settings import Rope, Stack
+from .settings import Attention, Rope
 
 _TURN = 2 * math.pi
 _THETA = "write the base that the model was trained with, such as 10000.0"
 
 
 def parse_rope(
-    settings: Settings, inferred: Inferred, stack: Stack, max_tokens: int, problems: Problems
+    settings: Settings, inferred: Inferred, attention: Attention, max_tokens: int, problems: Problems
 ) -> Rope | None:
-    """The rotary positions of a node, or None where it has none or they are wrong."""
+    """The rotary positions of a layer, or None where it has none or they are wrong."""
     position = settings.get("position", default="none")
-    if not isinstance(position, dict) or not _check_heads(settings, inferred, stack, problems):
+    if not isinstance(position, dict) or position.get("type", "rope") != "rope":
         return None
-    head_dim, theta = stack.attention().head_dim, float(position.get("theta", 10000.0))
-    scaling = dict(position.get("scaling") or {})
+    dim = int(position.get("dim", attention.rotary_dim))
+    if not _check_dim(settings, inferred, attention, dim, problems):
+        return None
+    theta, scaling = float(position.get("theta", 10000.0)), dict(position.get("scaling") or {})
     kind = str(scaling.pop("type", "default"))
-    fault = _fault(kind, scaling, head_dim, theta)
+    fault = _fault(kind, scaling, dim, theta)
     if fault is not None:
         message = f"`position.{'.'.join(fault.path)}` of `{inferred.node}` {fault.why}"
         problems.error("degenerate-rope", message, settings.span("position", *fault.path), help=fault.edit)
         return None
     if kind == "yarn":
-        scaling = yarn_numbers(scaling, head_dim, theta)
-    return Rope(head_dim, max_tokens, theta, kind, tuple((name, float(value)) for name, value in scaling.items()))
+        scaling = yarn_numbers(scaling, dim, theta)
+    return Rope(
+        dim=dim,
+        max_tokens=max_tokens,
+        theta=theta,
+        type=kind,
+        scaling=tuple((name, float(value)) for name, value in scaling.items()),
+        style=position.get("style", "half"),
+        whole=dim == attention.rotary_dim,
+    )
 
 
-def _check_heads(settings: Settings, inferred: Inferred, stack: Stack, problems: Problems) -> bool:
-    """All heads are of one width, and that is even."""
-    widths = {stack.attention(kind).head_dim for kind in range(len(stack.kinds))}
-    head_dim, rope = stack.attention().head_dim, settings.labels("position", text="rotary positions")
-    if len(widths) > 1:
-        problems.clash(
-            "head-dim-differs",
-            f"layers of `{inferred.node}` have heads {' and '.join(map(str, sorted(widths)))} wide, "
-            "and share rotary positions",
-            Label(settings.span("layers", "where"), "heads of another width"),
-            *rope,
-            help=f"write `head_dim: {head_dim}` for all layers, or `position: none`",
-        )
-    elif head_dim % 2:
-        written = settings.has("attention", "head_dim")
+def _check_dim(settings: Settings, inferred: Inferred, attention: Attention, dim: int, problems: Problems) -> bool:
+    """What is turned is even, and no wider than a head."""
+    width, rope = attention.rotary_dim, settings.labels("position", text="rotary positions")
+    key = (
+        ("latent", "rope_dim")
+        if attention.latent
+        else ("head_dim" if settings.has("attention", "head_dim") else "heads",)
+    )
+    head = Label(settings.span("attention", *key), f"heads are {width} wide")
+    if dim > width:
         problems.clash(
             "odd-head-dim",
-            f"a head of `{inferred.node}` is {head_dim} wide, and rotary positions turn pairs of numbers",
-            Label(settings.span("attention", "head_dim" if written else "heads"), f"heads are {head_dim} wide"),
-            *(() if written else inferred.label("dim", f"{inferred.sizes['dim']} wide")),
-            *rope,
-            help=f"write `head_dim: {head_dim + 1}` or another even number, or `position: none`",
+            f"rotary positions of `{inferred.node}` turn {dim} numbers, and a head is {width} wide",
+            Label(settings.span("position", "dim"), f"more than {width}"),
+            head,
+            help=f"write an even number of at most {width}, or leave `dim` out",
         )
-    return len(widths) == 1 and head_dim % 2 == 0
+    elif dim % 2 and settings.has("position", "dim"):
+        message = f"rotary positions of `{inferred.node}` turn {dim} numbers, and they turn pairs"
+        edit = f"write `dim: {dim - 1}` or another even number"
+        problems.error("odd-head-dim", message, settings.span("position", "dim"), help=edit)
+    elif dim % 2:
+        problems.clash(
+            "odd-head-dim",
+            f"a head of `{inferred.node}` is {dim} wide, and rotary positions turn pairs of numbers",
+            head,
+            *(inferred.label("dim", f"{inferred.sizes['dim']} wide") if key == ("heads",) else ()),
+            *rope,
+            help=f"write `{'rope_dim' if attention.latent else 'head_dim'}: {dim + 1}` or another even number, "
+            "or `position: none`",
+        )
+    return dim <= width and dim % 2 == 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,13 +13,19 @@ from typing import Any, Literal, TypeAlias
 NormType = Literal["rms", "layer"]
 
 
+# Where the norm of a sublayer stands: before the operation; after the residual sum; before and after the operation;
+# after the operation alone; or nowhere, as the operation reads what the one beside it reads.
+NormPlace = Literal["pre", "post", "sandwich", "branch", "shared"]
+
+
 @dataclass(frozen=True, slots=True)
 class Norm:
-    """Root-mean-square or layer normalisation over the last axis."""
+    """Root-mean-square or layer normalisation over the last axis; the weight is `1 + w` with `unit_offset`."""
 
     type: NormType
     eps: float
     bias: bool
+    unit_offset: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +42,12 @@ class Bias:
 class Attention:
     """Self-attention: `heads` queries share `kv_heads` keys and values of `head_dim` each.
 
-    `qk_norm` normalises each head's query and key before the rotary positions. `window` is how many keys a query sees,
-    itself included. `merged` keeps the three input projections in one matrix.
+    `qk_norm` normalises each head's query and key before the rotary positions, all heads together if `norm_heads` is
+    false. `window` is how many keys a query sees, itself included. `scale` multiplies the scores in place of
+    head_dim ** -0.5; `softcap` bounds them: `cap * tanh(score / cap)`. `sinks` adds a learned score to each row of a
+    head that no value belongs to. `rope` is which rotary positions of the stack turn queries and keys. `merged` keeps
+    the three input projections in one matrix. With `latent`, keys and values come from a narrow vector (multi-head
+    latent attention).
     """
 
     heads: int
@@ -46,61 +56,187 @@ class Attention:
     bias: Bias
     qk_norm: Norm | None
     window: int | None
+    norm_heads: bool = True
+    scale: float | None = None
+    softcap: float | None = None
+    sinks: bool = False
+    rope: int | None = None
+    latent: Latent | None = None
     merged: bool = False
+
+    @property
+    def value_dim(self) -> int:
+        """Width of a head's values."""
+        return self.latent.value_dim if self.latent else self.head_dim
+
+    @property
+    def rotary_dim(self) -> int:
+        """How much of a head rotary positions may turn."""
+        return self.latent.rope_dim if self.latent else self.head_dim
+
+
+@dataclass(frozen=True, slots=True)
+class Latent:
+    """Widths of latent attention: queries through `q_rank` (or directly), keys and values through `kv_rank`.
+
+    A head's query and key are `nope_dim` numbers without positions and `rope_dim` with them, the latter shared by all
+    heads of the key.
+    """
+
+    q_rank: int | None
+    kv_rank: int
+    nope_dim: int
+    rope_dim: int
+    value_dim: int
+    norm: Norm
+
+
+@dataclass(frozen=True, slots=True)
+class Router:
+    """How each token chooses its experts.
+
+    `score` turns the router's output into weights. `bias` adds a buffer to the scores for the choice alone. With
+    `groups`, a token first chooses `top_groups` of them, by their best score or (`top2`) the sum of their two best.
+    `normalize` makes the chosen weights sum to one, and `scale` multiplies them.
+    """
+
+    score: Literal["softmax", "sigmoid"]
+    bias: bool
+    groups: int
+    top_groups: int
+    group_score: Literal["max", "top2"]
+    normalize: bool
+    scale: float
+
+
+@dataclass(frozen=True, slots=True)
+class Moe:
+    """`experts` feed-forwards of which each token takes `top`; `shared` is the width of one that all tokens take, gated
+    by the token itself if `shared_gate`."""
+
+    experts: int
+    top: int
+    router: Router
+    shared: int | None = None
+    shared_gate: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Mlp:
-    """`down(act(up(x)))`, or gated: `down(act(gate(x)) * up(x))`. `merged` keeps gate and up in one matrix."""
+    """`down(act(up(x)))`, or gated: `down(act(gate(x)) * up(x))`. `merged` keeps gate and up in one matrix.
+
+    With `moe` there are several of them, and each token goes through some.
+    """
 
     hidden: int
     activation: str
     gated: bool
     bias: bool
+    moe: Moe | None = None
     merged: bool = False
 
 
 Op: TypeAlias = Attention | Mlp
+Gate = Literal["tanh", "alpha", "layer_scale"]
+
+
+@dataclass(frozen=True, slots=True)
+class Residual:
+    """What an operation's result is multiplied with before it is added: `scale`, and a learned `gate`.
+
+    `tanh` and `alpha` are one number (`tanh` goes through tanh), `layer_scale` is one a feature; `init` is its start.
+    """
+
+    scale: float = 1.0
+    gate: Gate | None = None
+    init: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class Sublayer:
-    """`x + op(norm(x))`; `name` is the attribute in the generated block."""
+    """`x + op(norm(x))`, or with the norm at another `place`; `name` is the attribute in the generated block."""
 
     name: str
     op: Op
     norm: Norm
+    place: NormPlace = "pre"
+    residual: Residual = Residual()
 
 
 @dataclass(frozen=True, slots=True)
 class LayerKind:
-    """One distinct layer of a stack; `name` is empty for the usual one."""
+    """One distinct layer of a stack; `name` is empty for the usual one.
+
+    The sublayers of a group read the same, and their results are added together; usually a group is one sublayer.
+    """
 
     name: str
-    sublayers: tuple[Sublayer, ...]
+    groups: tuple[tuple[Sublayer, ...], ...]
+
+    @property
+    def sublayers(self) -> tuple[Sublayer, ...]:
+        return tuple(sublayer for group in self.groups for sublayer in group)
+
+
+RopeStyle = Literal["half", "interleaved"]
+
+
+@dataclass(frozen=True, slots=True)
+class Rope:
+    """Rotary positions over the first `dim` numbers of a head: pairs (i, i + dim / 2), or (2i, 2i + 1) `interleaved`.
+
+    `whole` if that is all of the head. `scaling` holds the numbers that the type of scaling needs. `table` keeps cos
+    and sin of all `max_tokens` positions as buffers; without it they are computed once in each forward.
+    """
+
+    dim: int
+    max_tokens: int
+    theta: float
+    type: str = "default"
+    scaling: tuple[tuple[str, float], ...] = ()
+    style: RopeStyle = "half"
+    whole: bool = True
+    table: bool = False
+
+    def number(self, name: str) -> float:
+        """A number of the scaling."""
+        return dict(self.scaling)[name]
+
+
+@dataclass(frozen=True, slots=True)
+class Learned:
+    """A learned vector for each position, added to the embeddings; the table has `offset` rows before the first."""
+
+    rows: int
+    offset: int
 
 
 @dataclass(frozen=True, slots=True)
 class Stack:
-    """`len(order)` layers of width `dim`; layer i is `kinds[order[i]]`."""
+    """`len(order)` layers of width `dim`; layer i is `kinds[order[i]]`. `rotary` are the rotary positions in use."""
 
     dim: int
     kinds: tuple[LayerKind, ...]
     order: tuple[int, ...]
+    rotary: tuple[Rope, ...] = ()
 
     @property
     def windows(self) -> tuple[int | None, ...]:
         """The attention window of each layer."""
-        per_kind = [
-            next((s.op.window for s in kind.sublayers if isinstance(s.op, Attention)), None) for kind in self.kinds
-        ]
-        return tuple(per_kind[index] for index in self.order)
+        return tuple(self.attention(index).window for index in self.order)
+
+    @property
+    def rope_of(self) -> tuple[int | None, ...]:
+        """Which of `rotary` each layer uses."""
+        return tuple(self.attention(index).rope for index in self.order)
 
     def resolved(self) -> dict[str, Any]:
         """The sizes that follow from others, as settings; nothing where layers differ and would inherit them."""
         if len(self.kinds) != 1:
             return {}
         attention = self.attention()
+        if attention.latent:
+            return {}
         return {"attention": {"kv_heads": attention.kv_heads, "head_dim": attention.head_dim}}
 
     def attention(self, kind: int = 0) -> Attention:
@@ -112,7 +248,7 @@ class Stack:
         return replace(
             self,
             kinds=tuple(
-                replace(kind, sublayers=tuple(replace(s, op=change(s.op)) for s in kind.sublayers))
+                replace(kind, groups=tuple(tuple(replace(s, op=change(s.op)) for s in group) for group in kind.groups))
                 for kind in self.kinds
             ),
         )
@@ -124,26 +260,3 @@ class Stack:
         return replace(
             self, kinds=tuple(self.kinds[index] for index in used), order=tuple(used.index(index) for index in order)
         )
-
-
-RopeType = Literal["default", "linear", "dynamic", "llama3", "yarn"]
-
-
-@dataclass(frozen=True, slots=True)
-class Rope:
-    """Rotary positions over pairs (i, i + head_dim / 2).
-
-    `scaling` holds the numbers that the type of scaling needs. `table` keeps cos and sin of all `max_tokens` positions
-    as buffers; without it they are computed once in each forward.
-    """
-
-    head_dim: int
-    max_tokens: int
-    theta: float
-    type: str = "default"
-    scaling: tuple[tuple[str, float], ...] = ()
-    table: bool = False
-
-    def number(self, name: str) -> float:
-        """A number of the scaling."""
-        return dict(self.scaling)[name]

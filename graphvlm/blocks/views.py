@@ -1,295 +1,270 @@
-"""Finished view models of blocks for templates: class names, expressions and the config fields they read."""
+"""Finished view models of blocks for templates: class names, lines of code, and the config fields they read."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from itertools import groupby
 from typing import TypeVar
 
-from ..code import WIDTH, Field, display, literal
+from ..code import WIDTH, Field, literal
 from ..names import class_name
-from .settings import Attention, LayerKind, Mlp, Norm, Rope, Stack
-
-_ACTIVATIONS = {
-    "gelu": "F.gelu({})",
-    "gelu_tanh": 'F.gelu({}, approximate="tanh")',
-    "quick_gelu": "quick_gelu({})",
-    "silu": "F.silu({})",
-    "relu": "F.relu({})",
-}
-
-
-@dataclass(frozen=True, slots=True)
-class AttentionView:
-    """One `Attention` class. Sizes are expressions over `config`."""
-
-    name: str
-    dim: str
-    heads: str
-    kv_heads: str
-    head_dim: str
-    merged: bool
-    grouped: bool
-    q_bias: str
-    k_bias: str
-    v_bias: str
-    o_bias: str
-    q_norm: str
-    k_norm: str
-    rope: bool
-    cached: bool
-    tp: bool
-
-    @property
-    def inner(self) -> str:
-        return f"{self.heads} * {self.head_dim}"
-
-    @property
-    def kv_inner(self) -> str:
-        return f"{self.kv_heads} * {self.head_dim}"
-
-    @property
-    def rows(self) -> str:
-        """Rows of the merged projection."""
-        return f"({self.heads} + 2 * {self.kv_heads}) * {self.head_dim}" if self.grouped else f"3 * {self.inner}"
-
-
-@dataclass(frozen=True, slots=True)
-class MlpView:
-    """One `MLP` class."""
-
-    name: str
-    dim: str
-    hidden: str
-    gated: bool
-    merged: bool
-    bias: str
-    activation: str
-    tp: bool
-
-    def activated(self, value: str) -> str:
-        """The activation applied to the expression `value`."""
-        return _ACTIVATIONS[self.activation].format(value)
+from .expressions import Fields, norm_expression, pattern
+from .settings import Attention, LayerKind, Mlp, Norm, Stack, Sublayer
+from .views_ops import AttentionView, LatentView, MlpView, MoeView, attention_view, latent_view, mlp_view, moe_view
+from .views_rope import rotation_type
 
 
 @dataclass(frozen=True, slots=True)
 class SublayerView:
-    """One line of a block: `x + attn(attn_norm(x))`."""
+    """What a block builds for one sublayer: constructors, or nothing."""
 
     name: str
     class_name: str
     norm: str
-    extra: str
+    post_norm: str
+    gate: str
+    gate_init: str
+    scale: str
 
 
 @dataclass(frozen=True, slots=True)
 class BlockView:
-    """One `Block` class."""
+    """One `Block` class: what it builds, and the lines of its `forward`."""
 
     name: str
     sublayers: tuple[SublayerView, ...]
+    lines: tuple[str, ...]
+
+    @property
+    def gated(self) -> bool:
+        """Whether it has parameters of its own."""
+        return any(sublayer.gate for sublayer in self.sublayers)
 
 
 @dataclass(frozen=True, slots=True)
 class StackView:
-    """All classes of a stack and how its `ModuleList` is filled."""
+    """All classes of a stack and how its `ModuleList` is filled.
+
+    `rotation` is the type of what turns queries and keys. `windows` and `ropes` are "one" if all layers are alike in
+    it, "mixed" if not, and empty if none has any.
+    """
 
     config: str
     attentions: tuple[AttentionView, ...]
+    latents: tuple[LatentView, ...]
     mlps: tuple[MlpView, ...]
+    moes: tuple[MoeView, ...]
     blocks: tuple[BlockView, ...]
     pattern: str
     windows: str
-    quick_gelu: bool
+    ropes: str
+    rotation: str
+    offset_norm: bool
     fields: tuple[Field, ...]
 
     @property
-    def split(self) -> bool:
-        """Whether a merged projection is split into parts of different size."""
-        return any(attention.merged and attention.grouped for attention in self.attentions)
+    def quick_gelu(self) -> bool:
+        return "quick_gelu" in {view.activation for view in self.mlps} | {view.activation for view in self.moes}
+
+    @property
+    def own_scores(self) -> bool:
+        """Whether some attention makes its scores itself, so that masks are always written out."""
+        scores = [view.scores for view in self.attentions] + [view.scores for view in self.latents]
+        return any(each.own for each in scores)
+
+    @property
+    def functional(self) -> bool:
+        """Whether the classes call functions of `torch.nn.functional`."""
+        scores = [view.scores for view in self.attentions] + [view.scores for view in self.latents]
+        activations = {view.activation for view in self.mlps} - {"quick_gelu"}
+        return bool(activations or self.moes or self.offset_norm) or not all(each.own for each in scores)
+
+    @property
+    def torch(self) -> bool:
+        """Whether the classes call functions of `torch` itself."""
+        split = any(attention.merged and attention.grouped for attention in self.attentions)
+        tables = any(block.gated for block in self.blocks)
+        return split or tables or self.quick_gelu or self.offset_norm or self.own_scores or bool(self.moes)
 
 
-class _Fields:
-    """Config fields as they are met; a later kind of layer shares a field whose value is the same."""
-
-    def __init__(self) -> None:
-        self.found: dict[str, Field] = {}
-        self._names: dict[tuple[str, str], str] = {}
-
-    def add(self, name: str, value: int | float, prefix: str = "") -> str:
-        """The expression that reads the field."""
-        text = literal(value)
-        known = self.found.get(name)
-        own = name if known is None or known.value == text else f"{prefix}_{name}"
-        own = self._names.setdefault((name, text), own)
-        self.found[own] = Field(own, "float" if isinstance(value, float) else "int", text)
-        return f"config.{own}"
-
-
-def stack_view(stack: Stack, config: str, *, decoder: bool, rope: bool, tp: int) -> StackView:
-    """The view of `stack` for a node whose config class is `config`."""
-    fields = _Fields()
-    fields.add("dim", stack.dim)
-    fields.add("layers", len(stack.order))
-    attentions: dict[AttentionView, AttentionView] = {}
-    mlps: dict[MlpView, MlpView] = {}
-    blocks: dict[BlockView, BlockView] = {}
-    extra = ", ".join(name for name, on in (("rope", rope), ("mask", decoder), ("cache", decoder)) if on)
-    of_kind, own = [], config.removesuffix("Config")
-    for kind in stack.kinds:
-        sublayers = []
-        for sublayer in kind.sublayers:
-            norm = norm_expression(sublayer.norm, "config.dim", _eps(fields, sublayer.norm, kind))
-            if isinstance(sublayer.op, Attention):
-                attention = attention_view(sublayer.op, kind, fields, rope=rope, decoder=decoder, tp=tp)
-                name = _once(attentions, attention, "Attention", kind.name, own)
-                sublayers.append(SublayerView(sublayer.name, name, norm, f", {extra}" if extra else ""))
-            else:
-                name = _once(mlps, mlp_view(sublayer.op, kind, fields, tp), "MLP", kind.name, own)
-                sublayers.append(SublayerView(sublayer.name, name, norm, ""))
-        of_kind.append(_once(blocks, BlockView("", tuple(sublayers)), "Block", kind.name, own))
-    windows = stack.windows
+def stack_view(stack: Stack, config: str, *, decoder: bool, tp: int, outer: tuple[Norm | None, ...] = ()) -> StackView:
+    """The view of `stack` for a node whose config class is `config`; `outer` are norms outside its layers."""
+    classes = _Classes(stack, config, decoder, tp)
+    of_kind = [classes.block(kind) for kind in stack.kinds]
+    fields = classes.fields
+    windows, ropes = stack.windows, stack.rope_of
     if decoder and len(set(windows)) > 1:
-        head = "windows: tuple[int | None, ...] = "
-        line = pattern(head, [literal(window) for window in windows], 4)
-        fields.found["windows"] = Field("windows", "tuple[int | None, ...]", line.lstrip().removeprefix(head))
+        _add_pattern(fields, "windows", [literal(window) for window in windows])
     elif decoder and windows[0]:
         fields.add("window", windows[0])
+    if len(set(ropes)) > 1:
+        numbers = [len(stack.rotary) if rope is None else rope for rope in ropes]
+        _add_pattern(fields, "rope_of", [str(number) for number in numbers], "int")
+    norms = [*outer, *(norm for kind in stack.kinds for sublayer in kind.sublayers for norm in _norms(sublayer))]
     return StackView(
         config=config,
-        attentions=tuple(attentions.values()),
-        mlps=tuple(mlps.values()),
-        blocks=tuple(blocks.values()),
-        pattern="" if len(blocks) <= 1 else pattern("kinds = ", [of_kind[index] for index in stack.order], 8),
+        attentions=tuple(classes.attentions.values()),
+        latents=tuple(classes.latents.values()),
+        mlps=tuple(classes.mlps.values()),
+        moes=tuple(classes.moes.values()),
+        blocks=tuple(classes.blocks.values()),
+        pattern="" if len(classes.blocks) <= 1 else pattern("kinds = ", [of_kind[i] for i in stack.order], 8),
         windows="mixed" if len(set(windows)) > 1 else "one" if any(windows) else "",
-        quick_gelu=any(view.activation == "quick_gelu" for view in mlps),
+        rotation=classes.rotation,
+        ropes="mixed" if len(set(ropes)) > 1 else "one" if stack.rotary else "",
+        offset_norm=any(norm is not None and norm.unit_offset for norm in norms),
         fields=tuple(fields.found.values()),
     )
 
 
-def attention_view(
-    op: Attention, kind: LayerKind, fields: _Fields, *, rope: bool, decoder: bool, tp: int
-) -> AttentionView:
-    """The view of one attention; its name is set by the caller."""
-    heads = fields.add("heads", op.heads, kind.name)
-    grouped = op.kv_heads != op.heads
-    kv_heads = fields.add("kv_heads", op.kv_heads, kind.name) if grouped else heads
-    head_dim = fields.add("head_dim", op.head_dim, kind.name)
-    qk = ""
-    if op.qk_norm:
-        eps = _eps(fields, op.qk_norm, kind, "qk_norm_eps")
-        qk = norm_expression(op.qk_norm, head_dim, eps)
-    return AttentionView(
-        name="",
-        dim="config.dim",
-        heads=heads,
-        kv_heads=kv_heads,
-        head_dim=head_dim,
-        merged=op.merged,
-        grouped=grouped,
-        q_bias=bias_argument(op.bias.q),
-        k_bias=bias_argument(op.bias.k),
-        v_bias=bias_argument(op.bias.v),
-        o_bias=bias_argument(op.bias.o),
-        q_norm=qk,
-        k_norm=qk,
-        rope=rope,
-        cached=decoder,
-        tp=tp > 1,
-    )
+def _add_pattern(fields: Fields, name: str, values: list[str], item: str = "int | None") -> None:
+    """A field that has a value for each layer."""
+    head = f"{name}: tuple[{item}, ...] = "
+    line = pattern(head, values, 4)
+    fields.found[name] = Field(name, f"tuple[{item}, ...]", line.lstrip().removeprefix(head))
 
 
-def mlp_view(op: Mlp, kind: LayerKind, fields: _Fields, tp: int) -> MlpView:
-    """The view of one feed-forward; its name is set by the caller."""
-    return MlpView(
-        name="",
-        dim="config.dim",
-        hidden=fields.add("mlp_hidden", op.hidden, kind.name),
-        gated=op.gated,
-        merged=op.merged and op.gated,
-        bias=bias_argument(op.bias),
-        activation=op.activation,
-        tp=tp > 1,
-    )
+def _norms(sublayer: Sublayer) -> Iterator[Norm | None]:
+    if sublayer.place != "shared":
+        yield sublayer.norm
+    if isinstance(sublayer.op, Attention):
+        yield sublayer.op.qk_norm
+        yield sublayer.op.latent.norm if sublayer.op.latent else None
 
 
-def activation(name: str) -> Callable[[str], str]:
-    """A function from an expression to the expression with the activation around it."""
-    return _ACTIVATIONS[name].format
+class _Classes:
+    """The classes of a stack as they are met; equal ones are written once."""
+
+    def __init__(self, stack: Stack, config: str, decoder: bool, tp: int) -> None:
+        self.fields = Fields()
+        self.fields.add("dim", stack.dim)
+        self.fields.add("layers", len(stack.order))
+        self.attentions: dict[AttentionView, AttentionView] = {}
+        self.latents: dict[LatentView, LatentView] = {}
+        self.mlps: dict[MlpView, MlpView] = {}
+        self.moes: dict[MoeView, MoeView] = {}
+        self.blocks: dict[BlockView, BlockView] = {}
+        self._dim, self._own, self._decoder, self._tp = stack.dim, config.removesuffix("Config"), decoder, tp
+        self.rotation = rotation_type(stack)
+
+    def block(self, kind: LayerKind) -> str:
+        """The class of a kind of layer."""
+        views = tuple(self._sublayer(sublayer, kind) for sublayer in kind.sublayers)
+        given = (("rope", bool(self.rotation)), ("mask", self._decoder), ("cache", self._decoder))
+        extra = "".join(f", {name}" for name, on in given if on)
+        lines = tuple(line for group in kind.groups for line in _group_lines(group, extra))
+        return _once(self.blocks, BlockView("", views, lines), "Block", kind.name, self._own)
+
+    def _sublayer(self, sublayer: Sublayer, kind: LayerKind) -> SublayerView:
+        name, residual = sublayer.name, sublayer.residual
+        norm = "" if sublayer.place == "shared" else self._norm(sublayer.norm, kind)
+        op = sublayer.op
+        made = self._attention(op, kind) if isinstance(op, Attention) else self._mlp(op, kind)
+        size = "config.dim" if residual.gate == "layer_scale" else "1"
+        scaled = residual.scale != 1
+        return SublayerView(
+            name=name,
+            class_name=made,
+            norm=norm,
+            post_norm=norm if sublayer.place == "sandwich" else "",
+            gate=size if residual.gate else "",
+            gate_init=literal(residual.init),
+            scale=self.fields.add(f"{name}_scale", residual.scale, kind.name) if scaled else "",
+        )
+
+    def _norm(self, norm: Norm, kind: LayerKind) -> str:
+        return norm_expression(norm, "config.dim", self.fields.eps(norm, kind))
+
+    def _attention(self, op: Attention, kind: LayerKind) -> str:
+        rope, decoder = self.rotation, self._decoder
+        if op.latent:
+            latent = latent_view(op, op.latent, kind, self.fields, rope=rope, decoder=decoder)
+            return _once(self.latents, latent, "LatentAttention", kind.name, self._own)
+        view = attention_view(op, kind, self.fields, rope=rope, decoder=decoder, tp=self._tp)
+        return _once(self.attentions, view, "Attention", kind.name, self._own)
+
+    def _mlp(self, op: Mlp, kind: LayerKind) -> str:
+        if op.moe is None:
+            return _once(self.mlps, mlp_view(op, kind, self.fields, self._tp), "MLP", kind.name, self._own)
+        shared = ""
+        if op.moe.shared:
+            dense = replace(op, hidden=op.moe.shared, moe=None)
+            view = mlp_view(dense, kind, self.fields, self._tp, "shared_hidden")
+            shared = _once(self.mlps, view, "MLP", "shared", self._own)
+        mixture = moe_view(op, op.moe, kind, self.fields, dim=self._dim, shared=shared)
+        name = _once(self.moes, mixture, "MoE", kind.name, self._own)
+        self.moes[mixture] = replace(self.moes[mixture], experts_class=name.replace("MoE", "Experts"))
+        return name
 
 
-def norm_expression(norm: Norm, dim: str, eps: str) -> str:
-    """The constructor of a norm `dim` wide."""
-    if norm.type == "rms":
-        return f"nn.RMSNorm({dim}, eps={eps})"
-    return f"nn.LayerNorm({dim}, eps={eps}{'' if norm.bias else ', bias=False'})"
+def _group_lines(group: tuple[Sublayer, ...], extra: str) -> Iterator[str]:
+    """The lines of sublayers that read the same `x`."""
+    if len(group) == 1:
+        yield from _update(group[0], extra)
+        return
+    source = ""
+    if any(sublayer.place == "shared" for sublayer in group):
+        yield f"h = self.{group[0].name}_norm(x)"
+        source = "h"
+    terms = [f"{_factor(each)}{_branch(each, _read(each, source), extra)}" for each in group]
+    line = f"x = x + {' + '.join(terms)}"
+    if len(line) <= _ROOM:
+        yield line
+        return
+    for sublayer, term in zip(group, terms, strict=True):
+        yield f"{sublayer.name} = {term}"
+    yield f"x = x + {' + '.join(sublayer.name for sublayer in group)}"
 
 
-def bias_argument(bias: bool) -> str:
-    """The last argument of an `nn.Linear`; a bias is what it has by itself."""
-    return "" if bias else ", bias=False"
+_ROOM = WIDTH - 8
 
 
-def norm_field(stack_fields: tuple[Field, ...], norm: Norm, name: str) -> tuple[str, tuple[Field, ...]]:
-    """The expression for the eps of a norm outside the blocks, and the fields with it in."""
-    fields = _Fields()
-    fields.found = {field.name: field for field in stack_fields}
-    shared = fields.found.get("norm_eps")
-    if shared is not None and shared.value == literal(norm.eps):
-        return "config.norm_eps", stack_fields
-    expression = fields.add(name, norm.eps)
-    return expression, tuple(fields.found.values())
+def _update(sublayer: Sublayer, extra: str) -> Iterator[str]:
+    """`x` after one sublayer; in two lines where one would be long."""
+    factor = _factor(sublayer)
+    for inner in (_call(sublayer, _read(sublayer, ""), extra), "h"):
+        whole = _placed(sublayer, inner)
+        line = f"x = x + {factor}{whole}"
+        if sublayer.place == "post":
+            line = f"x = self.{sublayer.name}_norm(x + {factor}{inner})"
+        if len(line) <= _ROOM or inner == "h":
+            yield line
+            return
+        yield f"h = {inner}"
 
 
-def rope_fields(rope: Rope) -> tuple[Field, ...]:
-    """Config fields of rotary positions."""
-    numbers = (("rope_theta", rope.theta), *((f"rope_{name}", value) for name, value in rope.scaling))
-    return tuple(
-        Field(name, "int" if _whole(name, value) else "float", literal(int(value) if _whole(name, value) else value))
-        for name, value in numbers
-    )
+def _branch(sublayer: Sublayer, read: str, extra: str) -> str:
+    return _placed(sublayer, _call(sublayer, read, extra))
 
 
-def pattern(head: str, items: list[str], indent: int) -> str:
-    """`head` and a tuple display, short for a long list with runs or a period: `(*[Dense] * 3, *[Sparse] * 58)`."""
-    runs = _runs(items)
-    if len(runs) <= _FEW_RUNS:
-        return display(head, _elements(runs), "()", indent)
-    for period in range(2, len(items) // 2 + 1):
-        if all(items[i] == items[i % period] for i in range(len(items))):
-            whole, rest = divmod(len(items), period)
-            once = ", ".join(items[:period])
-            if rest:
-                return display(head, (f"*[{once}] * {whole}", *_elements(_runs(items[:rest]))), "()", indent)
-            line = f"{' ' * indent}{head}({once}) * {whole}"
-            return line if len(line) <= WIDTH else display(head, tuple(items), "()", indent)
-    return display(head, _elements(runs), "()", indent)
+def _call(sublayer: Sublayer, read: str, extra: str) -> str:
+    more = extra if isinstance(sublayer.op, Attention) else ""
+    return f"self.{sublayer.name}({read}{more})"
 
 
-_FEW_RUNS = 4
+def _read(sublayer: Sublayer, shared: str) -> str:
+    """What the operation reads; `shared` is the variable of a norm that several have together."""
+    if sublayer.place in ("pre", "sandwich", "shared"):
+        return shared or f"self.{sublayer.name}_norm(x)"
+    return "x"
 
 
-def _elements(runs: list[tuple[str, int]]) -> tuple[str, ...]:
-    return tuple(item if count == 1 else f"*[{item}] * {count}" for item, count in runs)
+def _placed(sublayer: Sublayer, value: str) -> str:
+    """The result of the operation, through the norm that stands after it."""
+    if sublayer.place == "sandwich":
+        return f"self.{sublayer.name}_post_norm({value})"
+    return f"self.{sublayer.name}_norm({value})" if sublayer.place == "branch" else value
 
 
-def _runs(items: list[str]) -> list[tuple[str, int]]:
-    return [(item, len(list(group))) for item, group in groupby(items)]
+def _factor(sublayer: Sublayer) -> str:
+    """What the result is multiplied with."""
+    gate = {"tanh": "_gate.tanh() * ", "alpha": "_gate * ", "layer_scale": "_gate * ", None: ""}
+    text = gate[sublayer.residual.gate]
+    scale = f"self.{sublayer.name}_scale * " if sublayer.residual.scale != 1 else ""
+    return scale + (f"self.{sublayer.name}{text}" if text else "")
 
 
-def _whole(name: str, value: float) -> bool:
-    return name.endswith("_tokens") and value.is_integer()
-
-
-def _eps(fields: _Fields, norm: Norm, kind: LayerKind, name: str = "norm_eps") -> str:
-    shared = fields.found.get("norm_eps")
-    if shared is not None and shared.value == literal(norm.eps):
-        return "config.norm_eps"
-    return fields.add(name, norm.eps, kind.name)
-
-
-_View = TypeVar("_View", AttentionView, MlpView, BlockView)
+_View = TypeVar("_View", AttentionView, LatentView, MlpView, MoeView, BlockView)
 
 
 def _once(known: dict[_View, _View], view: _View, base: str, kind: str, node: str) -> str:

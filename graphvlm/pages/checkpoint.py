@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from ..blocks.parameters import Parameter
 from ..ir import Graph, Node
-from ..keys import aliases, dead_patterns, ignored_patterns, parts, reference_name, shares, starred
+from ..keys import aliases, dead_patterns, ignored_patterns, named_rows, parts, reference_name, shares, starred
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +38,12 @@ class CheckpointView:
     dead: tuple[str, ...]
     ignored: tuple[str, ...]
     parts: tuple[PartView, ...]
+    by_head: tuple[tuple[str, tuple[int, int, int]], ...]
+
+    @property
+    def stacked(self) -> bool:
+        """Whether matrices of experts are stacked."""
+        return any("#" in name for row in self.rows for name in row.theirs)
 
     @property
     def exceptions(self) -> bool:
@@ -59,7 +66,18 @@ def make(graph: Graph) -> CheckpointView:
         dead=dead_patterns(graph),
         ignored=ignored_patterns(graph),
         parts=tuple(PartView(p.name, p.nodes, p.prefix, tuple(p.aliases.items())) for p in parts(graph)),
+        by_head=tuple(item for node in graph.nodes.values() for item in _by_head(node)),
     )
+
+
+def _by_head(node: Node) -> Iterator[tuple[str, tuple[int, int, int]]]:
+    """(reference name, key/value heads, queries of each, width of a head) of what the reference joins head by head."""
+    stack = node.spec.stack
+    if stack is None or not node.checkpoint.by_head:
+        return
+    attention = stack.attention()
+    name = node.checkpoint.prefix + reference_name(node.checkpoint.names, "layers.*.attn.wq")
+    yield name, (attention.kv_heads, attention.heads // attention.kv_heads, attention.head_dim)
 
 
 def _modules(node: Node) -> Iterator[tuple[str, Row, tuple[int, ...]]]:
@@ -67,13 +85,25 @@ def _modules(node: Node) -> Iterator[tuple[str, Row, tuple[int, ...]]]:
     prefix = node.checkpoint.prefix
     for parameter in node.spec.parameters():
         pattern, _ = starred(parameter.path)
-        theirs = tuple(prefix + reference_name(node.checkpoint.names, starred(p.path)[0]) for p in parameter.pieces)
+        named = _starred_rows(node, parameter)
+        theirs = tuple(prefix + name for name, _ in named)
         leaf = f".{pattern.rpartition('.')[2]}"
         if not all(name.endswith(leaf) for name in theirs):
             leaf = ""
         row = Row(f"{node.name}.{pattern}".removesuffix(leaf), tuple(name.removesuffix(leaf) for name in theirs))
-        sizes = tuple(piece.rows for piece in parameter.pieces)
+        sizes = tuple(rows for _, rows in named)
         yield f"{node.name}.{parameter.path}".removesuffix(leaf), row, sizes
+
+
+def _starred_rows(node: Node, parameter: Parameter) -> list[tuple[str, int]]:
+    """The reference's names with layers as `*`, and the rows of each; of stacked experts the first, with `#` for it."""
+    names = node.checkpoint.names
+    if not parameter.stacked:
+        pieces = tuple(replace(piece, path=starred(piece.path)[0]) for piece in parameter.pieces)
+        return named_rows(names, replace(parameter, pieces=pieces))
+    first = parameter.pieces[: len(parameter.pieces) // parameter.shape[0]]
+    found = [(reference_name(names, starred(piece.path)[0]), piece.rows) for piece in first]
+    return [("#".join(name.rsplit("*", 1)), rows) for name, rows in found]
 
 
 def _uneven(ours: str, modules: dict[str, tuple[int, ...]]) -> Iterator[tuple[str, tuple[int, ...]]]:

@@ -23,7 +23,7 @@ def _node(node: Node, frozen: frozenset[str]) -> Node:
     stack = node.spec.stack
     if stack is None or node.tensor_parallel > 1:
         return node
-    merged = node.spec.with_blocks(stack.map_ops(_merge), node.spec.rope)
+    merged = node.spec.with_stack(stack.map_ops(_merge))
     for parameter in merged.parameters():
         # A matrix of which only some rows learn cannot be one parameter.
         if len({f"{node.name}.{piece.path}" in frozen for piece in parameter.pieces}) > 1:
@@ -33,5 +33,7 @@ def _node(node: Node, frozen: frozenset[str]) -> Node:
 
 def _merge(op: Op) -> Op:
     if isinstance(op, Attention):
-        return replace(op, merged=op.bias.q == op.bias.k == op.bias.v)
+        # A norm over all heads of the queries stands between their projection and the split into heads.
+        alike = op.bias.q == op.bias.k == op.bias.v and op.latent is None and op.norm_heads
+        return replace(op, merged=alike)
     return replace(op, merged=op.gated)

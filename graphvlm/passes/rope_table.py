@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from ..blocks.settings import Rope
 from ..ir import Graph, Node
 
 # 2 ** 24 numbers: 131,072 positions of a head 128 wide; 64 MB for cos and sin in bfloat16.
@@ -20,7 +21,12 @@ def apply(graph: Graph) -> Graph:
 
 
 def _node(node: Node) -> Node:
-    rope = node.spec.rope
-    if rope is None or rope.type == "dynamic" or rope.max_tokens * rope.head_dim > LIMIT:
+    stack = node.spec.stack
+    if stack is None or not stack.rotary:
         return node
-    return replace(node, spec=node.spec.with_blocks(node.spec.stack, replace(rope, table=True)))
+    return replace(node, spec=node.spec.with_stack(replace(stack, rotary=tuple(map(_tabled, stack.rotary)))))
+
+
+def _tabled(rope: Rope) -> Rope:
+    fits = rope.type != "dynamic" and rope.max_tokens * rope.dim <= LIMIT
+    return replace(rope, table=True) if fits else rope

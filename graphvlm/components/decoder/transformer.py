@@ -6,12 +6,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ...blocks.parameters import MODULES, Parameter, linear, norm, stack
+from ...blocks.expressions import bias_argument, norm_expression, norm_field
+from ...blocks.parameters import MODULES, Parameter, linear, norm, plain, stack
 from ...blocks.parse import parse_norm, parse_stack
-from ...blocks.rope import parse_rope
-from ...blocks.settings import Norm, Rope, Stack
-from ...blocks.views import StackView, bias_argument, norm_expression, norm_field, rope_fields, stack_view
-from ...code import Field, NodePage, Statement, Wiring
+from ...blocks.settings import Learned, Norm, Stack
+from ...blocks.views import StackView, stack_view
+from ...blocks.views_rope import RopesView, ropes_view
+from ...code import Field, NodePage, Statement, Wiring, literal
 from ...component import Inferred, Port, Signature, Spec, counted, sizes_of
 from ...diagnostics import Label
 from ...dims import Var
@@ -23,10 +24,15 @@ from ...settings import Settings
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """How hidden states become logits: by the token embedding again (`tied`), or by a matrix of their own."""
+    """How hidden states become logits: by the token embedding again (`tied`), or by a matrix of their own.
+
+    `scale` multiplies the logits, then `softcap` bounds them: `cap * tanh(logit / cap)`.
+    """
 
     tied: bool
     bias: bool
+    scale: float | None = None
+    softcap: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +42,8 @@ class Transformer(Spec):
     vocab: int
     max_tokens: int
     layers: Stack
-    rotary: Rope | None
+    learned: Learned | None
+    input_norm: Norm | None
     final_norm: Norm | None
     head: Head | None
     cut: bool
@@ -45,14 +52,14 @@ class Transformer(Spec):
     def stack(self) -> Stack:
         return self.layers
 
-    @property
-    def rope(self) -> Rope | None:
-        return self.rotary
-
     def parameters(self) -> tuple[Parameter, ...]:
         return tuple(self._parameters())
 
     def _parameters(self) -> Iterator[Parameter]:
+        if self.learned:
+            yield plain("position.weight", self.learned.rows, self.layers.dim)
+        if self.input_norm:
+            yield from norm("input_norm", self.input_norm, self.layers.dim)
         yield from stack(self.layers)
         if self.final_norm:
             yield from norm("norm", self.final_norm, self.layers.dim)
@@ -73,18 +80,8 @@ class Transformer(Spec):
             return self, ()
         return replace(self, head=None), ("head",)
 
-    def with_blocks(self, stack: Stack | None, rope: Rope | None) -> Transformer:
-        return replace(self, layers=stack or self.layers, rotary=rope)
-
-
-@dataclass(frozen=True, slots=True)
-class RopeView:
-    """The rotary positions: which formula, and whether they are tabled."""
-
-    config: str
-    type: str
-    table: bool
-    attention_factor: bool
+    def with_stack(self, stack: Stack) -> Transformer:
+        return replace(self, layers=stack)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +93,9 @@ class TransformerView:
     config: str
     summary: str
     stack: StackView
-    rope: RopeView | None
+    ropes: RopesView | None
+    learned: Learned | None
+    input_norm: str
     final_norm: str
     head: str
     tp: bool
@@ -105,7 +104,7 @@ class TransformerView:
 class TransformerComponent:
     """Ports, checks and page of `decoder/transformer`."""
 
-    modules = MODULES | {"norm", "head", "embed"}
+    modules = MODULES | {"position", "input_norm", "norm", "head", "embed"}
 
     def signature(self, name: str, settings: Settings) -> Signature:
         sizes, written = sizes_of(name, settings, "vocab", "dim", removable=False)
@@ -128,19 +127,20 @@ class TransformerComponent:
         )
 
     def lower(self, settings: Settings, inferred: Inferred, problems: Problems) -> Transformer | None:
-        blocks = parse_stack(settings, inferred, mlp_bias=False, problems=problems)
+        max_tokens = int(settings.get("max_tokens", default=4096))
+        blocks = parse_stack(settings, inferred, mlp_bias=False, problems=problems, max_tokens=max_tokens)
         if blocks is None:
             return None
         _check_bias(settings, inferred, problems)
-        max_tokens = int(settings.get("max_tokens", default=4096))
-        rope = parse_rope(settings, inferred, blocks, max_tokens, problems)
+        settings_norm = parse_norm(settings, "norm")
         features = inferred.inputs["features"]
         return Transformer(
             vocab=inferred.sizes["vocab"],
             max_tokens=max_tokens,
             layers=blocks,
-            rotary=rope,
-            final_norm=parse_norm(settings, "norm") if settings.get("final_norm", default=True) else None,
+            learned=_learned(settings, max_tokens),
+            input_norm=settings_norm if settings.get("input_norm", default=False) else None,
+            final_norm=settings_norm if settings.get("final_norm", default=True) else None,
             head=_head(settings),
             cut=features.tail != features.shape[1],
         )
@@ -150,23 +150,39 @@ class TransformerComponent:
         assert isinstance(spec, Transformer)
         name = class_name(node.name)
         config = f"{name}Config"
-        rope = _rope_view(spec.rotary, config)
-        blocks = stack_view(spec.layers, config, decoder=True, rope=rope is not None, tp=node.tensor_parallel)
+        outer = (spec.input_norm, spec.final_norm)
+        blocks = stack_view(spec.layers, config, decoder=True, tp=node.tensor_parallel, outer=outer)
+        ropes = ropes_view(spec.layers, config)
         fields: tuple[Field, ...] = (
             Field("vocab", "int", str(spec.vocab)),
             Field("max_tokens", "int", str(spec.max_tokens)),
             *blocks.fields,
-            *(rope_fields(spec.rotary) if spec.rotary else ()),
+            *(ropes.fields if ropes else ()),
+            *_other_fields(spec),
         )
-        norm_code = ""
-        if spec.final_norm:
-            eps, fields = norm_field(fields, spec.final_norm, "final_norm_eps")
-            norm_code = norm_expression(spec.final_norm, "config.dim", eps)
+        fields = tuple({field.name: field for field in fields}.values())
+        norms = []
+        for found in outer:
+            code = ""
+            if found:
+                eps, fields = norm_field(fields, found, "outer_norm_eps")
+                code = norm_expression(found, "config.dim", eps)
+            norms.append(code)
         head = ""
         if spec.head and not spec.head.tied:
             head = f"config.vocab{bias_argument(spec.head.bias)}"
         view = TransformerView(
-            node.name, name, config, spec.summary(), blocks, rope, norm_code, head, node.tensor_parallel > 1
+            name=node.name,
+            class_name=name,
+            config=config,
+            summary=spec.summary(),
+            stack=blocks,
+            ropes=ropes,
+            learned=spec.learned,
+            input_norm=norms[0],
+            final_norm=norms[1],
+            head=head,
+            tp=node.tensor_parallel > 1,
         )
         calls = _calls(node, spec, wiring)
         return NodePage("decoder/transformer.py.j2", view, name, fields, f"{name}(config.{node.name})", calls)
@@ -188,13 +204,35 @@ def _head(settings: Settings) -> Head | None:
     head = settings.get("head", default={})
     if head == "none":
         return None
-    return Head(bool(head.get("tied", False)), bool(head.get("bias", False)))
+    scale, softcap = head.get("scale"), head.get("softcap")
+    return Head(
+        tied=bool(head.get("tied", False)),
+        bias=bool(head.get("bias", False)),
+        scale=None if scale is None else float(scale),
+        softcap=None if softcap is None else float(softcap),
+    )
 
 
-def _rope_view(rope: Rope | None, config: str) -> RopeView | None:
-    if rope is None:
+def _learned(settings: Settings, max_tokens: int) -> Learned | None:
+    position = settings.get("position", default="none")
+    if position == "learned":
+        position = {"type": "learned"}
+    if not isinstance(position, dict) or position.get("type") != "learned":
         return None
-    return RopeView(config, rope.type, rope.table, rope.type == "yarn")
+    offset = int(position.get("offset", 0))
+    return Learned(int(position.get("max", max_tokens)) + offset, offset)
+
+
+def _other_fields(spec: Transformer) -> Iterator[Field]:
+    """Config fields of what stands before and after the layers."""
+    if spec.learned:
+        yield Field("positions", "int", str(spec.learned.rows))
+        if spec.learned.offset:
+            yield Field("first_position", "int", str(spec.learned.offset), "the row of the first token")
+    if spec.head and spec.head.scale is not None:
+        yield Field("logit_scale", "float", literal(spec.head.scale))
+    if spec.head and spec.head.softcap is not None:
+        yield Field("logit_softcap", "float", literal(spec.head.softcap))
 
 
 def _calls(node: Node, spec: Transformer, wiring: Wiring) -> tuple[Statement, ...]:
@@ -215,7 +253,18 @@ def _calls(node: Node, spec: Transformer, wiring: Wiring) -> tuple[Statement, ..
             lines.append(Statement(logits, "F.linear", arguments, wiring.shapes["logits"]))
         else:
             lines.append(Statement(logits, f"self.{node.name}.head", (hidden,), wiring.shapes["logits"]))
+        lines.extend(_bounded(node, spec.head, logits))
     return tuple(lines)
+
+
+def _bounded(node: Node, head: Head | None, logits: str) -> Iterator[Statement]:
+    """The logits multiplied and bounded, where the head does so."""
+    config = f"self.config.{node.name}"
+    if head and head.scale is not None:
+        yield Statement(logits, "", (f"{logits} * {config}.logit_scale",))
+    if head and head.softcap is not None:
+        yield Statement("cap", "", (f"{config}.logit_softcap",))
+        yield Statement(logits, "", (f"cap * ({logits} / cap).tanh()",))
 
 
 COMPONENT = TransformerComponent()

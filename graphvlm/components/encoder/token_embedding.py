@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ...blocks.parameters import Parameter, plain
-from ...code import Field, NodePage, Statement, Wiring
+from ...code import Field, NodePage, Statement, Wiring, literal
 from ...component import Inferred, Port, Signature, Spec, counted, sizes_of
 from ...dims import Var
 from ...ir import Node
@@ -17,10 +17,11 @@ from ...settings import Settings
 
 @dataclass(frozen=True, slots=True)
 class TokenEmbedding(Spec):
-    """A decided table of `vocab` rows, `dim` wide."""
+    """A decided table of `vocab` rows, `dim` wide; rows are multiplied by `scale`."""
 
     vocab: int
     dim: int
+    scale: float = 1.0
 
     def parameters(self) -> tuple[Parameter, ...]:
         return (plain("weight", self.vocab, self.dim),)
@@ -49,25 +50,26 @@ class TokenEmbeddingComponent:
         )
 
     def lower(self, settings: Settings, inferred: Inferred, problems: Problems) -> TokenEmbedding:
-        return TokenEmbedding(inferred.sizes["vocab"], inferred.sizes["dim"])
+        scale, dim = settings.get("scale", default=1.0), inferred.sizes["dim"]
+        return TokenEmbedding(inferred.sizes["vocab"], dim, dim**0.5 if scale == "sqrt_dim" else float(scale))
 
     def page(self, node: Node, wiring: Wiring) -> NodePage:
         spec = node.spec
         assert isinstance(spec, TokenEmbedding)
-        call = Statement(
-            wiring.results["features"],
-            f"self.{node.name}",
-            (wiring.arguments["ids"],),
-            wiring.shapes["features"],
-        )
-        config = f"config.{node.name}"
+        result, config = wiring.results["features"], f"config.{node.name}"
+        calls = [Statement(result, f"self.{node.name}", (wiring.arguments["ids"],), wiring.shapes["features"])]
+        fields = [Field("vocab", "int", str(spec.vocab)), Field("dim", "int", str(spec.dim))]
+        if spec.scale != 1:
+            fields.append(Field("scale", "float", literal(spec.scale)))
+            # As a tensor, the factor is rounded to the type of the embeddings first, as models with one were trained.
+            calls.append(Statement(result, "", (f"{result} * {result}.new_full((), self.{config}.scale)",)))
         return NodePage(
             template="",
             context=None,
             class_name=class_name(node.name),
-            fields=(Field("vocab", "int", str(spec.vocab)), Field("dim", "int", str(spec.dim))),
+            fields=tuple(fields),
             construct=f"nn.Embedding({config}.vocab, {config}.dim)",
-            calls=(call,),
+            calls=tuple(calls),
         )
 
 

@@ -10,10 +10,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
+from ...blocks.expressions import norm_expression, norm_field
 from ...blocks.parameters import MODULES, Parameter, norm, plain, stack
 from ...blocks.parse import layer_count, parse_norm, parse_stack
-from ...blocks.settings import Norm, Rope, Stack
-from ...blocks.views import StackView, norm_expression, norm_field, stack_view
+from ...blocks.settings import Norm, Stack
+from ...blocks.views import StackView, stack_view
 from ...code import Field, NodePage, Statement, Wiring
 from ...component import Inferred, Port, Signature, Spec, counted, sizes_of
 from ...diagnostics import Label
@@ -88,8 +89,8 @@ class Vit(Spec):
         final_norm = self.final_norm if self.normed else None
         return replace(self, layers=self.layers.first(self.run), final_norm=final_norm), tuple(dead)
 
-    def with_blocks(self, stack: Stack | None, rope: Rope | None) -> Vit:
-        return replace(self, layers=stack or self.layers)
+    def with_stack(self, stack: Stack) -> Vit:
+        return replace(self, layers=stack)
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,7 +186,9 @@ class VitComponent:
         assert isinstance(spec, Vit)
         name = class_name(node.name)
         config = f"{name}Config"
-        blocks = stack_view(spec.layers, config, decoder=False, rope=False, tp=node.tensor_parallel)
+        blocks = stack_view(
+            spec.layers, config, decoder=False, tp=node.tensor_parallel, outer=(spec.input_norm, spec.final_norm)
+        )
         square = spec.height == spec.width
         size = str(spec.height) if square else f"({spec.height}, {spec.width})"
         fields = (
@@ -272,6 +275,13 @@ def _check_windows(name: str, settings: Settings, blocks: Stack, problems: Probl
             f"`window` of `{name}` counts back along a sequence, and the patches of an image have no such order",
             settings.span("attention", "window") if written else settings.span("layers", "where"),
             help="remove `window`: every patch sees every other",
+        )
+    if blocks.rotary:
+        problems.error(
+            "position-of-layer",
+            f"`position` of a layer of `{name}`: an image encoder has one kind of position, before its first layer",
+            settings.span("layers", "where"),
+            help="remove `position` under `where`",
         )
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from ...blocks.expressions import activation, bias_argument
 from ...blocks.parameters import Parameter, linear
-from ...blocks.views import activation, bias_argument
 from ...code import Field, NodePage, Wiring
 from ...component import Inferred, Signature, Spec, counted
 from ...ir import Node

@@ -27,9 +27,8 @@ class LayerCache:
     def update(self, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
         """Store keys and values [batch, kv_heads, seq, head_dim]; give all to look at."""
         if self.k is None or self.v is None:
-            batch, heads, _, head_dim = k.shape
-            self.k = k.new_zeros(batch, heads, self.size, head_dim)
-            self.v = v.new_zeros(batch, heads, self.size, head_dim)
+            self.k = k.new_zeros(*k.shape[:2], self.size, k.size(3))
+            self.v = v.new_zeros(*v.shape[:2], self.size, v.size(3))
         if k.size(2) > 1:
             # A prompt looks at itself only, not at the empty rest of the cache.
             self.k[:, :, : k.size(2)] = k

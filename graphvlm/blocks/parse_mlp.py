@@ -1,0 +1,84 @@
+"""From the settings of a feed-forward to an `Mlp`, of one network or of many experts; routing is checked here."""
+
+from __future__ import annotations
+
+from ..diagnostics import Label
+from ..problems import Problems
+from ..settings import Settings
+from .settings import Mlp, Moe, Router
+
+
+def parse_mlp(settings: Settings, node: str, *, bias: bool, problems: Problems) -> Mlp | None:
+    """The feed-forward part of a layer; `bias` is what it has unless it says so."""
+    moe = _parse_moe(settings.child("moe")) if settings.has("moe") else None
+    mlp = Mlp(
+        hidden=int(settings.get("hidden")),
+        activation=settings.get("activation", default="gelu"),
+        gated=bool(settings.get("gated", default=False)),
+        bias=bool(settings.get("bias", default=bias and moe is None)),
+        moe=moe,
+    )
+    if moe is None:
+        return mlp
+    return mlp if _check_routing(settings, mlp, moe, node, problems) else None
+
+
+def _parse_moe(settings: Settings) -> Moe:
+    router, groups = settings.child("router"), int(settings.get("router", "groups", default=1))
+    return Moe(
+        experts=int(settings.get("experts")),
+        top=int(settings.get("top")),
+        router=Router(
+            score=router.get("score", default="softmax"),
+            bias=bool(router.get("bias", default=False)),
+            groups=groups,
+            top_groups=int(router.get("top_groups", default=groups)),
+            group_score=router.get("group_score", default="max"),
+            normalize=bool(router.get("normalize", default=False)),
+            scale=float(router.get("scale", default=1.0)),
+        ),
+        shared=settings.get("shared", "hidden"),
+        shared_gate=settings.get("shared", "gate", default="none") == "sigmoid",
+    )
+
+
+def _check_routing(settings: Settings, mlp: Mlp, moe: Moe, node: str, problems: Problems) -> bool:
+    """Whether every token can find as many experts as it takes."""
+    fault = _routing_fault(mlp, moe)
+    if fault is None:
+        return True
+    path, why, edit = fault
+    message = f"`mlp.{'.'.join(path)}` of `{node}` {why}"
+    others = settings.labels("moe", "experts", text=f"{moe.experts} experts") if path[-1] != "experts" else ()
+    problems.clash("bad-routing", message, Label(settings.span(*path), "cannot be"), *others, help=edit)
+    return False
+
+
+def _routing_fault(mlp: Mlp, moe: Moe) -> tuple[tuple[str, ...], str, str] | None:
+    """(where, why, an edit) of the first thing that cannot be."""
+    if mlp.bias:
+        return ("bias",), "is true, and experts have no biases in this language", "remove `bias`, or `moe`"
+    if moe.top > moe.experts:
+        why = f"asks for {moe.top} experts of {moe.experts}"
+        return ("moe", "top"), why, f"write a number of at most {moe.experts}"
+    return _group_fault(moe)
+
+
+def _group_fault(moe: Moe) -> tuple[tuple[str, ...], str, str] | None:
+    router, size = moe.router, moe.experts // moe.router.groups
+    if moe.experts % router.groups:
+        why = f"makes {router.groups} groups of {moe.experts} experts, which do not divide evenly"
+        return ("moe", "router", "groups"), why, f"write a divisor of {moe.experts}"
+    if router.top_groups > router.groups:
+        why = f"asks for {router.top_groups} groups of {router.groups}"
+        return ("moe", "router", "top_groups"), why, f"write a number of at most {router.groups}"
+    if moe.top > router.top_groups * size:
+        why = f"asks for {moe.top} experts, and {router.top_groups} of the {router.groups} groups hold {size} each"
+        return ("moe", "top"), why, f"write at most {router.top_groups * size}, or more `top_groups`"
+    if router.group_score == "top2" and size < _PAIR:
+        why = "is `top2`, and a group has one expert"
+        return ("moe", "router", "group_score"), why, "write `max`, or fewer `groups`"
+    return None
+
+
+_PAIR = 2

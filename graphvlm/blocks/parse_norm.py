@@ -1,0 +1,50 @@
+"""From settings to norms and residuals: a word stands for a mapping, and defaults are filled in."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ..settings import Settings
+from .settings import Norm, NormPlace, NormType, Residual
+
+_EPS = {"rms": 1e-6, "layer": 1e-5}
+
+
+def norm_settings(*values: Any) -> dict[str, Any]:
+    """Settings of a norm, later ones over earlier ones; a word is its type."""
+    found: dict[str, Any] = {}
+    for value in values:
+        found |= {"type": value} if isinstance(value, str) else value or {}
+    return found
+
+
+def parse_norm(settings: Settings, *path: str) -> Norm:
+    """The norm at `path`: a mapping, or a bare type."""
+    return make_norm(norm_settings(settings.get(*path, default="rms")))
+
+
+def make_norm(value: Mapping[str, Any]) -> Norm:
+    """A norm from its settings."""
+    kind: NormType = value.get("type", "rms")
+    return Norm(
+        type=kind,
+        eps=float(value.get("eps", _EPS[kind])),
+        bias=kind == "layer" and bool(value.get("bias", True)),
+        unit_offset=kind == "rms" and bool(value.get("unit_offset", False)),
+    )
+
+
+def norm_place(value: Mapping[str, Any]) -> NormPlace:
+    """Where a norm stands."""
+    place: NormPlace = value.get("place", "pre")
+    return place
+
+
+def make_residual(*values: Any) -> Residual:
+    """What the result of an operation is multiplied with; later settings over earlier ones, a word is a gate."""
+    found: dict[str, Any] = {}
+    for value in values:
+        found |= {"gate": value} if isinstance(value, str) else value or {}
+    gate = found.get("gate", "none")
+    return Residual(float(found.get("scale", 1.0)), None if gate == "none" else gate, float(found.get("init", 0.0)))

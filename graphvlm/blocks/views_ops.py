@@ -1,0 +1,246 @@
+"""Finished view models of the operations in a block: one for each class in the generated code."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from .expressions import Fields, activated, bias_argument, norm_expression
+from .settings import Attention, Latent, LayerKind, Mlp, Moe
+
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """How an attention makes its scores and how they count, and what is handed to its `forward`.
+
+    `rope` is the type of the rotary positions it is given, empty if there are none; None is one of its values if only
+    some layers turn queries and keys. `scale` and `softcap` are config fields.
+    """
+
+    rope: str
+    cached: bool
+    scale: str
+    softcap: str
+    sinks: bool
+
+    @property
+    def turns(self) -> Literal["", "some", "always"]:
+        """Whether queries and keys are turned."""
+        return "" if not self.rope else "some" if self.rope.endswith("None") else "always"
+
+    @property
+    def own(self) -> bool:
+        """Whether `F.scaled_dot_product_attention` cannot do it."""
+        return bool(self.softcap) or self.sinks
+
+
+@dataclass(frozen=True, slots=True)
+class AttentionView:
+    """One `Attention` class. Sizes are expressions over `config`."""
+
+    name: str
+    dim: str
+    heads: str
+    kv_heads: str
+    head_dim: str
+    merged: bool
+    grouped: bool
+    q_bias: str
+    k_bias: str
+    v_bias: str
+    o_bias: str
+    q_norm: str
+    k_norm: str
+    norm_heads: bool
+    scores: Scores
+    tp: bool
+
+    @property
+    def inner(self) -> str:
+        return f"{self.heads} * {self.head_dim}"
+
+    @property
+    def kv_inner(self) -> str:
+        return f"{self.kv_heads} * {self.head_dim}"
+
+    @property
+    def rows(self) -> str:
+        """Rows of the merged projection."""
+        return f"({self.heads} + 2 * {self.kv_heads}) * {self.head_dim}" if self.grouped else f"3 * {self.inner}"
+
+
+@dataclass(frozen=True, slots=True)
+class LatentView:
+    """One `LatentAttention` class."""
+
+    name: str
+    dim: str
+    heads: str
+    q_rank: str
+    kv_rank: str
+    nope_dim: str
+    rope_dim: str
+    value_dim: str
+    q_norm: str
+    kv_norm: str
+    q_bias: str
+    kv_bias: str
+    o_bias: str
+    scores: Scores
+
+
+@dataclass(frozen=True, slots=True)
+class MlpView:
+    """One `MLP` class."""
+
+    name: str
+    dim: str
+    hidden: str
+    gated: bool
+    merged: bool
+    bias: str
+    activation: str
+    tp: bool
+
+    def activated(self, value: str) -> str:
+        """The activation applied to the expression `value`."""
+        return activated(self.activation, value)
+
+
+@dataclass(frozen=True, slots=True)
+class MoeView:
+    """One `MoE` class and its experts; `shared` is the class of the feed-forward that all tokens go through.
+
+    `aligned` if the widths suit the kernel that multiplies all experts at once.
+    """
+
+    name: str
+    experts_class: str
+    dim: str
+    hidden: str
+    experts: str
+    top: str
+    gated: bool
+    activation: str
+    score: str
+    bias: bool
+    groups: str
+    top_groups: str
+    group_score: str
+    normalize: bool
+    scale: str
+    shared: str
+    shared_gate: bool
+    aligned: bool
+
+    def activated(self, value: str) -> str:
+        """The activation applied to the expression `value`."""
+        return activated(self.activation, value)
+
+
+def scores_view(op: Attention, kind: LayerKind, fields: Fields, *, rope: str, decoder: bool) -> Scores:
+    """How an attention makes its scores."""
+    scale = "" if op.scale is None else fields.add("attention_scale", op.scale, kind.name)
+    softcap = "" if op.softcap is None else fields.add("attention_softcap", op.softcap, kind.name)
+    return Scores(rope, decoder, scale, softcap, op.sinks)
+
+
+def attention_view(
+    op: Attention, kind: LayerKind, fields: Fields, *, rope: str, decoder: bool, tp: int
+) -> AttentionView:
+    """The view of one attention; its name is set by the caller."""
+    heads = fields.add("heads", op.heads, kind.name)
+    grouped = op.kv_heads != op.heads
+    kv_heads = fields.add("kv_heads", op.kv_heads, kind.name) if grouped else heads
+    head_dim = fields.add("head_dim", op.head_dim, kind.name)
+    q_norm = k_norm = ""
+    if op.qk_norm:
+        eps = fields.eps(op.qk_norm, kind, "qk_norm_eps")
+        widths = (head_dim, head_dim) if op.norm_heads else (f"{heads} * {head_dim}", f"{kv_heads} * {head_dim}")
+        q_norm, k_norm = (norm_expression(op.qk_norm, width, eps) for width in widths)
+    return AttentionView(
+        name="",
+        dim="config.dim",
+        heads=heads,
+        kv_heads=kv_heads,
+        head_dim=head_dim,
+        merged=op.merged,
+        grouped=grouped,
+        q_bias=bias_argument(op.bias.q),
+        k_bias=bias_argument(op.bias.k),
+        v_bias=bias_argument(op.bias.v),
+        o_bias=bias_argument(op.bias.o),
+        q_norm=q_norm,
+        k_norm=k_norm,
+        norm_heads=op.norm_heads,
+        scores=scores_view(op, kind, fields, rope=rope, decoder=decoder),
+        tp=tp > 1,
+    )
+
+
+def latent_view(
+    op: Attention, latent: Latent, kind: LayerKind, fields: Fields, *, rope: str, decoder: bool
+) -> LatentView:
+    """The view of one latent attention; its name is set by the caller."""
+    q_rank = "" if latent.q_rank is None else fields.add("q_rank", latent.q_rank, kind.name)
+    kv_rank = fields.add("kv_rank", latent.kv_rank, kind.name)
+    eps = fields.eps(latent.norm, kind, "latent_norm_eps")
+    return LatentView(
+        name="",
+        dim="config.dim",
+        heads=fields.add("heads", op.heads, kind.name),
+        q_rank=q_rank,
+        kv_rank=kv_rank,
+        nope_dim=fields.add("nope_dim", latent.nope_dim, kind.name),
+        rope_dim=fields.add("rope_dim", latent.rope_dim, kind.name),
+        value_dim=fields.add("value_dim", latent.value_dim, kind.name),
+        q_norm=norm_expression(latent.norm, q_rank, eps) if q_rank else "",
+        kv_norm=norm_expression(latent.norm, kv_rank, eps),
+        q_bias=bias_argument(op.bias.q),
+        kv_bias=bias_argument(op.bias.k),
+        o_bias=bias_argument(op.bias.o),
+        scores=scores_view(op, kind, fields, rope=rope, decoder=decoder),
+    )
+
+
+def mlp_view(op: Mlp, kind: LayerKind, fields: Fields, tp: int, field: str = "mlp_hidden") -> MlpView:
+    """The view of one feed-forward; its name is set by the caller."""
+    return MlpView(
+        name="",
+        dim="config.dim",
+        hidden=fields.add(field, op.hidden, kind.name),
+        gated=op.gated,
+        merged=op.merged and op.gated,
+        bias=bias_argument(op.bias),
+        activation=op.activation,
+        tp=tp > 1,
+    )
+
+
+def moe_view(op: Mlp, moe: Moe, kind: LayerKind, fields: Fields, *, dim: int, shared: str) -> MoeView:
+    """The view of one mixture of experts, whose shared feed-forward is of the class `shared`; named by the caller."""
+    router, grouped = moe.router, moe.router.top_groups < moe.router.groups
+    return MoeView(
+        name="",
+        experts_class="",
+        dim="config.dim",
+        hidden=fields.add("expert_hidden", op.hidden, kind.name),
+        experts=fields.add("experts", moe.experts, kind.name),
+        top=fields.add("top_experts", moe.top, kind.name),
+        gated=op.gated,
+        activation=op.activation,
+        score=router.score,
+        bias=router.bias,
+        groups=fields.add("groups", router.groups, kind.name) if grouped else "",
+        top_groups=fields.add("top_groups", router.top_groups, kind.name) if grouped else "",
+        group_score=router.group_score,
+        normalize=router.normalize,
+        scale=fields.add("router_scale", router.scale, kind.name) if router.scale != 1 else "",
+        shared=shared,
+        shared_gate=moe.shared_gate,
+        aligned=dim % _ALIGNED == 0 and op.hidden % _ALIGNED == 0,
+    )
+
+
+# Rows of bfloat16 that the grouped product takes begin at multiples of 16 bytes.
+_ALIGNED = 8
