@@ -15,12 +15,17 @@ pytest.importorskip("transformers", reason="the oracle of these tests is not ins
 
 from transformers import (
     CLIPVisionConfig,
+    Gemma2Config,
     GenerationConfig,
     LlamaConfig,
     LlavaConfig,
     MistralConfig,
+    MixtralConfig,
+    Olmo2Config,
     Qwen2Config,
+    Qwen2MoeConfig,
     Qwen3Config,
+    Qwen3MoeConfig,
     SiglipVisionConfig,
 )
 from transformers.activations import ACT2FN
@@ -34,16 +39,21 @@ from graphvlm.importers.huggingface.tables import (
     LLAVA_TEXT_DEFAULT,
     LLAVA_VISION_DEFAULT,
     NEUTRAL,
-    TEXT_TABLES,
     VISION_TABLES,
     ConfigTable,
 )
+from graphvlm.importers.huggingface.text_tables import TEXT_TABLES
 
 CLASSES: Mapping[str, Any] = {
     "llama": LlamaConfig,
     "mistral": MistralConfig,
     "qwen2": Qwen2Config,
     "qwen3": Qwen3Config,
+    "mixtral": MixtralConfig,
+    "qwen2_moe": Qwen2MoeConfig,
+    "qwen3_moe": Qwen3MoeConfig,
+    "olmo2": Olmo2Config,
+    "gemma2": Gemma2Config,
     "clip_vision_model": CLIPVisionConfig,
     "siglip_vision_model": SiglipVisionConfig,
     "llava": LlavaConfig,
@@ -52,7 +62,12 @@ TABLES: Mapping[str, ConfigTable] = {**TEXT_TABLES, **VISION_TABLES, "llava": LL
 
 # Understood, and no field of a class: how version 4 wrote rotary positions, and what the code takes from any config.
 BESIDE = {"rope_theta", "rope_scaling", "partial_rotary_factor", "original_max_position_embeddings"}
-ALSO = {"qwen2": {"head_dim"}, "llava": {"image_token_id"}}
+ALSO = {
+    "qwen2": {"head_dim"},
+    "qwen2_moe": {"head_dim"},
+    "qwen3_moe": {"head_dim", "num_local_experts"},
+    "llava": {"image_token_id"},
+}
 
 
 def fields(model_type: str) -> dict[str, Any]:

@@ -17,12 +17,17 @@ from typing import Any, Literal
 import torch
 from transformers import (
     CLIPVisionConfig,
+    Gemma2Config,
     LlamaConfig,
     LlavaConfig,
     LlavaForConditionalGeneration,
     MistralConfig,
+    MixtralConfig,
+    Olmo2Config,
     Qwen2Config,
+    Qwen2MoeConfig,
     Qwen3Config,
+    Qwen3MoeConfig,
     SiglipVisionConfig,
 )
 from transformers.models.auto import AutoModelForCausalLM
@@ -107,7 +112,8 @@ def randomise(model: Any, seed: int = 0) -> None:
         elif "embed_tokens" in name or "position_embedding" in name:
             parameter.copy_(0.6 * noise)
         else:
-            parameter.copy_(noise * parameter[0].numel() ** -0.5)
+            inputs = parameter.shape[-1] if parameter.ndim == 3 else parameter[0].numel()  # stacked experts have three
+            parameter.copy_(noise * inputs**-0.5)
 
 
 # ---- the parts
@@ -148,6 +154,32 @@ def qwen2(**changes: Any) -> Any:
 
 def qwen3(**changes: Any) -> Any:
     return Qwen3Config(**{**_TEXT, **changes})
+
+
+_MOE = {"num_experts_per_tok": 3, "moe_intermediate_size": 20, "num_experts": 6}
+
+
+def mixtral(**changes: Any) -> Any:
+    experts = {"num_experts_per_tok": 2, "num_local_experts": 5}
+    return MixtralConfig(**{**_TEXT, **experts, "sliding_window": 6, **changes})
+
+
+def qwen2_moe(**changes: Any) -> Any:
+    return Qwen2MoeConfig(**{**_TEXT, **_MOE, "shared_expert_intermediate_size": 28, **changes})
+
+
+def qwen3_moe(**changes: Any) -> Any:
+    return Qwen3MoeConfig(**{**_TEXT, **_MOE, **changes})
+
+
+def olmo2(**changes: Any) -> Any:
+    sizes = {name: size for name, size in _TEXT.items() if name != "head_dim"}
+    return Olmo2Config(**{**sizes, **changes})
+
+
+def gemma2(**changes: Any) -> Any:
+    scores = {"query_pre_attn_scalar": 30, "attn_logit_softcapping": 2.0, "final_logit_softcapping": 12.0}
+    return Gemma2Config(**{**_TEXT, **scores, "sliding_window": 5, **changes})
 
 
 def clip(**changes: Any) -> Any:
@@ -212,6 +244,17 @@ TEXT_CASES: Mapping[str, Callable[[], Any]] = MappingProxyType(
         "qwen3": qwen3,
         "qwen3_biased_tied": lambda: qwen3(attention_bias=True, tie_word_embeddings=True),
         "qwen3_mixed": lambda: qwen3(use_sliding_window=True, sliding_window=6, layer_types=_MIXED[1:] + _MIXED[:1]),
+        "mixtral": mixtral,
+        "qwen2_moe_dense_window": lambda: qwen2_moe(
+            mlp_only_layers=[1], use_sliding_window=True, sliding_window=4, max_window_layers=3
+        ),
+        "qwen2_moe_plain": lambda: qwen2_moe(qkv_bias=False, norm_topk_prob=True),
+        "qwen3_moe": lambda: qwen3_moe(norm_topk_prob=True, use_sliding_window=True, sliding_window=5),
+        "qwen3_moe_every_other": lambda: qwen3_moe(decoder_sparse_step=2, attention_bias=True),
+        "olmo2": olmo2,
+        "olmo2_biased": lambda: olmo2(attention_bias=True, num_key_value_heads=None),
+        "gemma2": gemma2,
+        "gemma2_uncapped": lambda: gemma2(attn_logit_softcapping=None, final_logit_softcapping=None, sliding_window=9),
         "qwen3_yarn_factor": lambda: qwen3(
             **_SCALED,
             **_rope(rope_type="yarn", factor=2.0, original_max_position_embeddings=ORIGINAL, attention_factor=0.8),
@@ -221,6 +264,8 @@ TEXT_CASES: Mapping[str, Callable[[], Any]] = MappingProxyType(
 
 LLAVA_CASES: Mapping[str, Callable[[], Any]] = MappingProxyType(
     {
+        "clip_qwen3_moe": lambda: llava(clip(), qwen3_moe()),
+        "siglip_gemma2": lambda: llava(siglip(), gemma2()),
         "clip_llama": lambda: llava(clip(), llama()),
         "clip_mistral": lambda: llava(clip(), mistral()),
         "clip_qwen2": lambda: llava(clip(), qwen2()),

@@ -16,8 +16,9 @@ from .fields import Fields, shown
 from .findings import Findings
 from .generation import read_generation
 from .llava import read_llava
-from .tables import LLAVA, TEXT_TABLES
-from .text import read_decoder
+from .tables import LLAVA
+from .text import read_decoder, read_embedding
+from .text_tables import TEXT_TABLES
 
 CONFIG = "config.json"
 GENERATION = "generation_config.json"
@@ -30,6 +31,11 @@ _ARCHITECTURES = {
     "mistral": "MistralForCausalLM",
     "qwen2": "Qwen2ForCausalLM",
     "qwen3": "Qwen3ForCausalLM",
+    "mixtral": "MixtralForCausalLM",
+    "qwen2_moe": "Qwen2MoeForCausalLM",
+    "qwen3_moe": "Qwen3MoeForCausalLM",
+    "olmo2": "Olmo2ForCausalLM",
+    "gemma2": "Gemma2ForCausalLM",
 }
 
 
@@ -99,7 +105,7 @@ def _graph(tree: Tree, generation: Tree | None, problems: Findings) -> dict[str,
 def _text_alone(config: Fields) -> dict[str, Any]:
     llm = read_decoder(config, "text", tied=config.boolean("tie_word_embeddings"))
     return {
-        "nodes": {"text": {"kind": "encoder", "type": "token_embedding", "inputs": "input_ids"}, "llm": llm},
+        "nodes": {"text": read_embedding(config), "llm": llm},
         "outputs": {"logits": "llm.logits"},
         "checkpoint": {"use": "checkpoint/causal_lm"},
     }

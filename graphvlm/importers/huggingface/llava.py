@@ -9,8 +9,9 @@ from typing import Any
 from ...diagnostics import Label
 from ...tree import Tree, mapping
 from .fields import Fields, shown
-from .tables import LLAVA_TEXT_DEFAULT, LLAVA_VISION_DEFAULT, TEXT_TABLES, VISION_TABLES, ConfigTable, Values
-from .text import read_decoder
+from .tables import LLAVA_TEXT_DEFAULT, LLAVA_VISION_DEFAULT, VISION_TABLES, ConfigTable, Values
+from .text import read_decoder, read_embedding
+from .text_tables import TEXT_TABLES
 from .vision import Vision, read_vision
 
 UNSAID_TOKENS = 576  # transformers writes this class default of `image_seq_length` whatever the images are
@@ -34,9 +35,10 @@ def read_llava(config: Fields) -> Llava | None:
     # either place ties the embedding; LlavaConfig copies the text's word when its own is false
     tied = config.boolean("tie_word_embeddings") | text.boolean("tie_word_embeddings")
     llm = read_decoder(text, "fused", tied=tied)
+    llm["head"].pop("softcap", None)  # the head of this class is its own, and does not bound its logits
     vision = read_vision(vision_fields)
     node = vision.node | {"output": _output(config, vision), "checkpoint": {"use": f"checkpoint/{vision.checkpoint}"}}
-    language = _language(_placeholder(config, llm["vocab"]), llm)
+    language = _language(_placeholder(config, llm["vocab"]), read_embedding(text), llm)
     body = {
         "nodes": {"vision": node, "projector": _projector(config), **language},
         "outputs": {"logits": "llm.logits"},
@@ -87,9 +89,9 @@ def _projector(config: Fields) -> dict[str, Any]:
     return projector if config.boolean("multimodal_projector_bias") else projector | {"bias": False}
 
 
-def _language(placeholder: int, llm: dict[str, Any]) -> dict[str, Any]:
+def _language(placeholder: int, embedding: dict[str, Any], llm: dict[str, Any]) -> dict[str, Any]:
     return {
-        "text": {"kind": "encoder", "type": "token_embedding", "inputs": "input_ids"},
+        "text": embedding,
         "fused": {
             "kind": "fusion",
             "type": "scatter",

@@ -48,15 +48,6 @@ NEUTRAL: Values = MappingProxyType(
     }
 )
 
-# transformers 4 wrote `rope_theta` beside `rope_scaling`, version 5 writes both into `rope_parameters`.
-_ROPE: dict[str, Any] = {
-    "rope_parameters": None,
-    "rope_scaling": None,
-    "rope_theta": 10000.0,
-    "partial_rotary_factor": None,
-    "original_max_position_embeddings": None,
-}
-
 
 @dataclass(frozen=True, slots=True)
 class ConfigTable:
@@ -72,107 +63,6 @@ class ConfigTable:
     harmless: frozenset[str] = frozenset()
     neutral: Values = field(default_factory=dict)
 
-
-TEXT_TABLES: Mapping[str, ConfigTable] = MappingProxyType(
-    {
-        "llama": ConfigTable(
-            "llama",
-            {
-                "vocab_size": 32000,
-                "hidden_size": 4096,
-                "intermediate_size": 11008,
-                "num_hidden_layers": 32,
-                "num_attention_heads": 32,
-                "num_key_value_heads": None,
-                "hidden_act": "silu",
-                "max_position_embeddings": 2048,
-                "rms_norm_eps": 1e-6,
-                "bos_token_id": 1,
-                "eos_token_id": 2,
-                "tie_word_embeddings": False,
-                "attention_bias": False,
-                "mlp_bias": False,
-                "head_dim": None,
-                **_ROPE,
-            },
-            nullable=frozenset({"num_key_value_heads", "head_dim"}),
-            # how many slices training computed a projection in; the length in configs that version 4.28 converted
-            harmless=frozenset({"pretraining_tp", "max_sequence_length"}),
-        ),
-        "mistral": ConfigTable(
-            "mistral",
-            {
-                "vocab_size": 32000,
-                "hidden_size": 4096,
-                "intermediate_size": 14336,
-                "num_hidden_layers": 32,
-                "num_attention_heads": 32,
-                "num_key_value_heads": 8,
-                "hidden_act": "silu",
-                "max_position_embeddings": 4096 * 32,
-                "rms_norm_eps": 1e-6,
-                "bos_token_id": 1,
-                "eos_token_id": 2,
-                "tie_word_embeddings": False,
-                "head_dim": None,
-                "sliding_window": 4096,
-                **_ROPE,
-            },
-            nullable=frozenset({"head_dim", "sliding_window"}),
-            # with layer types, transformers reads the file as another model (ministral)
-            neutral={"layer_types": None},
-        ),
-        "qwen2": ConfigTable(
-            "qwen2",
-            {
-                "vocab_size": 151936,
-                "hidden_size": 4096,
-                "intermediate_size": 22016,
-                "num_hidden_layers": 32,
-                "num_attention_heads": 32,
-                "num_key_value_heads": 32,
-                "hidden_act": "silu",
-                "max_position_embeddings": 32768,
-                "rms_norm_eps": 1e-6,
-                "bos_token_id": None,
-                "eos_token_id": None,
-                "tie_word_embeddings": False,
-                "head_dim": None,  # not a field of the class, but its attention takes it from the file
-                "use_sliding_window": False,
-                "sliding_window": 4096,
-                "max_window_layers": 28,
-                "layer_types": None,
-                **_ROPE,
-            },
-            nullable=frozenset({"num_key_value_heads", "head_dim", "sliding_window", "layer_types"}),
-        ),
-        "qwen3": ConfigTable(
-            "qwen3",
-            {
-                "vocab_size": 151936,
-                "hidden_size": 4096,
-                "intermediate_size": 22016,
-                "num_hidden_layers": 32,
-                "num_attention_heads": 32,
-                "num_key_value_heads": 32,
-                "head_dim": 128,
-                "hidden_act": "silu",
-                "max_position_embeddings": 32768,
-                "rms_norm_eps": 1e-6,
-                "bos_token_id": None,
-                "eos_token_id": None,
-                "tie_word_embeddings": False,
-                "attention_bias": False,
-                "use_sliding_window": False,
-                "sliding_window": 4096,
-                "max_window_layers": 28,
-                "layer_types": None,
-                **_ROPE,
-            },
-            nullable=frozenset({"num_key_value_heads", "sliding_window", "layer_types"}),
-        ),
-    }
-)
 
 # Projections of whole CLIP models, and a vocabulary that LLaVA's first configs wrote into the vision part.
 _VISION_HARMLESS = frozenset({"projection_dim", "vocab_size"})

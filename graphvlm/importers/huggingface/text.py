@@ -2,49 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from types import MappingProxyType
-from typing import Any, Literal
+from typing import Any
 
+from .experts import read_mlp
 from .fields import Fields, shown
 from .rope import read_position
-
-
-@dataclass(frozen=True, slots=True)
-class TextKind:
-    """What the code of a model class fixes, beside what its config says.
-
-    `bias` is the field that decides over all four projections of an attention, or the decision itself. `window`: every
-    layer (`all`), those that layer types or `max_window_layers` name (`some`), or none.
-    """
-
-    bias: str | bool | dict[str, bool]
-    qk_norm: bool = False
-    window: Literal["none", "all", "some"] = "none"
-
-
-TEXT_KINDS: Mapping[str, TextKind] = MappingProxyType(
-    {
-        "llama": TextKind(bias="attention_bias"),
-        "mistral": TextKind(bias=False, window="all"),
-        "qwen2": TextKind(bias={"q": True, "k": True, "v": True, "o": False}, window="some"),
-        "qwen3": TextKind(bias="attention_bias", qk_norm=True, window="some"),
-    }
-)
+from .text_kinds import TEXT_KINDS
 
 _LAYER_TYPES = {"full_attention": False, "attention": False, "sliding_attention": True}
+
+
+def read_embedding(text: Fields) -> dict[str, Any]:
+    """The token embedding of a text config."""
+    kind = TEXT_KINDS[text.table.model_type]
+    return {"kind": "encoder", "type": "token_embedding", "inputs": "input_ids", **kind.embedding}
 
 
 def read_decoder(text: Fields, inputs: str, *, tied: bool) -> dict[str, Any]:
     """The decoder node of a text config."""
     text.check_names()
+    kind = TEXT_KINDS[text.table.model_type]
     position = read_position(text)
     heads, dim = text.integer("num_attention_heads"), text.integer("hidden_size")
     eps = text.number("rms_norm_eps")
     attention = _attention(text, heads, dim, eps)
-    layers = _layers(text, attention)
-    mlp_bias = text.boolean("mlp_bias") if "mlp_bias" in text.table.understood else False
+    dense = {
+        "hidden": text.integer("intermediate_size"),
+        "activation": text.activation(kind.activation),
+        "gated": True,
+        "bias": text.boolean("mlp_bias") if "mlp_bias" in text.table.understood else False,
+    }
+    mlp, exceptions, changes = read_mlp(text, dense)
+    layers = _layers(text, attention, exceptions, changes)
     return {
         "kind": "decoder",
         "type": "transformer",
@@ -53,18 +42,20 @@ def read_decoder(text: Fields, inputs: str, *, tied: bool) -> dict[str, Any]:
         "dim": dim,
         "max_tokens": position.max_tokens,
         "layers": layers,
-        "norm": {"type": "rms", "eps": eps},
+        "norm": {"type": "rms", "eps": eps, **kind.norm},
         "attention": attention,
-        "mlp": {
-            "hidden": text.integer("intermediate_size"),
-            "activation": text.activation("hidden_act"),
-            "gated": True,
-            "bias": mlp_bias,
-        },
+        "mlp": mlp,
         "position": position.setting,
-        "head": {"tied": tied, "bias": False},
-        "checkpoint": {"use": "checkpoint/llama"},
+        "head": {"tied": tied, "bias": False, **_capped(text, "final_logit_softcapping")},
+        "checkpoint": {"use": kind.checkpoint},
     }
+
+
+def _capped(text: Fields, key: str) -> dict[str, float]:
+    """A bound of scores or logits, where the class has one and the file does not take it away."""
+    if key not in text.table.understood or (text.tree.get(key) is not None and not text.has(key)):
+        return {}
+    return {"softcap": text.number(key)}
 
 
 def _attention(text: Fields, heads: int, dim: int, eps: float) -> dict[str, Any]:
@@ -76,17 +67,28 @@ def _attention(text: Fields, heads: int, dim: int, eps: float) -> dict[str, Any]
         setting["kv_heads"] = kv_heads
     if head_dim * heads != dim:
         setting["head_dim"] = head_dim
-    setting["bias"] = text.boolean(kind.bias) if isinstance(kind.bias, str) else kind.bias
+    setting["bias"] = _bias(text)
     if kind.qk_norm:
-        setting["qk_norm"] = {"type": "rms", "eps": eps}
+        setting["qk_norm"] = {"type": "rms", "eps": eps} | ({"over": "all"} if kind.qk_norm == "all" else {})
+    if "query_pre_attn_scalar" in text.table.understood:
+        setting["scale"] = text.number("query_pre_attn_scalar") ** -0.5
+    setting |= _capped(text, "attn_logit_softcapping")
     if heads % kv_heads:
         _contradiction(text, "num_key_value_heads", f"{heads} heads cannot share {kv_heads} heads of keys and values")
     return setting
 
 
+def _bias(text: Fields) -> bool | dict[str, bool]:
+    """Which projections have a bias, as the class or a field of the config says."""
+    bias = TEXT_KINDS[text.table.model_type].bias
+    if isinstance(bias, (bool, str)):
+        return text.boolean(bias) if isinstance(bias, str) else bias
+    return {name: text.boolean(value) if isinstance(value, str) else value for name, value in bias.items()}
+
+
 def _head_dim(text: Fields, heads: int, dim: int) -> int:
     """The field, or the width over the heads, rounded down."""
-    written = text.integer_or_none("head_dim")
+    written = text.integer_or_none("head_dim") if "head_dim" in text.table.understood else None
     head_dim = written or dim // heads
     if text.table.model_type == "llama" and dim % heads:
         _contradiction(
@@ -104,26 +106,30 @@ def _contradiction(text: Fields, key: str, message: str) -> None:
     text.problems.conflict(f"`{text.name(key)}`: {message}", text.span(key))
 
 
-def _layers(text: Fields, attention: dict[str, Any]) -> int | dict[str, Any]:
-    """The number of layers, with exceptions where only some have a window; a window of all goes into `attention`."""
-    count = text.integer("num_hidden_layers")
+def _layers(text: Fields, attention: dict[str, Any], dense: list[int], changes: dict[str, Any]) -> int | dict[str, Any]:
+    """The number of layers, with exceptions where only some have a window or experts; a window of all goes into
+    `attention`."""
+    count, where = text.integer("num_hidden_layers"), []
     kind = TEXT_KINDS[text.table.model_type]
-    if kind.window == "none":
-        return count
-    if kind.window == "all":
-        window = text.integer_or_none("sliding_window")
-        if window is not None:
-            attention["window"] = window
-        return count
-    window = text.integer_or_none("sliding_window") if text.boolean("use_sliding_window") else None
-    sliding = _sliding(text, count, window)
-    if sliding is None:
-        return count
-    if sliding == range(count):
+    window = _window(text)
+    sliding = range(count) if kind.window == "all" else _sliding(text, count, window) if kind.window != "none" else None
+    if window is not None and sliding == range(count):
         attention["window"] = window
-        return count
-    exception = {"name": "sliding", **_exception(sliding, count), "attention": {"window": window}}
-    return {"count": count, "where": [exception]}
+    elif window is not None and sliding is not None:
+        where.append({"name": "sliding", **_exception(sliding, count), "attention": {"window": window}})
+    if dense:
+        where.append({"name": "dense", **_exception(dense, count), "mlp": changes})
+    return {"count": count, "where": where} if where else count
+
+
+def _window(text: Fields) -> int | None:
+    """How far a layer with a window sees; None where the config has none."""
+    understood = text.table.understood
+    if "sliding_window" not in understood:
+        return None
+    if "use_sliding_window" in understood and not text.boolean("use_sliding_window"):
+        return None
+    return text.integer_or_none("sliding_window")
 
 
 def _exception(sliding: range | list[int], count: int) -> dict[str, Any]:
@@ -139,12 +145,19 @@ def _exception(sliding: range | list[int], count: int) -> dict[str, Any]:
     return {"at": sliding}
 
 
+def _usual_sliding(text: Fields, count: int) -> range | list[int] | None:
+    """The layers with a window where the file does not list them."""
+    most = text.integer("max_window_layers", least=0) if "max_window_layers" in text.table.understood else count
+    if TEXT_KINDS[text.table.model_type].window == "some":
+        return None if most >= count else range(most, count)
+    return list(range(0, min(most, count), 2)) or None
+
+
 def _sliding(text: Fields, count: int, window: int | None) -> range | list[int] | None:
     """The layers that have a window; None where none has."""
     types = text.tree.get("layer_types")
     if types is None or types.value is None:
-        first = text.integer("max_window_layers", least=0)
-        return None if window is None or first >= count else range(first, count)
+        return None if window is None else _usual_sliding(text, count)
     names = types.plain()
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         text.problems.error("invalid-config", f"`{text.name('layer_types')}` must be a list of words", types.span)
