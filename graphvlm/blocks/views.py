@@ -11,7 +11,7 @@ from ..names import class_name
 from .expressions import Fields, norm_expression, pattern
 from .settings import Attention, LayerKind, Mlp, Norm, Stack, Sublayer
 from .views_ops import AttentionView, LatentView, MlpView, MoeView, attention_view, latent_view, mlp_view, moe_view
-from .views_rope import rotation_type
+from .views_rope import RopesView, rope_dim, ropes_view, rotation_type, rotation_views
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,9 +29,10 @@ class SublayerView:
 
 @dataclass(frozen=True, slots=True)
 class BlockView:
-    """One `Block` class: what it builds, and the lines of its `forward`."""
+    """One `Block` class: the type of its `rope`, what it builds, and the lines of its `forward`."""
 
     name: str
+    rope: str
     sublayers: tuple[SublayerView, ...]
     lines: tuple[str, ...]
 
@@ -45,8 +46,7 @@ class BlockView:
 class StackView:
     """All classes of a stack and how its `ModuleList` is filled.
 
-    `rotation` is the type of what turns queries and keys. `windows` and `ropes` are "one" if all layers are alike in
-    it, "mixed" if not, and empty if none has any.
+    `windows` is "one" if all layers have the same, "mixed" if not, and empty if none has any.
     """
 
     config: str
@@ -57,8 +57,7 @@ class StackView:
     blocks: tuple[BlockView, ...]
     pattern: str
     windows: str
-    ropes: str
-    rotation: str
+    ropes: RopesView | None
     offset_norm: bool
     fields: tuple[Field, ...]
 
@@ -91,8 +90,7 @@ def stack_view(stack: Stack, config: str, *, decoder: bool, tp: int, outer: tupl
     """The view of `stack` for a node whose config class is `config`; `outer` are norms outside its layers."""
     classes = _Classes(stack, config, decoder, tp)
     of_kind = [classes.block(kind) for kind in stack.kinds]
-    fields = classes.fields
-    windows, ropes = stack.windows, stack.rope_of
+    fields, windows, ropes = classes.fields, stack.windows, stack.rope_of
     if decoder and len(set(windows)) > 1:
         _add_pattern(fields, "windows", [literal(window) for window in windows])
     elif decoder and windows[0]:
@@ -110,8 +108,7 @@ def stack_view(stack: Stack, config: str, *, decoder: bool, tp: int, outer: tupl
         blocks=tuple(classes.blocks.values()),
         pattern="" if len(classes.blocks) <= 1 else pattern("kinds = ", [of_kind[i] for i in stack.order], 8),
         windows="mixed" if len(set(windows)) > 1 else "one" if any(windows) else "",
-        rotation=classes.rotation,
-        ropes="mixed" if len(set(ropes)) > 1 else "one" if stack.rotary else "",
+        ropes=classes.ropes(),
         offset_norm=any(norm is not None and norm.unit_offset for norm in norms),
         fields=tuple(fields.found.values()),
     )
@@ -132,6 +129,9 @@ def _norms(sublayer: Sublayer) -> Iterator[Norm | None]:
         yield sublayer.op.latent.norm if sublayer.op.latent else None
 
 
+_View = TypeVar("_View", AttentionView, LatentView, MlpView, MoeView, BlockView)
+
+
 class _Classes:
     """The classes of a stack as they are met; equal ones are written once."""
 
@@ -144,16 +144,19 @@ class _Classes:
         self.mlps: dict[MlpView, MlpView] = {}
         self.moes: dict[MoeView, MoeView] = {}
         self.blocks: dict[BlockView, BlockView] = {}
-        self._dim, self._own, self._decoder, self._tp = stack.dim, config.removesuffix("Config"), decoder, tp
-        self.rotation = rotation_type(stack)
+        self._stack, self._config, self._decoder, self._tp = stack, config, decoder, tp
+        self._taken = {config.removesuffix("Config")}
+        self._rotations = rotation_views(stack, self._named)
+        self._rotation = rotation_type(stack, self._rotations)
+        self._turned: dict[int, str] = {}  # number of rotary positions -> how much of a head they turn
 
     def block(self, kind: LayerKind) -> str:
         """The class of a kind of layer."""
         views = tuple(self._sublayer(sublayer, kind) for sublayer in kind.sublayers)
-        given = (("rope", bool(self.rotation)), ("mask", self._decoder), ("cache", self._decoder))
+        given = (("rope", bool(self._rotation)), ("mask", self._decoder), ("cache", self._decoder))
         extra = "".join(f", {name}" for name, on in given if on)
         lines = tuple(line for group in kind.groups for line in _group_lines(group, extra))
-        return _once(self.blocks, BlockView("", views, lines), "Block", kind.name, self._own)
+        return self._once(self.blocks, BlockView("", self._rotation, views, lines), "Block", kind.name)
 
     def _sublayer(self, sublayer: Sublayer, kind: LayerKind) -> SublayerView:
         name, residual = sublayer.name, sublayer.residual
@@ -176,25 +179,59 @@ class _Classes:
         return norm_expression(norm, "config.dim", self.fields.eps(norm, kind))
 
     def _attention(self, op: Attention, kind: LayerKind) -> str:
-        rope, decoder = self.rotation, self._decoder
+        rope, decoder = self._rotation, self._decoder
         if op.latent:
             latent = latent_view(op, op.latent, kind, self.fields, rope=rope, decoder=decoder)
-            return _once(self.latents, latent, "LatentAttention", kind.name, self._own)
-        view = attention_view(op, kind, self.fields, rope=rope, decoder=decoder, tp=self._tp)
-        return _once(self.attentions, view, "Attention", kind.name, self._own)
+            name = self._once(self.latents, latent, "LatentAttention", kind.name)
+        else:
+            view = attention_view(op, kind, self.fields, rope=rope, decoder=decoder, tp=self._tp)
+            name = self._once(self.attentions, view, "Attention", kind.name)
+        if op.rope is not None and op.rope not in self._turned:
+            self._turned[op.rope] = rope_dim(op, self._stack.rotary[op.rope], kind, self.fields)
+        return name
 
     def _mlp(self, op: Mlp, kind: LayerKind) -> str:
         if op.moe is None:
-            return _once(self.mlps, mlp_view(op, kind, self.fields, self._tp), "MLP", kind.name, self._own)
+            return self._once(self.mlps, mlp_view(op, kind, self.fields, self._tp), "MLP", kind.name)
         shared = ""
         if op.moe.shared:
             dense = replace(op, hidden=op.moe.shared, moe=None)
-            view = mlp_view(dense, kind, self.fields, self._tp, "shared_hidden")
-            shared = _once(self.mlps, view, "MLP", "shared", self._own)
-        mixture = moe_view(op, op.moe, kind, self.fields, dim=self._dim, shared=shared)
-        name = _once(self.moes, mixture, "MoE", kind.name, self._own)
-        self.moes[mixture] = replace(self.moes[mixture], experts_class=name.replace("MoE", "Experts"))
-        return name
+            shared = self._once(
+                self.mlps, mlp_view(dense, kind, self.fields, self._tp, "shared_hidden"), "MLP", "shared"
+            )
+        mixture = moe_view(op, op.moe, kind, self.fields, dim=self._stack.dim, shared=shared)
+        if mixture not in self.moes:
+            name = self._once(self.moes, mixture, "MoE", kind.name)
+            experts = self._named(name.replace("MoE", "Experts"))
+            self.moes[mixture] = replace(self.moes[mixture], experts_class=experts)
+        return self.moes[mixture].name
+
+    def ropes(self) -> RopesView | None:
+        """The rotary positions, once all kinds of layers are known; their fields come last."""
+        return ropes_view(
+            self._stack,
+            rotations=self._rotations,
+            turned=self._turned,
+            fields=self.fields,
+            config=self._config,
+            named=self._named,
+        )
+
+    def _once(self, known: dict[_View, _View], view: _View, base: str, kind: str) -> str:
+        """The class for `view`: an equal one met before, else one called `base`, told apart by the kind of layer."""
+        found = known.get(view)
+        if found is None:
+            name = self._named(base if not known else f"{class_name(kind)}{base}")
+            found = known[view] = replace(view, name=name)
+        return found.name
+
+    def _named(self, name: str) -> str:
+        """`name`, or one like it where a class of the file is called so already, such as that of the node."""
+        number, found = 1, name
+        while found in self._taken:
+            found, number = f"{name}Layer{number if number > 1 else ''}", number + 1
+        self._taken.add(found)
+        return found
 
 
 def _group_lines(group: tuple[Sublayer, ...], extra: str) -> Iterator[str]:
@@ -262,18 +299,3 @@ def _factor(sublayer: Sublayer) -> str:
     text = gate[sublayer.residual.gate]
     scale = f"self.{sublayer.name}_scale * " if sublayer.residual.scale != 1 else ""
     return scale + (f"self.{sublayer.name}{text}" if text else "")
-
-
-_View = TypeVar("_View", AttentionView, LatentView, MlpView, MoeView, BlockView)
-
-
-def _once(known: dict[_View, _View], view: _View, base: str, kind: str, node: str) -> str:
-    """The class name for `view`: that of an equal class met before, else `base`, told apart by the kind of layer.
-
-    `node` is the class of the node itself, which stands in the same file.
-    """
-    found = known.get(view)
-    if found is None:
-        name = base if not known else f"{class_name(kind)}{base}"
-        found = known[view] = replace(view, name=name if name != node else f"{name}Layer")
-    return found.name

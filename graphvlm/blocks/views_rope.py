@@ -1,12 +1,14 @@
-"""Finished view models of positions: the classes that turn queries and keys, and the config fields they read."""
+"""Finished view models of rotary positions: their classes, how they are built, and the config fields they read."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from ..code import Field, literal
 from ..names import class_name
-from .settings import Rope, Stack
+from .expressions import Fields
+from .settings import Attention, LayerKind, Rope, Stack
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,19 +21,31 @@ class RotationView:
 
 
 @dataclass(frozen=True, slots=True)
-class RopeView:
-    """One `Rope` class: which formula, whether it is tabled, and its names."""
+class RopeClassView:
+    """One `Rope` class. `dim`, `rates` and `factor` are expressions; a class for several positions is given the first
+    two when it is built, and `dim` and `rates` are empty. `factor` is empty where cos and sin are left as they are."""
 
     config: str
-    class_name: str
-    attribute: str
-    function: str
+    name: str
     rotation: str
-    dim: str
     style: str
-    type: str
     table: bool
-    attention_factor: bool
+    dynamic: bool
+    factor: str
+    dim: str
+    rates: str
+
+
+@dataclass(frozen=True, slots=True)
+class RopeView:
+    """One set of rotary positions: its attribute and what is assigned to it, and its function for frequencies."""
+
+    config: str
+    attribute: str
+    construct: str
+    function: str
+    dim: str
+    type: str
 
     def number(self, name: str) -> str:
         """The config field with a number of it."""
@@ -40,64 +54,104 @@ class RopeView:
 
 @dataclass(frozen=True, slots=True)
 class RopesView:
-    """All rotary positions of a node. `none` if some layers have none."""
+    """All rotary positions of a node. `none` if some layers have none, `mixed` if layers differ in theirs."""
 
     rotations: tuple[RotationView, ...]
+    classes: tuple[RopeClassView, ...]
     ropes: tuple[RopeView, ...]
     none: bool
-    fields: tuple[Field, ...]
+    mixed: bool
+
+    @property
+    def shared(self) -> bool:
+        """Whether a class is there for several positions."""
+        return any(not each.rates for each in self.classes)
 
 
-def ropes_view(stack: Stack, config: str) -> RopesView | None:
-    """The view of the rotary positions of a stack, if it has any."""
+def rotation_views(stack: Stack, named: Callable[[str], str]) -> dict[tuple[str, bool], RotationView]:
+    """The `Rotation` classes of a stack, by style and whether they turn all of a head.
+
+    `named` makes a class name that no other class of the file has.
+    """
+    found: dict[tuple[str, bool], RotationView] = {}
+    for index, rope in enumerate(stack.rotary):
+        key = (rope.style, rope.whole)
+        if key not in found:
+            found[key] = RotationView(named(f"{class_name(_prefix(stack, index))}Rotation"), *key)
+    return found
+
+
+def rotation_type(stack: Stack, rotations: Mapping[tuple[str, bool], RotationView]) -> str:
+    """The type of what turns queries and keys, for a layer whichever it is; empty if nothing does."""
+    names = [each.name for each in rotations.values()]
+    return " | ".join(names + ["None"] * (None in stack.rope_of)) if names else ""
+
+
+def rope_dim(op: Attention, rope: Rope, kind: LayerKind, fields: Fields) -> str:
+    """The expression for how much of a head is turned."""
+    return fields.add("head_dim" if rope.whole and op.latent is None else "rope_dim", rope.dim, kind.name)
+
+
+def ropes_view(
+    stack: Stack,
+    *,
+    rotations: Mapping[tuple[str, bool], RotationView],
+    turned: Mapping[int, str],
+    fields: Fields,
+    config: str,
+    named: Callable[[str], str],
+) -> RopesView | None:
+    """The view of the rotary positions of a stack, if it has any; `turned` is how much of a head each turns."""
     if not stack.rotary:
         return None
-    rotations: dict[tuple[str, bool], RotationView] = {}
-    ropes, fields = [], list[Field]()
+    prefixes = [_prefix(stack, index) for index in range(len(stack.rotary))]
+    groups: dict[tuple[object, ...], list[int]] = {}
     for index, rope in enumerate(stack.rotary):
-        kind = next(kind.name for place, kind in enumerate(stack.kinds) if stack.attention(place).rope == index)
-        prefix = f"{kind}_" if index and kind else ""
-        key = (rope.style, rope.whole)
-        if key not in rotations:
-            rotations[key] = RotationView(f"{class_name(prefix)}Rotation", *key)
-        attention = stack.attention(next(i for i in range(len(stack.kinds)) if stack.attention(i).rope == index))
-        plain = rope.whole and attention.latent is None and (attention.head_dim == stack.attention().head_dim)
-        dim = "head_dim" if plain else f"{prefix}rope_dim"
-        ropes.append(
-            RopeView(
-                config=config,
-                class_name=f"{class_name(prefix)}Rope" if prefix else "Rope",
-                attribute=f"{prefix}rope",
-                function=f"{prefix}frequencies",
-                rotation=rotations[key].name,
-                dim=f"config.{dim}",
-                style=rope.style,
-                type=rope.type,
-                table=rope.table,
-                attention_factor=rope.type == "yarn" and rope.number("attention_factor") != 1,
-            )
+        # A class may serve several; not where it reads a factor of one of them, or the positions themselves.
+        own = index if _factor(rope, "") or rope.type == "dynamic" else None
+        groups.setdefault((rope.style, rope.whole, rope.table, own), []).append(index)
+        _add_numbers(rope, f"{prefixes[index]}rope", fields)
+    constructs, classes = dict[int, str](), []
+    for group in groups.values():
+        first, prefix, alone = stack.rotary[group[0]], prefixes[group[0]], len(group) == 1
+        made = RopeClassView(
+            config=config,
+            name=named(f"{class_name(prefix)}Rope"),
+            rotation=rotations[first.style, first.whole].name,
+            style=first.style,
+            table=first.table,
+            dynamic=first.type == "dynamic",
+            factor=_factor(first, f"config.{prefix}rope"),
+            dim=turned[group[0]] if alone else "",
+            rates=f"{prefix}frequencies" if alone else "",
         )
-        if not plain:
-            fields.append(Field(dim, "int", str(rope.dim)))
-        fields += _numbers(rope, f"{prefix}rope")
-    return RopesView(tuple(rotations.values()), tuple(ropes), None in stack.rope_of, tuple(fields))
+        classes.append(made)
+        for index in group:
+            given = ("config",) if alone else ("config", turned[index], f"{prefixes[index]}frequencies")
+            constructs[index] = f"{made.name}({', '.join(given)})"
+    views = tuple(
+        RopeView(config, f"{prefix}rope", constructs[index], f"{prefix}frequencies", turned[index], rope.type)
+        for index, (prefix, rope) in enumerate(zip(prefixes, stack.rotary, strict=True))
+    )
+    found = stack.rope_of
+    return RopesView(tuple(rotations.values()), tuple(classes), views, None in found, len(set(found)) > 1)
 
 
-def rotation_type(stack: Stack) -> str:
-    """The type of what turns queries and keys, for a layer whichever it is; empty if nothing does."""
-    found = ropes_view(stack, "")
-    if found is None:
-        return ""
-    return " | ".join([each.name for each in found.rotations] + ["None"] * found.none)
+def _prefix(stack: Stack, index: int) -> str:
+    """What stands before the names of the rotary positions: the kind of layer that has them; nothing for the first."""
+    kind = next(kind.name for place, kind in enumerate(stack.kinds) if stack.attention(place).rope == index)
+    return f"{kind}_" if index and kind else ""
 
 
-def _numbers(rope: Rope, prefix: str) -> list[Field]:
+def _factor(rope: Rope, field: str) -> str:
+    """The config field of a factor on cos and sin, if there is one."""
+    return f"{field}_attention_factor" if rope.type == "yarn" and rope.number("attention_factor") != 1 else ""
+
+
+def _add_numbers(rope: Rope, prefix: str, fields: Fields) -> None:
     """Config fields of rotary positions."""
-    skipped = {"attention_factor"} if rope.type == "yarn" and rope.number("attention_factor") == 1 else set()
-    numbers = (("theta", rope.theta), *((name, value) for name, value in rope.scaling if name not in skipped))
-    return [
-        Field(f"{prefix}_{name}", "int", str(int(value)))
-        if name.endswith("_tokens") and value.is_integer()
-        else Field(f"{prefix}_{name}", "float", literal(value))
-        for name, value in numbers
-    ]
+    for name, value in (("theta", rope.theta), *rope.scaling):
+        if name != "attention_factor" or value != 1:
+            whole = name.endswith("_tokens") and value.is_integer()
+            text = str(int(value)) if whole else literal(value)
+            fields.found[f"{prefix}_{name}"] = Field(f"{prefix}_{name}", "int" if whole else "float", text)

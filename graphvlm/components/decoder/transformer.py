@@ -11,7 +11,6 @@ from ...blocks.parameters import MODULES, Parameter, linear, norm, plain, stack
 from ...blocks.parse import parse_norm, parse_stack
 from ...blocks.settings import Learned, Norm, Stack
 from ...blocks.views import StackView, stack_view
-from ...blocks.views_rope import RopesView, ropes_view
 from ...code import Field, NodePage, Statement, Wiring, literal
 from ...component import Inferred, Port, Signature, Spec, counted, sizes_of
 from ...diagnostics import Label
@@ -93,7 +92,6 @@ class TransformerView:
     config: str
     summary: str
     stack: StackView
-    ropes: RopesView | None
     learned: Learned | None
     input_norm: str
     final_norm: str
@@ -152,15 +150,12 @@ class TransformerComponent:
         config = f"{name}Config"
         outer = (spec.input_norm, spec.final_norm)
         blocks = stack_view(spec.layers, config, decoder=True, tp=node.tensor_parallel, outer=outer)
-        ropes = ropes_view(spec.layers, config)
         fields: tuple[Field, ...] = (
             Field("vocab", "int", str(spec.vocab)),
             Field("max_tokens", "int", str(spec.max_tokens)),
             *blocks.fields,
-            *(ropes.fields if ropes else ()),
             *_other_fields(spec),
         )
-        fields = tuple({field.name: field for field in fields}.values())
         norms = []
         for found in outer:
             code = ""
@@ -177,7 +172,6 @@ class TransformerComponent:
             config=config,
             summary=spec.summary(),
             stack=blocks,
-            ropes=ropes,
             learned=spec.learned,
             input_norm=norms[0],
             final_norm=norms[1],
