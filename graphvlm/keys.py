@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from math import gcd
 
@@ -56,6 +56,15 @@ def node_entries(node: Node, parameters: tuple[Parameter, ...]) -> tuple[Entry, 
     )
 
 
+def shapes(found: Iterable[Entry]) -> dict[str, tuple[int, ...]]:
+    """Reference key -> its shape in files; a key that fills several parameters has the rows of all."""
+    shapes: dict[str, tuple[int, ...]] = {}
+    for key in (key for entry in found for key in entry.keys):
+        rows = shapes[key.name][0] if key.name in shapes else 0
+        shapes[key.name] = (rows + key.shape[0], *key.shape[1:])
+    return shapes
+
+
 def named_rows(names: Mapping[str, str], parameter: Parameter) -> list[tuple[str, int]]:
     """The reference's name and the rows of each piece; pieces that the reference has joined too are one."""
     found: list[tuple[str, int]] = []
@@ -95,12 +104,7 @@ def unstarred(pattern: str, numbers: tuple[str, ...]) -> str:
 
 def dead_keys(graph: Graph) -> dict[str, tuple[int, ...]]:
     """Reference keys of what the dead-layer pass left out, with their shapes."""
-    return {
-        key.name: key.shape
-        for dead in graph.dead
-        for entry in node_entries(graph.nodes[dead.node], dead.parameters)
-        for key in entry.keys
-    }
+    return shapes(entry for dead in graph.dead for entry in node_entries(graph.nodes[dead.node], dead.parameters))
 
 
 def dead_patterns(graph: Graph) -> tuple[str, ...]:

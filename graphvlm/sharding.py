@@ -66,14 +66,7 @@ def _unsplit(node: Node) -> str:
     """What in a node has no way to be split over devices; empty if all of it has."""
     stack = node.spec.stack
     ops = [sublayer.op for kind in stack.kinds for sublayer in kind.sublayers] if stack else []
-    whole = next(filter(None, map(_unsplit_op, ops)), "")
-    if whole or node.checkpoint.by_head:
-        return whole or "a checkpoint that joins queries, keys and values head by head"
-    pairs = [("layers.*.attn.wq", "layers.*.attn.wk"), ("layers.*.mlp.gate", "layers.*.mlp.up")]
-    names = node.checkpoint.names
-    if any(names.get(one) is not None and names.get(one) == names.get(two) for one, two in pairs):
-        return "a checkpoint that joins matrices"
-    return ""
+    return next(filter(None, map(_unsplit_op, ops)), "")
 
 
 def _unsplit_op(op: Op) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from .diagnostics import Diagnostic, GraphError, did_you_mean
 from .ir import Graph
-from .keys import Part, aliases, dead_keys, dead_patterns, entries, ignored_patterns, parts
+from .keys import Part, aliases, dead_keys, dead_patterns, entries, ignored_patterns, parts, shapes
 from .passes import apply_all
 
 # The header of a safetensors file is JSON after its length in 8 bytes; the format allows 100 MB.
@@ -50,7 +50,7 @@ def check(graph: Graph, directory: str | Path, part: str | None = None) -> Repor
     such part (`unknown-node`).
     """
     rewritten = apply_all(graph)
-    needed = {key.name: key.shape for entry in entries(rewritten) for key in entry.keys}
+    needed = shapes(entries(rewritten))
     stored = dict(read_headers(Path(directory)))
     spellings = aliases(rewritten)
     found = {in_files(name, spellings): shape for name, shape in stored.items()}
@@ -69,7 +69,7 @@ def check(graph: Graph, directory: str | Path, part: str | None = None) -> Repor
 def expected(graph: Graph) -> dict[str, tuple[int, ...]]:
     """Every key of the reference checkpoint that this graph knows, with its shape: those it loads and the dead ones."""
     rewritten = apply_all(graph)
-    return {key.name: key.shape for entry in entries(rewritten) for key in entry.keys} | dead_keys(rewritten)
+    return shapes(entries(rewritten)) | dead_keys(rewritten)
 
 
 def _compare(
@@ -107,9 +107,7 @@ def _part(graph: Graph, name: str) -> Part:
 
 def _of_nodes(graph: Graph, nodes: Iterable[str]) -> dict[str, tuple[int, ...]]:
     wanted = set(nodes)
-    return {
-        key.name: key.shape for entry in entries(graph) if entry.path.partition(".")[0] in wanted for key in entry.keys
-    }
+    return shapes(entry for entry in entries(graph) if entry.path.partition(".")[0] in wanted)
 
 
 def read_headers(directory: Path) -> Iterator[tuple[str, tuple[int, ...]]]:

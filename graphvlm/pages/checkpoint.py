@@ -71,13 +71,20 @@ def make(graph: Graph) -> CheckpointView:
 
 
 def _by_head(node: Node) -> Iterator[tuple[str, tuple[int, int, int]]]:
-    """(reference name, key/value heads, queries of each, width of a head) of what the reference joins head by head."""
+    """(reference name, (key/value heads, queries of each, width of a head)) of what the reference joins head by head.
+
+    One for all layers, then those of layers that differ from the first.
+    """
     stack = node.spec.stack
     if stack is None or not node.checkpoint.by_head:
         return
-    attention = stack.attention()
-    name = node.checkpoint.prefix + reference_name(node.checkpoint.names, "layers.*.attn.wq")
-    yield name, (attention.kv_heads, attention.heads // attention.kv_heads, attention.head_dim)
+    sizes = []
+    for kind in stack.order:
+        op = stack.attention(kind)
+        sizes.append((op.kv_heads, op.heads // op.kv_heads, op.head_dim))
+    for layer in ("*", *(str(index) for index, size in enumerate(sizes) if size != sizes[0])):
+        name = node.checkpoint.prefix + reference_name(node.checkpoint.names, f"layers.{layer}.attn.wq")
+        yield name, sizes[0 if layer == "*" else int(layer)]
 
 
 def _modules(node: Node) -> Iterator[tuple[str, Row, tuple[int, ...]]]:

@@ -105,11 +105,14 @@ def from_pretrained(
 
 def load(model: nn.Module, found: Mapping[str, Stored]) -> None:
     """Copy stored tensors into the parameters of `model`, file by file."""
-    targets = dict(references(model))
+    targets = pieces_of(model)
     for name, stored in sorted(found.items(), key=lambda item: item[1].file):
         # Opened for each tensor: whatever an open file has mapped counts as memory.
         with safe_open(stored.file, framework="pt") as file:
-            targets[name].copy_(file.get_tensor(stored.key))
+            tensor = file.get_tensor(stored.key)
+        rows = [len(piece) for piece in targets[name]]
+        for piece, part in zip(targets[name], torch.split(tensor, rows), strict=True):
+            piece.copy_(part)
 
 
 def save_pretrained(model: Model, directory: str | Path) -> None:
@@ -118,7 +121,8 @@ def save_pretrained(model: Model, directory: str | Path) -> None:
     target.mkdir(parents=True, exist_ok=True)
     shards: list[dict[str, Tensor]] = [{}]
     size = total = 0
-    for name, tensor in references(model):
+    for name, pieces in pieces_of(model).items():
+        tensor = torch.cat(pieces) if len(pieces) > 1 else pieces[0]
         if size + tensor.nbytes > SHARD_BYTES and shards[-1]:
             shards.append({})
             size = 0
@@ -142,6 +146,14 @@ def save_pretrained(model: Model, directory: str | Path) -> None:
         index.write_text(json.dumps(entries, indent=2) + "\n", encoding="utf-8")
 
 
+def pieces_of(model: nn.Module, node: str = "") -> dict[str, list[Tensor]]:
+    """Reference key -> what it fills, row by row: several pieces if only it is merged."""
+    found: dict[str, list[Tensor]] = {}
+    for name, piece in references(model, node):
+        found.setdefault(name, []).append(piece)
+    return found
+
+
 def references(model: nn.Module, node: str = "") -> Iterator[tuple[str, Tensor]]:
     """Reference key and the piece of a parameter it fills, of all nodes or of one."""
     for path, parameter in model.named_parameters():
@@ -160,7 +172,7 @@ def references(model: nn.Module, node: str = "") -> Iterator[tuple[str, Tensor]]
 
 def find_whole(model: nn.Module, directory: Path) -> dict[str, Stored]:
     """Where each reference key lies in a checkpoint of the whole model."""
-    wanted = dict(references(model))
+    wanted = pieces_of(model)
     found = {in_files(key): stored for key, stored in read_headers(directory).items()}
     check([*unfit(found, wanted, prefix="")])
     return {name: found[name] for name in wanted}
@@ -171,9 +183,9 @@ def find_parts(model: nn.Module, source: Mapping[str, str | Path]) -> dict[str, 
     found: dict[str, Stored] = {}
     problems: list[str] = []
     for part, directory in source.items():
-        wanted: dict[str, Tensor] = {}
+        wanted: dict[str, list[Tensor]] = {}
         for node in part_nodes(part):
-            wanted |= dict(references(model, node))
+            wanted |= pieces_of(model, node)
         prefix = PARTS[part][1]
         headers = read_headers(Path(directory))
         whole = {in_files(key): stored for key, stored in headers.items()}
@@ -193,7 +205,7 @@ def part_nodes(part: str) -> tuple[str, ...]:
 
 def unfit(
     found: Mapping[str, Stored],
-    wanted: Mapping[str, Tensor],
+    wanted: Mapping[str, list[Tensor]],
     prefix: str,
 ) -> Iterator[str]:
     """What keeps `found` from filling `wanted`."""
@@ -202,7 +214,8 @@ def unfit(
             yield f"missing: {name}"
     for name, stored in found.items():
         if name in wanted:
-            shape = tuple(wanted[name].shape)
+            pieces = wanted[name]
+            shape = (sum(map(len, pieces)), *pieces[0].shape[1:])
             if stored.shape != shape:
                 yield f"misshapen: {name} is {stored.shape}, not {shape}"
         elif name.startswith(prefix) and not unused(name):
