@@ -27,23 +27,32 @@ def one_thread() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def reference(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Reference]:
     """The reference model of a case, by name."""
-    from .reference import build
+    from .families import FAMILIES
+    from .reference import build, saved
 
     folder = tmp_path_factory.mktemp("references")
-    return cache(lambda name: build(name, folder))
+
+    def build_reference(name: str) -> Reference:
+        return saved(name, FAMILIES[name].config(), folder) if name in FAMILIES else build(name, folder)
+
+    return cache(build_reference)
 
 
 @pytest.fixture(scope="session")
 def package(reference: Callable[[str], Reference], tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Any]:
-    """The package generated from the config of a case: imported as a user would, and compiled."""
+    """The package of a case: its config imported as a user would, or its graph as written by hand, and compiled."""
     import graphvlm
     from graphvlm.importers import import_config
+
+    from .families import FAMILIES
 
     folder = tmp_path_factory.mktemp("graphs")
 
     def build_package(name: str) -> Any:
         graph: Path = folder / f"{name}.yaml"
-        graph.write_text(import_config(reference(name).directory), encoding="utf-8")
+        by_hand = name in FAMILIES
+        text = FAMILIES[name].graph(name) if by_hand else import_config(reference(name).directory)
+        graph.write_text(text, encoding="utf-8")
         return graphvlm.compile(graph, overrides=[f"name={name}"])
 
     return cache(build_package)

@@ -1,4 +1,4 @@
-"""Tiny odd reference models of more decoder families, each beside the graph that says the same in settings of blocks.
+"""More decoder families of `transformers`, each beside the graph that says the same in settings of blocks.
 
 The graphs are written by hand, as somebody composing a model would: what is shown here is that the block language has
 the family, and that its checkpoints load. (Reading their configs is the importers' work.)
@@ -8,17 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-import torch
 import yaml
-from transformers.models.auto import AutoConfig, AutoModelForCausalLM
 
-from .reference import Reference, randomise
-
-VOCAB = 131
+from .reference import SIZES, VOCAB
 
 
 @dataclass(frozen=True)
@@ -26,56 +21,35 @@ class Family:
     """A config of the reference, and what the graph says: of the decoder, and of the token embedding."""
 
     model_type: str
-    config: Mapping[str, Any]
+    changes: Mapping[str, Any]
     decoder: Mapping[str, Any]
     embedding: Mapping[str, Any] = field(default_factory=dict)
+
+    def config(self) -> Any:
+        """The config of the reference, with the sizes of all of them."""
+        from transformers.models.auto import AutoConfig
+
+        configure: Any = AutoConfig.for_model
+        sizes = {name: size for name, size in SIZES.items() if name != "head_dim"}
+        return configure(self.model_type, **{**sizes, **self.changes})
 
     def graph(self, name: str) -> str:
         """The graph as YAML."""
         embedding = {"kind": "encoder", "type": "token_embedding", "inputs": "input_ids", **self.embedding}
-        decoder = {"kind": "decoder", "type": "transformer", "inputs": "text", "vocab": VOCAB, **_SIZES, **self.decoder}
+        decoder = {"kind": "decoder", "type": "transformer", "inputs": "text", "vocab": VOCAB, **self.decoder}
         return yaml.safe_dump(
             {
                 "version": 1,
                 "name": name,
                 "inputs": {"input_ids": "tokens"},
-                "nodes": {"text": embedding, "llm": decoder},
+                "nodes": {"text": embedding, "llm": {"dim": 48, "max_tokens": 512, **decoder}},
                 "outputs": {"logits": "llm.logits"},
                 "checkpoint": {"use": "checkpoint/causal_lm"},
             },
             sort_keys=False,
         )
 
-    def reference(self, name: str, folder: Path) -> Reference:
-        """The reference model with random weights, saved in a folder of its own."""
-        torch.manual_seed(0)
-        configure: Any = AutoConfig.for_model
-        config = configure(self.model_type, **{**_CONFIG, **self.config})
-        make: Any = AutoModelForCausalLM.from_config
-        model = make(config)
-        model = model.eval()
-        randomise(model)
-        for key, buffer in sorted(model.named_buffers()):
-            if key.endswith("e_score_correction_bias"):  # zero at the start, which hides it
-                buffer.copy_(0.1 * torch.randn(buffer.shape, generator=torch.Generator().manual_seed(3)))
-        model.save_pretrained(folder / name)
-        return Reference(name, model, folder / name, images=False)
 
-
-_SIZES: dict[str, Any] = {"dim": 48, "max_tokens": 512}
-_CONFIG: dict[str, Any] = {
-    "vocab_size": VOCAB,
-    "hidden_size": 48,
-    "intermediate_size": 56,
-    "num_hidden_layers": 3,
-    "num_attention_heads": 6,
-    "num_key_value_heads": 2,
-    "max_position_embeddings": 512,
-    "rms_norm_eps": 3e-3,
-    "pad_token_id": None,
-    "bos_token_id": None,
-    "eos_token_id": None,
-}
 _RMS = {"type": "rms", "eps": 3e-3}
 _GROUPED = {"heads": 6, "kv_heads": 2}
 _SWIGLU = {"hidden": 56, "activation": "silu", "gated": True}
@@ -107,27 +81,28 @@ def _parameters(**more: Any) -> dict[str, Any]:
     return {"rope_parameters": {"rope_type": "default", "rope_theta": 5000.0, **more}}
 
 
+def _deepseek(model_type: str, changes: dict[str, Any], latent: dict[str, Any], router: dict[str, Any]) -> Family:
+    """A first dense layer, then experts, all with latent attention; its norms have an eps of their own."""
+    moe = {"experts": 12, "top": 3, "shared": {"hidden": 40}, "router": router}
+    return Family(
+        model_type,
+        {**_parameters(), **_DEEPSEEK, **changes},
+        {
+            "norm": _RMS,
+            "attention": {"heads": 6, "latent": {**_LATENT, **latent, "norm": {"eps": 1e-6}}},
+            "mlp": _SWIGLU,
+            "position": {**_ROPE, "style": "interleaved"},
+            "layers": {
+                "count": 3,
+                "where": [{"name": "sparse", "range": [1, 3], "mlp": {"hidden": 20, "moe": moe}}],
+            },
+            "checkpoint": {"use": "checkpoint/deepseek"},
+        },
+    )
+
+
 FAMILIES: Mapping[str, Family] = MappingProxyType(
     {
-        "gemma2": Family(
-            "gemma2",
-            {
-                **_parameters(),
-                "head_dim": 20,
-                "sliding_window": 5,
-                "query_pre_attn_scalar": 30,
-                "attn_logit_softcapping": 2.0,
-                "final_logit_softcapping": 3.0,
-            },
-            {
-                **_GEMMA,
-                "attention": {**_GROUPED, "head_dim": 20, "window": 5, "scale": 30**-0.5, "softcap": 2.0},
-                "position": _ROPE,
-                "layers": {"count": 3, "where": [{"name": "full", "at": [1], "attention": {"window": None}}]},
-                "head": {"tied": True, "softcap": 3.0},
-            },
-            {"scale": "sqrt_dim"},
-        ),
         "gemma3_text": Family(
             "gemma3_text",
             {
@@ -159,136 +134,24 @@ FAMILIES: Mapping[str, Family] = MappingProxyType(
             },
             {"scale": "sqrt_dim"},
         ),
-        "olmo2": Family(
-            "olmo2",
-            _parameters(),
-            {
-                "norm": {**_RMS, "place": "branch"},
-                "attention": {**_GROUPED, "qk_norm": {"type": "rms", "over": "all"}},
-                "mlp": _SWIGLU,
-                "position": _ROPE,
-                "layers": 3,
-                "checkpoint": {"use": "checkpoint/olmo2"},
-            },
-        ),
-        "mixtral": Family(
-            "mixtral",
-            {**_parameters(), "head_dim": 20, "num_local_experts": 5, "num_experts_per_tok": 2, "sliding_window": 6},
-            {
-                "norm": _RMS,
-                "attention": {**_GROUPED, "head_dim": 20, "window": 6},
-                "mlp": {**_SWIGLU, "moe": {"experts": 5, "top": 2, "router": {"normalize": True}}},
-                "position": _ROPE,
-                "layers": 3,
-                "checkpoint": {"use": "checkpoint/mixtral"},
-            },
-        ),
-        "qwen2_moe": Family(
-            "qwen2_moe",
-            {
-                **_parameters(),
-                "num_experts": 6,
-                "num_experts_per_tok": 3,
-                "moe_intermediate_size": 20,
-                "shared_expert_intermediate_size": 28,
-                "mlp_only_layers": [1],
-            },
-            {
-                "norm": _RMS,
-                "attention": {**_GROUPED, "bias": {"q": True, "k": True, "v": True}},
-                "mlp": {
-                    **_SWIGLU,
-                    "hidden": 20,
-                    "moe": {"experts": 6, "top": 3, "shared": {"hidden": 28, "gate": "sigmoid"}},
-                },
-                "position": _ROPE,
-                "layers": {"count": 3, "where": [{"name": "dense", "at": [1], "mlp": {"hidden": 56, "moe": None}}]},
-                "checkpoint": {"use": "checkpoint/qwen_moe"},
-            },
-        ),
-        "qwen3_moe": Family(
-            "qwen3_moe",
-            {
-                **_parameters(),
-                "head_dim": 20,
-                "num_experts": 6,
-                "num_experts_per_tok": 3,
-                "moe_intermediate_size": 20,
-                "norm_topk_prob": True,
-            },
-            {
-                "norm": _RMS,
-                "attention": {**_GROUPED, "head_dim": 20, "qk_norm": "rms"},
-                "mlp": {**_SWIGLU, "hidden": 20, "moe": {"experts": 6, "top": 3, "router": {"normalize": True}}},
-                "position": _ROPE,
-                "layers": 3,
-                "checkpoint": {"use": "checkpoint/qwen_moe"},
-            },
-        ),
-        "deepseek_v2": Family(
+        "deepseek_v2": _deepseek(
             "deepseek_v2",
-            {**_parameters(), **_DEEPSEEK, "q_lora_rank": None, "topk_method": "group_limited_greedy"},
-            {
-                "norm": _RMS,
-                "attention": {"heads": 6, "latent": {**_LATENT, "norm": {"eps": 1e-6}}},
-                "mlp": _SWIGLU,
-                "position": {**_ROPE, "style": "interleaved"},
-                "layers": {
-                    "count": 3,
-                    "where": [
-                        {
-                            "name": "sparse",
-                            "range": [1, 3],
-                            "mlp": {
-                                "hidden": 20,
-                                "moe": {
-                                    "experts": 12,
-                                    "top": 3,
-                                    "shared": {"hidden": 40},
-                                    "router": {"groups": 4, "top_groups": 2, "scale": 2.5},
-                                },
-                            },
-                        }
-                    ],
-                },
-                "checkpoint": {"use": "checkpoint/deepseek"},
-            },
+            {"q_lora_rank": None, "topk_method": "group_limited_greedy"},
+            {},
+            {"groups": 4, "top_groups": 2, "scale": 2.5},
         ),
-        "deepseek_v3": Family(
+        "deepseek_v3": _deepseek(
             "deepseek_v3",
-            {**_parameters(), **_DEEPSEEK, "q_lora_rank": 16},
+            {"q_lora_rank": 16},
+            {"q_rank": 16},
             {
-                "norm": _RMS,
-                "attention": {"heads": 6, "latent": {**_LATENT, "q_rank": 16, "norm": {"eps": 1e-6}}},
-                "mlp": _SWIGLU,
-                "position": {**_ROPE, "style": "interleaved"},
-                "layers": {
-                    "count": 3,
-                    "where": [
-                        {
-                            "name": "sparse",
-                            "range": [1, 3],
-                            "mlp": {
-                                "hidden": 20,
-                                "moe": {
-                                    "experts": 12,
-                                    "top": 3,
-                                    "shared": {"hidden": 40},
-                                    "router": {
-                                        "score": "sigmoid",
-                                        "bias": True,
-                                        "groups": 4,
-                                        "top_groups": 2,
-                                        "group_score": "top2",
-                                        "normalize": True,
-                                        "scale": 2.5,
-                                    },
-                                },
-                            },
-                        }
-                    ],
-                },
-                "checkpoint": {"use": "checkpoint/deepseek"},
+                "score": "sigmoid",
+                "bias": True,
+                "groups": 4,
+                "top_groups": 2,
+                "group_score": "top2",
+                "normalize": True,
+                "scale": 2.5,
             },
         ),
         "phi3": Family(

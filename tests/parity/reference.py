@@ -114,11 +114,14 @@ def randomise(model: Any, seed: int = 0) -> None:
         else:
             inputs = parameter.shape[-1] if parameter.ndim == 3 else parameter[0].numel()  # stacked experts have three
             parameter.copy_(noise * inputs**-0.5)
+    for name, buffer in sorted(model.named_buffers()):
+        if name.endswith("e_score_correction_bias"):  # saved with the weights, and zero at the start
+            buffer.copy_(0.1 * torch.randn(buffer.shape, generator=generator))
 
 
 # ---- the parts
 
-_TEXT: dict[str, Any] = {
+SIZES: dict[str, Any] = {
     "vocab_size": VOCAB,
     "hidden_size": 48,
     "intermediate_size": 56,
@@ -141,19 +144,19 @@ def _rope(**scaling: Any) -> dict[str, Any]:
 
 
 def llama(**changes: Any) -> Any:
-    return LlamaConfig(**{**_TEXT, **changes})
+    return LlamaConfig(**{**SIZES, **changes})
 
 
 def mistral(**changes: Any) -> Any:
-    return MistralConfig(**{**_TEXT, "sliding_window": 5, **changes})
+    return MistralConfig(**{**SIZES, "sliding_window": 5, **changes})
 
 
 def qwen2(**changes: Any) -> Any:
-    return Qwen2Config(**{**_TEXT, **changes})
+    return Qwen2Config(**{**SIZES, **changes})
 
 
 def qwen3(**changes: Any) -> Any:
-    return Qwen3Config(**{**_TEXT, **changes})
+    return Qwen3Config(**{**SIZES, **changes})
 
 
 _MOE = {"num_experts_per_tok": 3, "moe_intermediate_size": 20, "num_experts": 6}
@@ -161,25 +164,25 @@ _MOE = {"num_experts_per_tok": 3, "moe_intermediate_size": 20, "num_experts": 6}
 
 def mixtral(**changes: Any) -> Any:
     experts = {"num_experts_per_tok": 2, "num_local_experts": 5}
-    return MixtralConfig(**{**_TEXT, **experts, "sliding_window": 6, **changes})
+    return MixtralConfig(**{**SIZES, **experts, "sliding_window": 6, **changes})
 
 
 def qwen2_moe(**changes: Any) -> Any:
-    return Qwen2MoeConfig(**{**_TEXT, **_MOE, "shared_expert_intermediate_size": 28, **changes})
+    return Qwen2MoeConfig(**{**SIZES, **_MOE, "shared_expert_intermediate_size": 28, **changes})
 
 
 def qwen3_moe(**changes: Any) -> Any:
-    return Qwen3MoeConfig(**{**_TEXT, **_MOE, **changes})
+    return Qwen3MoeConfig(**{**SIZES, **_MOE, **changes})
 
 
 def olmo2(**changes: Any) -> Any:
-    sizes = {name: size for name, size in _TEXT.items() if name != "head_dim"}
+    sizes = {name: size for name, size in SIZES.items() if name != "head_dim"}
     return Olmo2Config(**{**sizes, **changes})
 
 
 def gemma2(**changes: Any) -> Any:
     scores = {"query_pre_attn_scalar": 30, "attn_logit_softcapping": 2.0, "final_logit_softcapping": 12.0}
-    return Gemma2Config(**{**_TEXT, **scores, "sliding_window": 5, **changes})
+    return Gemma2Config(**{**SIZES, **scores, "sliding_window": 5, **changes})
 
 
 def clip(**changes: Any) -> Any:
@@ -297,11 +300,16 @@ CASES = (*TEXT_CASES, *LLAVA_CASES)
 
 def build(name: str, directory: Path) -> Reference:
     """The reference model of a case, saved with `save_pretrained` into a folder of its own."""
-    torch.manual_seed(0)
     images = name in LLAVA_CASES
     config = LLAVA_CASES[name]() if images else TEXT_CASES[name]()
-    model = LlavaForConditionalGeneration(config) if images else AutoModelForCausalLM.from_config(config)
-    model = model.eval().requires_grad_(True)
+    return saved(name, config, directory, images=images)
+
+
+def saved(name: str, config: Any, directory: Path, *, images: bool = False) -> Reference:
+    """The reference model of a config, with random weights, saved into a folder of its own."""
+    torch.manual_seed(0)
+    make: Any = LlavaForConditionalGeneration if images else AutoModelForCausalLM.from_config
+    model = make(config).eval().requires_grad_(True)
     randomise(model)
     place = directory / name
     model.save_pretrained(place)

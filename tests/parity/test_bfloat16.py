@@ -19,7 +19,9 @@ pytestmark = pytest.mark.slow
 LUCK = 1.25  # two roundings of one computation differ by a few per cent in this mean; a wrong cast costs a multiple
 
 
-@pytest.mark.parametrize("name", ["clip_llama", "siglip_qwen3", "qwen2_mixed", "llama_yarn", "mistral"])
+@pytest.mark.parametrize(
+    "name", ["clip_llama", "siglip_qwen3", "qwen2_mixed", "llama_yarn", "mistral", "mixtral", "olmo2"]
+)
 def test_bfloat16(name: str, reference: Callable[[str], Reference], package: Callable[[str], Any]) -> None:
     case = reference(name)
     inputs = case.inputs("left")

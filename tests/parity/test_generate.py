@@ -12,6 +12,7 @@ pytest.importorskip("transformers", reason="the oracle of these tests is not ins
 
 import torch
 
+from .families import FAMILIES
 from .reference import CASES, Padding, Reference
 
 pytestmark = pytest.mark.slow
@@ -26,7 +27,7 @@ def generate(package: Any, model: Any, inputs: dict[str, torch.Tensor], **settin
 
 
 @pytest.mark.parametrize("padding", ["none", "left"])
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", [*CASES, *FAMILIES])
 def test_greedy_tokens(
     name: str,
     padding: Padding,

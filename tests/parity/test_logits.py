@@ -12,13 +12,14 @@ pytest.importorskip("transformers", reason="the oracle of these tests is not ins
 import torch
 
 from .agreement import LIMIT, attended, relative_error
+from .families import FAMILIES
 from .reference import CASES, LLAVA_CASES, Padding, Reference
 
 pytestmark = pytest.mark.slow
 
 
 @pytest.mark.parametrize("padding", get_args(Padding))
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", [*CASES, *FAMILIES])
 def test_logits(name: str, padding: Padding, reference: Callable[[str], Reference], ours: Callable[[str], Any]) -> None:
     inputs = reference(name).inputs(padding)
     with torch.no_grad():
