@@ -52,6 +52,21 @@ VARIANTS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         ),
         "layer_norm": ("nodes.llm.norm={type: layer, bias: false}", "nodes.vision.output={drop_cls: true}"),
         "no_final_norm": ("nodes.llm.final_norm=false",),
+        # kinds of layers whose classes and config fields could be called alike
+        "look_alikes": (
+            "nodes.llm.attention={heads: 4, kv_heads: 4, head_dim: 16, sinks: true}",
+            "nodes.llm.position.dim=8",
+            _WHERE
+            % (
+                5,
+                "{name: latent, at: [1], attention: {heads: 2, kv_heads: 2}},"
+                "{name: other, at: [2], position: {dim: 6}, attention: {kv_heads: null, head_dim: null, latent:"
+                " {kv_rank: 12, nope_dim: 8, rope_dim: 6, value_dim: 10}}},"
+                "{name: shared, at: [3], mlp: {hidden: 30}},"
+                "{name: llm, at: [4], mlp: {moe: {experts: 3, top: 2, shared: {hidden: 20}}}}",
+            ),
+        ),
+        "learned": ("nodes.llm.position={type: learned, offset: 2, theta: null}",),
         "linear_rope": (_ROPE % "linear, factor: 4",),
         "llama3_rope": (_ROPE % "llama3, factor: 8, low_freq_factor: 1, high_freq_factor: 4, original_max_tokens: 16",),
         "yarn_rope": (_ROPE % "yarn, factor: 4, original_max_tokens: 32", "passes.rope_table=false"),

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
 from time import process_time
 
 import pytest
@@ -11,61 +9,30 @@ import pytest
 import graphvlm
 from graphvlm.rules import RULES
 
+from .block_cases import BLOCK_CASES
+from .cases import (
+    FUSED,
+    HEAD,
+    HEADS,
+    LAST,
+    LLAMA3,
+    MASKS,
+    NAMES,
+    OF_IMAGES,
+    OTHER_IDS,
+    PARALLEL,
+    ROPE,
+    TEXT,
+    WIDENED,
+    YARN,
+    Case,
+    layers,
+    rope,
+)
 from .diagnosing import edited, problems, under
 
-ROPE = "{type: rope, theta: 10000.0}"
-HEADS = "attention: {heads: 6, kv_heads: 2, head_dim: 20, bias: false}"
-COUNT = "    max_tokens: 256\n    layers: 2\n"
-FUSED = "    inputs: {text: text, image: projector, ids: input_ids}\n    placeholder: {image: 99}\n"
-HEAD = "head: {tied: false, bias: false}"
-NAMES = "checkpoint: {use: checkpoint/llama}"
-LAST = "checkpoint: {use: checkpoint/llava}"
-MASKS = {"  input_ids: tokens\n": "  input_ids: tokens\n  first: mask\n  second: mask\n"}
-WIDENED = {
-    "  fused:\n": "  widened: {kind: projector, type: linear, inputs: text}\n  fused:\n",
-    "text: text,": "text: widened,",
-    HEAD: "head: {tied: true}",
-}
-OF_IMAGES = {
-    "    inputs: fused\n": "    inputs: projector\n",
-    "logits: llm.logits": "logits: llm.logits\n  fused: fused",
-    "type: token_embedding\n": "type: token_embedding\n    vocab: 101\n    dim: 40\n",
-    HEAD: "head: {tied: true}",
-}
-OTHER_IDS = {
-    "  input_ids: tokens\n": "  input_ids: tokens\n  other_ids: tokens\n  mine: mask\n",
-    "  fused:\n": "  other: {kind: encoder, type: token_embedding, vocab: 9, dim: 8, inputs: other_ids}\n  fused:\n",
-    "logits: llm.logits": "logits: llm.logits\n  other: other",
-}
-TEXT = "type: token_embedding\n"
-
-
-def rope(scaling: str, theta: str = "10000.0") -> Mapping[str, str]:
-    return {ROPE: f"{{type: rope, theta: {theta}, scaling: {{{scaling}}}}}"}
-
-
-def layers(*entries: str) -> Mapping[str, str]:
-    return {COUNT: COUNT.replace("2\n", f"{{count: 2, where: [{', '.join(entries)}]}}\n")}
-
-
-@dataclass(frozen=True, slots=True)
-class Case:
-    """Edits of tiny.yaml, the rule they break, what is under the caret and the labels, and the edits that help."""
-
-    rule: str
-    edits: Mapping[str, str]
-    place: str
-    labels: tuple[str, ...] = ()
-    message: str = ""
-    help: str = ""
-    fix: Mapping[str, str] = field(default_factory=dict)
-
-
-YARN = "type: yarn, factor: 4, original_max_tokens: 64"
-LLAMA3 = "type: llama3, factor: 4, original_max_tokens: 64"
-PARALLEL = "parallelism: {mesh: {%s}, nodes: {%s}}\ngeneration"
-
 CASES = [
+    *BLOCK_CASES,
     # sizes
     Case(
         "vocabulary-mismatch",
@@ -114,6 +81,24 @@ CASES = [
         {"type: rope, theta: 10000.0": "type: rope, theta: 10000.0, dim: 5"},
         *("5", (), "turn 5 numbers, and they turn pairs", "write `dim: 4`"),
         layers("{at: [1], attention: {head_dim: 10}}"),
+    ),
+    Case(
+        "position-of-layer",
+        layers("{at: [1], position: {type: learned}}"),
+        *("{type: learned}", (), "stand before all layers", "as `position` of `llm`"),
+        layers("{at: [1], position: {theta: 500.0}}"),
+    ),
+    Case(
+        "position-of-layer",
+        layers("{at: [1], position: learned}"),
+        *("learned", (), "stand before all layers", "as `position` of `llm`"),
+        {ROPE: "learned"},
+    ),
+    Case(
+        "position-too-short",
+        {ROPE: "{type: learned, max: 200}"},
+        *("200", ("256",), "takes 256 tokens, and has learned positions for 200", "`max_tokens: 200`"),
+        {ROPE: "{type: learned, max: 300, offset: 2}"},
     ),
     Case("degenerate-rope", rope("type: linear, factor: 2", "1"), "1", (), "`position.theta` of `llm` is 1"),
     Case(
@@ -259,6 +244,9 @@ CASES = [
 ]
 
 
+MENDED = [case for case in CASES if case.fix]
+
+
 @pytest.mark.parametrize("case", CASES, ids=[f"{case.rule} {index}" for index, case in enumerate(CASES)])
 def test_a_mistake_is_one_diagnostic(case: Case) -> None:
     (problem,) = problems(edited(case.edits))
@@ -274,7 +262,7 @@ def test_a_mistake_is_one_diagnostic(case: Case) -> None:
         assert not text.endswith(".")
 
 
-@pytest.mark.parametrize("case", [case for case in CASES if case.fix], ids=lambda case: f"{case.rule}: {case.help}")
+@pytest.mark.parametrize("case", MENDED, ids=[f"{case.rule}: {case.help} {index}" for index, case in enumerate(MENDED)])
 def test_the_help_helps(case: Case) -> None:
     graphvlm.load(edited(case.fix))
 

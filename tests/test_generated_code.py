@@ -278,7 +278,7 @@ def test_a_package_runs_without_the_compiler(tmp_path: Path) -> None:
     assert int(printed) == apply_all(graph).parameter_count
 
 
-@pytest.mark.parametrize("name", ["tiny", "prefix_clip_llama", "yarn_rope", "layer_kinds"])
+@pytest.mark.parametrize("name", ["tiny", "prefix_clip_llama", "yarn_rope", "layer_kinds", "look_alikes", "learned"])
 def test_a_model_from_meta_is_filled_by_reset_parameters(name: str) -> None:
     """Weights and tables: what `to_empty` leaves is whatever lay there."""
     graph = GRAPHS[f"small_{name}" if name == "prefix_clip_llama" else name]()

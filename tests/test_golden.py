@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 import graphvlm
-from graphvlm.blocks.settings import Attention, Mlp
+from graphvlm.blocks.settings import Attention, Mlp, Stack
 from graphvlm.ir import Graph
 from graphvlm.passes import apply_all
 
@@ -25,7 +25,7 @@ from .packages import lint, type_check
 GOLDEN = Path(__file__).parent / "golden"
 ROOT = GOLDEN.parents[1]
 SHIPPED = ("llava_1_5_7b", "prefix_clip_llama", "siglip2_qwen3_8b", "tiny")
-OWN = ("every_block", "image_tower")
+OWN = ("every_block", "image_tower", "gated_parallel", "sliding_sandwich", "sparse_latent")
 NAMES = (*SHIPPED, *OWN)
 
 
@@ -123,7 +123,10 @@ def test_they_show_every_block() -> None:
             shown |= {f"{node.kind}/{node.type}", getattr(node.spec, "activation", None)}
             if node.spec.stack:
                 for rope in node.spec.stack.rotary:
-                    shown |= {rope.type, ("table", rope.table)}
+                    shown |= {rope.type, rope.style, ("table", rope.table), ("whole", rope.whole)}
+                shown.add(("ropes", min(len(set(node.spec.stack.rope_of)), 2), None in node.spec.stack.rope_of))
+                shown |= set(_sublayers_shown(node.spec.stack))
+                shown |= {name for name in ("learned", "input_norm") if getattr(node.spec, name, None)}
                 shown.add(("kinds", min(len(node.spec.stack.kinds), 2)))
                 shown.add(("windows", bool(any(node.spec.stack.windows)), min(len(set(node.spec.stack.windows)), 2)))
             for op in [sub.op for kind in node.spec.stack.kinds for sub in kind.sublayers] if node.spec.stack else []:
@@ -142,4 +145,26 @@ def test_they_show_every_block() -> None:
     wanted |= {(name, flag) for name in ("merged", "grouped", "qk_norm", "table") for flag in (True, False)}
     wanted |= {("gated", True, True), ("gated", True, False), ("gated", False, False)}
     wanted |= {("windows", False, 1), ("windows", True, 2)}
+    wanted |= {"interleaved", "learned", "input_norm", ("whole", False), ("ropes", 2, True), "relu2", "parallel"}
+    wanted |= {"pre", "post", "sandwich", "branch", "shared", "tanh", "alpha", "layer_scale", "scaled", "unit_offset"}
+    wanted |= {"scale", "softcap", "sinks", "latent", "over all heads"}
+    wanted |= {("moe", *each) for each in (("sigmoid", True, True, True), ("softmax", False, False, False))}
     assert wanted - shown == set()
+
+
+def _sublayers_shown(stack: Stack) -> Iterator[object]:
+    """What the sublayers of a stack show, in words of the language."""
+    if any(len(group) > 1 for kind in stack.kinds for group in kind.groups):
+        yield "parallel"
+    for sublayer in [each for kind in stack.kinds for each in kind.sublayers]:
+        op, residual = sublayer.op, sublayer.residual
+        yield from (sublayer.place, residual.gate)
+        yield from (
+            word for word, on in (("scaled", residual.scale != 1), ("unit_offset", sublayer.norm.unit_offset)) if on
+        )
+        if isinstance(op, Attention):
+            yield from (word for word in ("scale", "softcap", "sinks", "latent") if getattr(op, word))
+            yield "" if op.norm_heads else "over all heads"
+        elif op.moe:
+            router = op.moe.router
+            yield ("moe", router.score, router.bias, router.top_groups < router.groups, router.normalize)

@@ -62,8 +62,18 @@ QWEN: dict[str, Any] = {
     "rope_scaling": {"type": "dynamic", "factor": 2.0},
     "eos_token_id": [1, 2],
 }
+MOE: dict[str, Any] = {
+    "model_type": "qwen3_moe",
+    "hidden_size": 48,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 6,
+    "num_key_value_heads": 2,
+    "num_experts": 6,
+    "num_experts_per_tok": 2,
+    "mlp_only_layers": [1],
+}
 SIGLIP = {"model_type": "siglip_vision_model", "num_hidden_layers": 2}
-GOOD = (LLAVA, QWEN)
+GOOD = (LLAVA, QWEN, MOE)
 
 
 def changed(config: dict[str, Any], change: dict[str, Any]) -> dict[str, Any]:
@@ -127,6 +137,13 @@ REFUSED: list[tuple[dict[str, Any], dict[str, Any], str, str]] = [
     (LLAVA, {"text_config.rms_norm_eps": None}, "invalid-config", "positive"),
     (LLAVA, {"text_config.attention_bias": 1}, "invalid-config", "true or false"),
     (LLAVA, {"text_config.quantization_config": {"bits": 4}}, "unsupported-config", "quantization_config"),
+    (MOE, {"num_experts_per_tok": 7}, "contradictory-config", "7 of 6 experts"),
+    (MOE, {"num_local_experts": 5}, "contradictory-config", "two names of one field"),
+    (MOE, {"mlp_only_layers": ["1"]}, "invalid-config", "list of whole numbers"),
+    (MOE, {"mlp_only_layers": 1}, "invalid-config", "list of whole numbers"),
+    (MOE, {"decoder_sparse_step": 0}, "invalid-config", "at least 1"),
+    (MOE, {"norm_topk_prob": 1}, "invalid-config", "true or false"),
+    (MOE, {"shared_expert_intermediate_size": 8}, "unknown-config-field", "shared_expert_intermediate_size"),
     (LLAVA, {"auto_map": {"AutoModel": "x--y"}}, "unsupported-config", "auto_map"),
     (LLAVA, {"text_config.is_causal": False}, "unsupported-config", "is_causal"),
     (LLAVA, {"text_config.per_layer_config": {"0": {"head_dim": 4}}}, "unsupported-config", "per_layer_config"),

@@ -153,29 +153,31 @@ def _sublayer(name: str, op: Op, settings: Settings) -> Sublayer:
 
 
 def _check_places(layer: _Layer, groups: tuple[tuple[Sublayer, ...], ...]) -> bool:
-    """A shared norm needs a sublayer beside it whose norm it is; a norm after the sum needs a sum of its own."""
-    fine = True
-    for group in groups:
-        for place, sublayer in enumerate(group):
-            why = ""
-            if sublayer.place == "shared" and (place == 0 or group[0].place not in ("pre", "sandwich")):
-                why = "is `shared`, and no sublayer stands before it in the same brackets with a norm to share"
-            elif sublayer.place == "post" and len(group) > 1:
-                why = "is `post`, and sublayers in brackets have one sum together"
-            if why:
-                fine = False
-                own = (_SETTINGS_OF[sublayer.name], "norm", "place")
-                written = layer.settings.has(*own)
-                layer.problems.clash(
-                    "bad-norm-place",
-                    f"`place` of the norm of `{sublayer.name}` of `{layer.inferred.node}` {why}",
-                    Label(layer.settings.span(*(own if written else ("norm", "place"))), f"`{sublayer.place}`"),
-                    *layer.settings.labels("layers", "each", text="the sublayers"),
-                    help="write `place: pre`"
-                    if sublayer.place == "post"
-                    else "write `each: [[attn, mlp]]`, and `shared` for the second alone",
-                )
-    return fine
+    """Whether every norm can stand where it should; the first that cannot is noted."""
+    sublayer, why, edit = next(filter(None, map(_misplaced, groups)), (None, "", ""))
+    if sublayer is None:
+        return True
+    own = (_SETTINGS_OF[sublayer.name], "norm", "place")
+    place = own if layer.settings.has(*own) else ("norm", "place")
+    layer.problems.clash(
+        "bad-norm-place",
+        f"`place` of the norm of `{sublayer.name}` of `{layer.inferred.node}` {why}",
+        Label(layer.settings.span(*place), f"`{sublayer.place}`"),
+        *layer.settings.labels("layers", "each", text="the sublayers"),
+        help=edit,
+    )
+    return False
+
+
+def _misplaced(group: tuple[Sublayer, ...]) -> tuple[Sublayer, str, str] | None:
+    """The first sublayer whose norm cannot stand where it should: (it, why, an edit)."""
+    for index, sublayer in enumerate(group):
+        if sublayer.place == "shared" and (index == 0 or group[0].place not in ("pre", "sandwich")):
+            why = "is `shared`, and no sublayer stands before it in the same brackets with a norm to share"
+            return sublayer, why, "write `each: [[attn, mlp]]`, and `shared` for the second alone"
+        if sublayer.place == "post" and len(group) > 1:
+            return sublayer, "is `post`, and sublayers in brackets have one sum together", "write `place: pre`"
+    return None
 
 
 def _where(settings: Settings) -> tuple[Tree, ...]:

@@ -50,7 +50,14 @@ def _latent_attention(settings: Settings, inferred: Inferred, norm: Norm, proble
             Label(settings.span("latent"), "latent attention"),
             help=f"remove `{key}`",
         )
-    if conflicts:
+    if settings.has("latent", "norm", "place"):
+        problems.error(
+            "bad-norm-place",
+            f"the norms of the narrow vectors of `{inferred.node}` stand in one place only",
+            settings.span("latent", "norm", "place"),
+            help="remove `place`",
+        )
+    if conflicts or settings.has("latent", "norm", "place"):
         return None
     latent, heads = settings.child("latent"), int(settings.get("heads"))
     rank = latent.get("q_rank")

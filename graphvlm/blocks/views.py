@@ -10,7 +10,17 @@ from ..code import WIDTH, Field, literal
 from ..names import class_name
 from .expressions import Fields, norm_expression, pattern
 from .settings import Attention, LayerKind, Mlp, Norm, Stack, Sublayer
-from .views_ops import AttentionView, LatentView, MlpView, MoeView, attention_view, latent_view, mlp_view, moe_view
+from .views_ops import (
+    AttentionView,
+    Given,
+    LatentView,
+    MlpView,
+    MoeView,
+    attention_view,
+    latent_view,
+    mlp_view,
+    moe_view,
+)
 from .views_rope import RopesView, rope_dim, ropes_view, rotation_type, rotation_views
 
 
@@ -57,6 +67,7 @@ class StackView:
     blocks: tuple[BlockView, ...]
     pattern: str
     windows: str
+    mask: str
     ropes: RopesView | None
     offset_norm: bool
     fields: tuple[Field, ...]
@@ -108,6 +119,7 @@ def stack_view(stack: Stack, config: str, *, decoder: bool, tp: int, outer: tupl
         blocks=tuple(classes.blocks.values()),
         pattern="" if len(classes.blocks) <= 1 else pattern("kinds = ", [of_kind[i] for i in stack.order], 8),
         windows="mixed" if len(set(windows)) > 1 else "one" if any(windows) else "",
+        mask=classes.given.mask,
         ropes=classes.ropes(),
         offset_norm=any(norm is not None and norm.unit_offset for norm in norms),
         fields=tuple(fields.found.values()),
@@ -129,6 +141,13 @@ def _norms(sublayer: Sublayer) -> Iterator[Norm | None]:
         yield sublayer.op.latent.norm if sublayer.op.latent else None
 
 
+def _mask_type(stack: Stack) -> str:
+    """Whether a layer can do without a mask, the order of its tokens being one."""
+    windowed = len(set(stack.windows)) == 1 and stack.windows[0] is not None
+    ops = [stack.attention(index) for index in range(len(stack.kinds))]
+    return "Tensor" if windowed or any(op.softcap or op.sinks for op in ops) else "Tensor | None"
+
+
 _View = TypeVar("_View", AttentionView, LatentView, MlpView, MoeView, BlockView)
 
 
@@ -144,19 +163,19 @@ class _Classes:
         self.mlps: dict[MlpView, MlpView] = {}
         self.moes: dict[MoeView, MoeView] = {}
         self.blocks: dict[BlockView, BlockView] = {}
-        self._stack, self._config, self._decoder, self._tp = stack, config, decoder, tp
+        self._stack, self._config, self._tp = stack, config, tp
         self._taken = {config.removesuffix("Config")}
         self._rotations = rotation_views(stack, self._named)
-        self._rotation = rotation_type(stack, self._rotations)
+        self.given = Given(rotation_type(stack, self._rotations), _mask_type(stack), decoder)
         self._turned: dict[int, str] = {}  # number of rotary positions -> how much of a head they turn
 
     def block(self, kind: LayerKind) -> str:
         """The class of a kind of layer."""
         views = tuple(self._sublayer(sublayer, kind) for sublayer in kind.sublayers)
-        given = (("rope", bool(self._rotation)), ("mask", self._decoder), ("cache", self._decoder))
+        given = (("rope", bool(self.given.rope)), ("mask", self.given.decoder), ("cache", self.given.decoder))
         extra = "".join(f", {name}" for name, on in given if on)
         lines = tuple(line for group in kind.groups for line in _group_lines(group, extra))
-        return self._once(self.blocks, BlockView("", self._rotation, views, lines), "Block", kind.name)
+        return self._once(self.blocks, BlockView("", self.given.rope, views, lines), "Block", kind.name)
 
     def _sublayer(self, sublayer: Sublayer, kind: LayerKind) -> SublayerView:
         name, residual = sublayer.name, sublayer.residual
@@ -179,12 +198,11 @@ class _Classes:
         return norm_expression(norm, "config.dim", self.fields.eps(norm, kind))
 
     def _attention(self, op: Attention, kind: LayerKind) -> str:
-        rope, decoder = self._rotation, self._decoder
         if op.latent:
-            latent = latent_view(op, op.latent, kind, self.fields, rope=rope, decoder=decoder)
+            latent = latent_view(op, op.latent, kind, self.fields, self.given)
             name = self._once(self.latents, latent, "LatentAttention", kind.name)
         else:
-            view = attention_view(op, kind, self.fields, rope=rope, decoder=decoder, tp=self._tp)
+            view = attention_view(op, kind, self.fields, self.given, self._tp)
             name = self._once(self.attentions, view, "Attention", kind.name)
         if op.rope is not None and op.rope not in self._turned:
             self._turned[op.rope] = rope_dim(op, self._stack.rotary[op.rope], kind, self.fields)
@@ -196,9 +214,9 @@ class _Classes:
         shared = ""
         if op.moe.shared:
             dense = replace(op, hidden=op.moe.shared, moe=None)
-            shared = self._once(
-                self.mlps, mlp_view(dense, kind, self.fields, self._tp, "shared_hidden"), "MLP", "shared"
-            )
+            view = mlp_view(dense, kind, self.fields, self._tp, "shared_hidden")
+            own = f"{kind.name}_shared" if "SharedMLP" in self._taken else "shared"
+            shared = self._once(self.mlps, view, "MLP", own)
         mixture = moe_view(op, op.moe, kind, self.fields, dim=self._stack.dim, shared=shared)
         if mixture not in self.moes:
             name = self._once(self.moes, mixture, "MoE", kind.name)

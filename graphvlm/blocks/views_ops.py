@@ -10,14 +10,24 @@ from .settings import Attention, Latent, LayerKind, Mlp, Moe
 
 
 @dataclass(frozen=True, slots=True)
+class Given:
+    """What the layers of a stack are given: types of `rope` and `mask`, and a cache in a decoder."""
+
+    rope: str
+    mask: str
+    decoder: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Scores:
     """How an attention makes its scores and how they count, and what is handed to its `forward`.
 
     `rope` is the type of the rotary positions it is given, empty if there are none; None is one of its values if only
-    some layers turn queries and keys. `scale` and `softcap` are config fields.
+    some layers turn queries and keys. `mask` is the type of its mask. `scale` and `softcap` are config fields.
     """
 
     rope: str
+    mask: str
     cached: bool
     scale: str
     softcap: str
@@ -87,6 +97,7 @@ class LatentView:
     kv_bias: str
     o_bias: str
     scores: Scores
+    grouped: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,16 +149,14 @@ class MoeView:
         return activated(self.activation, value)
 
 
-def scores_view(op: Attention, kind: LayerKind, fields: Fields, *, rope: str, decoder: bool) -> Scores:
+def scores_view(op: Attention, kind: LayerKind, fields: Fields, given: Given) -> Scores:
     """How an attention makes its scores."""
     scale = "" if op.scale is None else fields.add("attention_scale", op.scale, kind.name)
     softcap = "" if op.softcap is None else fields.add("attention_softcap", op.softcap, kind.name)
-    return Scores(rope, decoder, scale, softcap, op.sinks)
+    return Scores(given.rope, given.mask, given.decoder, scale, softcap, op.sinks)
 
 
-def attention_view(
-    op: Attention, kind: LayerKind, fields: Fields, *, rope: str, decoder: bool, tp: int
-) -> AttentionView:
+def attention_view(op: Attention, kind: LayerKind, fields: Fields, given: Given, tp: int) -> AttentionView:
     """The view of one attention; its name is set by the caller."""
     heads = fields.add("heads", op.heads, kind.name)
     grouped = op.kv_heads != op.heads
@@ -173,14 +182,12 @@ def attention_view(
         q_norm=q_norm,
         k_norm=k_norm,
         norm_heads=op.norm_heads,
-        scores=scores_view(op, kind, fields, rope=rope, decoder=decoder),
+        scores=scores_view(op, kind, fields, given),
         tp=tp > 1,
     )
 
 
-def latent_view(
-    op: Attention, latent: Latent, kind: LayerKind, fields: Fields, *, rope: str, decoder: bool
-) -> LatentView:
+def latent_view(op: Attention, latent: Latent, kind: LayerKind, fields: Fields, given: Given) -> LatentView:
     """The view of one latent attention; its name is set by the caller."""
     q_rank = "" if latent.q_rank is None else fields.add("q_rank", latent.q_rank, kind.name)
     kv_rank = fields.add("kv_rank", latent.kv_rank, kind.name)
@@ -199,7 +206,7 @@ def latent_view(
         q_bias=bias_argument(op.bias.q),
         kv_bias=bias_argument(op.bias.k),
         o_bias=bias_argument(op.bias.o),
-        scores=scores_view(op, kind, fields, rope=rope, decoder=decoder),
+        scores=scores_view(op, kind, fields, given),
     )
 
 

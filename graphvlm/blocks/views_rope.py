@@ -74,11 +74,18 @@ def rotation_views(stack: Stack, named: Callable[[str], str]) -> dict[tuple[str,
     `named` makes a class name that no other class of the file has.
     """
     found: dict[tuple[str, bool], RotationView] = {}
-    for index, rope in enumerate(stack.rotary):
-        key = (rope.style, rope.whole)
-        if key not in found:
-            found[key] = RotationView(named(f"{class_name(_prefix(stack, index))}Rotation"), *key)
+    for key in dict.fromkeys((rope.style, rope.whole) for rope in stack.rotary):
+        found[key] = RotationView(named(_ROTATIONS[key] if found else "Rotation"), *key)
     return found
+
+
+# Names of rotations beside the first, short enough for all of them to stand in one type.
+_ROTATIONS = {
+    ("half", True): "WholeRotation",
+    ("half", False): "PartialRotation",
+    ("interleaved", True): "PairRotation",
+    ("interleaved", False): "PartialPairRotation",
+}
 
 
 def rotation_type(stack: Stack, rotations: Mapping[tuple[str, bool], RotationView]) -> str:

@@ -19,6 +19,7 @@ from ...ir import Node
 from ...names import class_name
 from ...problems import Problems
 from ...settings import Settings
+from ...tree import Tree
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +137,7 @@ class TransformerComponent:
             vocab=inferred.sizes["vocab"],
             max_tokens=max_tokens,
             layers=blocks,
-            learned=_learned(settings, max_tokens),
+            learned=_learned(settings, inferred, max_tokens, problems),
             input_norm=settings_norm if settings.get("input_norm", default=False) else None,
             final_norm=settings_norm if settings.get("final_norm", default=True) else None,
             head=_head(settings),
@@ -207,14 +208,36 @@ def _head(settings: Settings) -> Head | None:
     )
 
 
-def _learned(settings: Settings, max_tokens: int) -> Learned | None:
+def _learned(settings: Settings, inferred: Inferred, max_tokens: int, problems: Problems) -> Learned | None:
+    """The table of learned positions, if the node has one."""
+    for entry in map(Settings, _where(settings)):
+        if "learned" in (entry.get("position"), entry.get("position", "type")):
+            problems.error(
+                "position-of-layer",
+                f"`position` of a layer of `{inferred.node}` is learned, and learned positions stand before all layers",
+                entry.span("position"),
+                help=f"write it as `position` of `{inferred.node}`, or a rotary one here",
+            )
     position = settings.get("position", default="none")
     if position == "learned":
         position = {"type": "learned"}
     if not isinstance(position, dict) or position.get("type") != "learned":
         return None
-    offset = int(position.get("offset", 0))
-    return Learned(int(position.get("max", max_tokens)) + offset, offset)
+    offset, most = int(position.get("offset", 0)), int(position.get("max", max_tokens))
+    if most < max_tokens:
+        problems.clash(
+            "position-too-short",
+            f"`{inferred.node}` takes {max_tokens} tokens, and has learned positions for {most}",
+            Label(settings.span("position", "max"), f"{most} positions"),
+            Label(settings.span("max_tokens"), f"{max_tokens} tokens"),
+            help=f"write `max_tokens: {most}`, or leave `max` out",
+        )
+    return Learned(most + offset, offset)
+
+
+def _where(settings: Settings) -> tuple[Tree, ...]:
+    found = settings.tree.get("layers", "where")
+    return found.elements() if found else ()
 
 
 def _other_fields(spec: Transformer) -> Iterator[Field]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ...diagnostics import Label
 from .fields import Fields
 
 
@@ -25,7 +26,8 @@ def read_mlp(text: Fields, mlp: dict[str, Any]) -> tuple[dict[str, Any], list[in
 
 
 def _moe(text: Fields, experts: str, *, normalize: bool) -> dict[str, Any]:
-    if text.has("num_local_experts"):  # another name of it in newer files
+    if "num_local_experts" in text.table.understood and text.has("num_local_experts"):
+        _check_names(text, experts)
         experts = "num_local_experts"
     moe: dict[str, Any] = {"experts": text.integer(experts), "top": text.integer("num_experts_per_tok")}
     if moe["top"] > moe["experts"]:
@@ -36,9 +38,20 @@ def _moe(text: Fields, experts: str, *, normalize: bool) -> dict[str, Any]:
     return moe | ({"router": {"normalize": True}} if normalize else {})
 
 
+def _check_names(text: Fields, other: str) -> None:
+    """Newer files write the number of experts under another name, or under both."""
+    if text.has(other) and text.integer(other) != text.integer("num_local_experts"):
+        text.problems.conflict(
+            f"`{text.name('num_local_experts')}` and `{text.name(other)}` are two names of one field, with two values",
+            text.span("num_local_experts"),
+            labels=(Label(text.span(other), "the other value"),),
+            help="keep the one that the weights have",
+        )
+
+
 def _dense_layers(text: Fields) -> list[int]:
     """Layers without experts: those listed, and all but every `decoder_sparse_step`-th."""
-    step, count, tree = text.integer("decoder_sparse_step"), text.integer("num_hidden_layers"), None
+    step, count = text.integer("decoder_sparse_step"), text.integer("num_hidden_layers")
     tree = text.tree.get("mlp_only_layers")
     listed = [] if tree is None or tree.value is None else tree.plain()
     if not isinstance(listed, list) or not all(type(layer) is int for layer in listed):

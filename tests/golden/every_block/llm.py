@@ -41,13 +41,17 @@ class Rope(nn.Module):
 
 def frequencies(config: LlmConfig, device: torch.device) -> Tensor:
     """Angle per position of each pair, [head_dim / 2], in float32."""
-    even = torch.arange(0, config.head_dim, 2, device=device).float()
-    rates = 1.0 / config.rope_theta ** (even / config.head_dim)
+    dim = config.head_dim
+    theta = config.rope_theta
+    factor = config.rope_factor
+    even = torch.arange(0, dim, 2, device=device).float()
+    rates = 1.0 / theta ** (even / dim)
     # Fast pairs, before the ramp, stay; slow ones, behind it, are stretched.
-    start, end = config.rope_ramp_start, config.rope_ramp_end
-    pair = torch.arange(config.head_dim // 2, device=device).float()
+    start = config.rope_ramp_start
+    end = config.rope_ramp_end
+    pair = torch.arange(dim // 2, device=device).float()
     ramp = ((pair - start) / (end - start)).clamp(0, 1)
-    return rates / config.rope_factor * ramp + rates * (1 - ramp)
+    return rates / factor * ramp + rates * (1 - ramp)
 
 
 class Attention(nn.Module):

@@ -39,7 +39,8 @@ class Rope(nn.Module):
         """Fill the tables; call again after `to_empty()`."""
         config, device = self.config, self.cos.device
         positions = torch.arange(config.max_tokens, device=device).float()
-        angle = torch.outer(positions, frequencies(config, device))
+        rates = frequencies(config, device)
+        angle = torch.outer(positions, rates)
         cos, sin = angle.cos(), angle.sin()
         self.cos.copy_(torch.cat((cos, cos), dim=-1))
         self.sin.copy_(torch.cat((-sin, sin), dim=-1))
@@ -54,14 +55,17 @@ class Rope(nn.Module):
 
 def frequencies(config: LlmConfig, device: torch.device) -> Tensor:
     """Angle per position of each pair, [head_dim / 2], in float32."""
-    even = torch.arange(0, config.head_dim, 2, device=device).float()
-    return 1.0 / config.rope_theta ** (even / config.head_dim)
+    dim = config.head_dim
+    theta = config.rope_theta
+    even = torch.arange(0, dim, 2, device=device).float()
+    return 1.0 / theta ** (even / dim)
 
 
 class Attention(nn.Module):
     def __init__(self, config: LlmConfig) -> None:
         super().__init__()
-        self.heads, self.kv_heads = config.heads, config.kv_heads
+        self.heads = config.heads
+        self.kv_heads = config.kv_heads
         self.head_dim = config.head_dim
         self.wqkv = nn.Linear(
             config.dim,

@@ -1,0 +1,78 @@
+"""Mistakes in the sublayers of a stack: how they are ordered, normed, routed and split."""
+
+from __future__ import annotations
+
+from .cases import HEADS, LATENT, MLP, PARALLEL, RMS, ROPE, Case, each, latent, moe
+
+BLOCK_CASES = [
+    # sublayers
+    Case(
+        "bad-each", each("[attn, attn]"), "[attn, attn]", (), "names `attn` twice", "[[attn, mlp]]", each("[mlp, attn]")
+    ),
+    Case("bad-each", each("[[mlp]]"), "[[mlp]]", (), "leaves `attn` out", "[[attn, mlp]]", each("[[attn, mlp]]")),
+    Case(
+        "bad-norm-place",
+        {**each("[[attn, mlp]]"), RMS: "norm: {type: rms, place: post}"},
+        *("post", ("[[attn, mlp]]",), "sublayers in brackets have one sum together", "`place: pre`"),
+        {**each("[attn, mlp]"), RMS: "norm: {type: rms, place: post}"},
+    ),
+    Case(
+        "bad-norm-place",
+        {RMS: "norm: {type: rms, place: shared}"},
+        *("shared", (), "no sublayer stands before it", "`shared` for the second alone"),
+        {**each("[[attn, mlp]]"), MLP: f"{MLP}, norm: {{place: shared}}"},
+    ),
+    Case(
+        "bad-norm-place",
+        latent("norm: {place: post}"),
+        *("post", (), "stand in one place only", "remove `place`"),
+        latent("norm: {eps: 1.0e-3}"),
+    ),
+    Case(
+        "latent-conflict",
+        {HEADS: f"attention: {{heads: 6, kv_heads: 2, latent: {{{LATENT}}}}}"},
+        *("2", (f"{{{LATENT}}}",), "`kv_heads` has nothing to set", "remove `kv_heads`"),
+        latent(),
+    ),
+    Case("odd-head-dim", latent(rope_dim=3), "3", (ROPE,), "a head of `llm` is 3 wide", "`rope_dim: 4`", latent()),
+    # experts
+    Case("bad-routing", moe("top: 9"), "9", ("4",), "asks for 9 experts of 4", "at most 4", moe("top: 4")),
+    Case(
+        "bad-routing", moe("top: 1", "groups: 3"), "3", ("4",), "do not divide evenly", "a divisor of 4", moe("top: 1")
+    ),
+    Case(
+        "bad-routing",
+        moe("top: 1", "groups: 2, top_groups: 3"),
+        *("3", ("4",), "asks for 3 groups of 2", "at most 2"),
+        moe("top: 1", "groups: 2, top_groups: 1"),
+    ),
+    Case(
+        "bad-routing",
+        moe("top: 3", "groups: 2, top_groups: 1"),
+        *("3", ("4",), "1 of the 2 groups hold 2 each", "at most 2, or more `top_groups`"),
+        moe("top: 2", "groups: 2, top_groups: 1"),
+    ),
+    Case(
+        "bad-routing",
+        moe("top: 1", "groups: 4, top_groups: 2, group_score: top2"),
+        *("top2", ("4",), "a group has one expert", "write `max`"),
+        moe("top: 1", "groups: 2, top_groups: 1, group_score: top2"),
+    ),
+    Case(
+        "bad-routing",
+        {MLP: f"{MLP.replace('bias: false', 'bias: true')}, moe: {{experts: 4, top: 1}}"},
+        *("true", ("4",), "experts have no biases", "remove `bias`"),
+        moe("top: 1"),
+    ),
+    *(
+        Case(
+            "not-split", {**edits, "generation": PARALLEL % ("tp: 2", "vision: {tp: 1}")}, "2", (), what, "llm: {tp: 1}"
+        )
+        for edits, what in (
+            (moe("top: 1"), "a mixture of experts"),
+            (latent(), "latent attention"),
+            ({HEADS: f"{HEADS[:-1]}, qk_norm: {{over: all}}}}"}, "a norm over all heads together"),
+            ({HEADS: f"{HEADS[:-1]}, sinks: true}}"}, "attention sinks"),
+        )
+    ),
+]

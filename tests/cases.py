@@ -1,0 +1,74 @@
+"""Mistakes in tiny.yaml as edits of it: what `test_checks` and its cases are made of."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+ROPE = "{type: rope, theta: 10000.0}"
+HEADS = "attention: {heads: 6, kv_heads: 2, head_dim: 20, bias: false}"
+RMS = "norm: {type: rms, eps: 1.0e-5}"
+MLP = "mlp: {hidden: 72, activation: silu, gated: true, bias: false"
+LATENT = "kv_rank: 8, nope_dim: 6, rope_dim: 4, value_dim: 6"
+COUNT = "    max_tokens: 256\n    layers: 2\n"
+FUSED = "    inputs: {text: text, image: projector, ids: input_ids}\n    placeholder: {image: 99}\n"
+HEAD = "head: {tied: false, bias: false}"
+NAMES = "checkpoint: {use: checkpoint/llama}"
+LAST = "checkpoint: {use: checkpoint/llava}"
+MASKS = {"  input_ids: tokens\n": "  input_ids: tokens\n  first: mask\n  second: mask\n"}
+WIDENED = {
+    "  fused:\n": "  widened: {kind: projector, type: linear, inputs: text}\n  fused:\n",
+    "text: text,": "text: widened,",
+    HEAD: "head: {tied: true}",
+}
+OF_IMAGES = {
+    "    inputs: fused\n": "    inputs: projector\n",
+    "logits: llm.logits": "logits: llm.logits\n  fused: fused",
+    "type: token_embedding\n": "type: token_embedding\n    vocab: 101\n    dim: 40\n",
+    HEAD: "head: {tied: true}",
+}
+OTHER_IDS = {
+    "  input_ids: tokens\n": "  input_ids: tokens\n  other_ids: tokens\n  mine: mask\n",
+    "  fused:\n": "  other: {kind: encoder, type: token_embedding, vocab: 9, dim: 8, inputs: other_ids}\n  fused:\n",
+    "logits: llm.logits": "logits: llm.logits\n  other: other",
+}
+TEXT = "type: token_embedding\n"
+
+
+def rope(scaling: str, theta: str = "10000.0") -> Mapping[str, str]:
+    return {ROPE: f"{{type: rope, theta: {theta}, scaling: {{{scaling}}}}}"}
+
+
+def layers(*entries: str) -> Mapping[str, str]:
+    return {COUNT: COUNT.replace("2\n", f"{{count: 2, where: [{', '.join(entries)}]}}\n")}
+
+
+def each(order: str) -> Mapping[str, str]:
+    return {COUNT: COUNT.replace("2\n", f"{{count: 2, each: {order}}}\n")}
+
+
+def latent(more: str = "", rope_dim: int = 4) -> Mapping[str, str]:
+    widths = LATENT.replace("rope_dim: 4", f"rope_dim: {rope_dim}")
+    return {HEADS: f"attention: {{heads: 6, latent: {{{', '.join(filter(None, (widths, more)))}}}}}"}
+
+
+def moe(top: str, router: str = "") -> Mapping[str, str]:
+    return {MLP: f"{MLP}, moe: {{experts: 4, {top}, router: {{{router}}}}}"}
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """Edits of tiny.yaml, the rule they break, what is under the caret and the labels, and the edits that help."""
+
+    rule: str
+    edits: Mapping[str, str]
+    place: str
+    labels: tuple[str, ...] = ()
+    message: str = ""
+    help: str = ""
+    fix: Mapping[str, str] = field(default_factory=dict)
+
+
+YARN = "type: yarn, factor: 4, original_max_tokens: 64"
+LLAMA3 = "type: llama3, factor: 4, original_max_tokens: 64"
+PARALLEL = "parallelism: {mesh: {%s}, nodes: {%s}}\ngeneration"
