@@ -16,6 +16,7 @@ pytest.importorskip("transformers", reason="the oracle of these tests is not ins
 from transformers import (
     CLIPVisionConfig,
     Gemma2Config,
+    GemmaConfig,
     GenerationConfig,
     LlamaConfig,
     LlavaConfig,
@@ -53,6 +54,7 @@ CLASSES: Mapping[str, Any] = {
     "qwen2_moe": Qwen2MoeConfig,
     "qwen3_moe": Qwen3MoeConfig,
     "olmo2": Olmo2Config,
+    "gemma": GemmaConfig,
     "gemma2": Gemma2Config,
     "clip_vision_model": CLIPVisionConfig,
     "siglip_vision_model": SiglipVisionConfig,

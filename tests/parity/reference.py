@@ -18,6 +18,7 @@ import torch
 from transformers import (
     CLIPVisionConfig,
     Gemma2Config,
+    GemmaConfig,
     LlamaConfig,
     LlavaConfig,
     LlavaForConditionalGeneration,
@@ -180,6 +181,10 @@ def olmo2(**changes: Any) -> Any:
     return Olmo2Config(**{**sizes, **changes})
 
 
+def gemma(**changes: Any) -> Any:
+    return GemmaConfig(**{**SIZES, **changes})
+
+
 def gemma2(**changes: Any) -> Any:
     scores = {"query_pre_attn_scalar": 30, "attn_logit_softcapping": 2.0, "final_logit_softcapping": 12.0}
     return Gemma2Config(**{**SIZES, **scores, "sliding_window": 5, **changes})
@@ -256,6 +261,7 @@ TEXT_CASES: Mapping[str, Callable[[], Any]] = MappingProxyType(
         "qwen3_moe_every_other": lambda: qwen3_moe(decoder_sparse_step=2, attention_bias=True),
         "olmo2": olmo2,
         "olmo2_biased": lambda: olmo2(attention_bias=True, num_key_value_heads=None),
+        "gemma": gemma,
         "gemma2": gemma2,
         "gemma2_uncapped": lambda: gemma2(attn_logit_softcapping=None, final_logit_softcapping=None, sliding_window=9),
         "qwen3_yarn_factor": lambda: qwen3(
@@ -268,6 +274,7 @@ TEXT_CASES: Mapping[str, Callable[[], Any]] = MappingProxyType(
 LLAVA_CASES: Mapping[str, Callable[[], Any]] = MappingProxyType(
     {
         "clip_qwen3_moe": lambda: llava(clip(), qwen3_moe()),
+        "siglip_gemma": lambda: llava(siglip(), gemma(hidden_act="gelu")),
         "siglip_gemma2": lambda: llava(siglip(), gemma2()),
         "clip_llama": lambda: llava(clip(), llama()),
         "clip_mistral": lambda: llava(clip(), mistral()),

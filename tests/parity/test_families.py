@@ -22,7 +22,7 @@ from .reference import Reference
 
 pytestmark = pytest.mark.slow
 
-IMPORTED = ("mixtral", "qwen2_moe_dense_window", "qwen3_moe", "olmo2", "gemma2")
+IMPORTED = ("mixtral", "qwen2_moe_dense_window", "qwen3_moe", "olmo2", "gemma", "gemma2")
 JOINED = ("phi3", "glm4", "gpt_neox")
 
 

@@ -94,7 +94,7 @@ def test_images_matter(reference: Callable[[str], Reference]) -> None:
 def test_cases_cover_the_families() -> None:
     assert {name.split("_")[0] for name in TEXT_CASES} == {
         *("llama", "mistral", "qwen2", "qwen3"),
-        *("mixtral", "olmo2", "gemma2"),
+        *("mixtral", "olmo2", "gemma", "gemma2"),
     }
     pairs = {f"{tower}_{text}" for tower in ("clip", "siglip") for text in ("llama", "mistral", "qwen2", "qwen3")}
     assert pairs <= set(LLAVA_CASES)

@@ -28,7 +28,7 @@ def read_decoder(text: Fields, inputs: str, *, tied: bool) -> dict[str, Any]:
     attention = _attention(text, heads, dim, eps)
     dense = {
         "hidden": text.integer("intermediate_size"),
-        "activation": text.activation(kind.activation),
+        "activation": _activation(text),
         "gated": True,
         "bias": text.boolean("mlp_bias") if "mlp_bias" in text.table.understood else False,
     }
@@ -49,6 +49,13 @@ def read_decoder(text: Fields, inputs: str, *, tied: bool) -> dict[str, Any]:
         "head": {"tied": tied, "bias": False, **_capped(text, "final_logit_softcapping")},
         "checkpoint": {"use": kind.checkpoint},
     }
+
+
+def _activation(text: Fields) -> str:
+    """The activation, under the language's name for what the class makes of it."""
+    kind = TEXT_KINDS[text.table.model_type]
+    activation = text.activation(kind.activation)
+    return kind.activations.get(activation, activation)
 
 
 def _capped(text: Fields, key: str) -> dict[str, float]:

@@ -15,7 +15,8 @@ class TextKind:
     `bias` decides over the four projections of an attention, together or one by one: a field that says it, or the
     decision itself. `window`: every layer (`all`), those that layer types or else `max_window_layers` name (`some`),
     those that layer types name or else every other (`even`), or none. `norm` is what norms have beside type and eps,
-    `embedding` what the token embedding has beside its sizes.
+    `embedding` what the token embedding has beside its sizes. `activation` is the field that names the activation, and
+    `activations` are those that the class does not take at their word.
     """
 
     bias: str | bool | Mapping[str, bool | str]
@@ -23,6 +24,7 @@ class TextKind:
     window: Literal["none", "all", "some", "even"] = "none"
     norm: Mapping[str, Any] = field(default_factory=dict)
     activation: str = "hidden_act"
+    activations: Mapping[str, str] = field(default_factory=dict)
     embedding: Mapping[str, Any] = field(default_factory=dict)
     checkpoint: str = "checkpoint/llama"
 
@@ -41,6 +43,12 @@ TEXT_KINDS: Mapping[str, TextKind] = MappingProxyType(
         "qwen3_moe": TextKind(bias="attention_bias", qk_norm="head", window="all", checkpoint="checkpoint/qwen_moe"),
         "olmo2": TextKind(
             bias="attention_bias", qk_norm="all", norm={"place": "branch"}, checkpoint="checkpoint/olmo2"
+        ),
+        "gemma": TextKind(
+            bias="attention_bias",
+            norm={"unit_offset": True},
+            activations={"gelu": "gelu_tanh"},  # what the first files call by the other's name
+            embedding={"scale": "sqrt_dim"},
         ),
         "gemma2": TextKind(
             bias="attention_bias",

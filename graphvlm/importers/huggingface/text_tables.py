@@ -227,6 +227,29 @@ TEXT_TABLES: Mapping[str, ConfigTable] = MappingProxyType(
             },
             nullable=frozenset({"num_key_value_heads"}),
         ),
+        "gemma": ConfigTable(
+            "gemma",
+            {
+                "vocab_size": 256000,
+                "hidden_size": 3072,
+                "intermediate_size": 24576,
+                "num_hidden_layers": 28,
+                "num_attention_heads": 16,
+                "num_key_value_heads": 16,
+                "head_dim": 256,
+                "hidden_act": "gelu_pytorch_tanh",
+                "max_position_embeddings": 8192,
+                "rms_norm_eps": 1e-6,
+                "bos_token_id": 2,
+                "eos_token_id": 1,
+                "tie_word_embeddings": True,
+                "attention_bias": False,
+                **ROPE,
+            },
+            # a newer name of the activation, which the class does not read
+            harmless=frozenset({"hidden_activation"}),
+            neutral={"use_bidirectional_attention": None},
+        ),
         "gemma2": ConfigTable(
             "gemma2",
             {
