@@ -97,7 +97,7 @@ def problems(folder: Path, text: str) -> tuple[Diagnostic, ...]:
 
 # what is changed -> the rule, and a word of the message
 REFUSED: list[tuple[dict[str, Any], dict[str, Any], str, str]] = [
-    (LLAVA, {"model_type": "llava_next"}, "unsupported-config", "cannot be imported yet"),
+    (LLAVA, {"model_type": "reformer"}, "unsupported-config", "cannot be imported yet"),
     (LLAVA, {"model_type": None}, "invalid-config", "no `model_type`"),
     (LLAVA, {"architectures": ["LlavaModel"]}, "unsupported-config", "LlavaForConditionalGeneration"),
     (LLAVA, {"imagetoken": 3}, "unknown-config-field", "`imagetoken`"),
@@ -106,7 +106,7 @@ REFUSED: list[tuple[dict[str, Any], dict[str, Any], str, str]] = [
     (LLAVA, {"text_config.sliding_window": 4}, "unknown-config-field", "sliding_window"),
     (LLAVA, {"text_config.rope_parameters.low_freq_factor": 1.0}, "unknown-config-field", "`yarn`"),
     (LLAVA, {"text_config": [1]}, "invalid-config", "must be an object"),
-    (LLAVA, {"text_config.model_type": "gemma"}, "unsupported-config", "gemma"),
+    (LLAVA, {"text_config.model_type": "reformer"}, "unsupported-config", "reformer"),
     (LLAVA, {"text_config.model_type": ["llama"]}, "unsupported-config", "model_type"),
     (LLAVA, {"vision_config.model_type": "siglip2_vision_model"}, "unsupported-config", "siglip2_vision_model"),
     (LLAVA, {"vision_config": SIGLIP}, "unsupported-config", "first patch"),

@@ -13,54 +13,22 @@ import pytest
 
 pytest.importorskip("transformers", reason="the oracle of these tests is not installed")
 
-from transformers import (
-    CLIPVisionConfig,
-    Gemma2Config,
-    GemmaConfig,
-    GenerationConfig,
-    LlamaConfig,
-    LlavaConfig,
-    MistralConfig,
-    MixtralConfig,
-    Olmo2Config,
-    Qwen2Config,
-    Qwen2MoeConfig,
-    Qwen3Config,
-    Qwen3MoeConfig,
-    SiglipVisionConfig,
-)
+from transformers import CONFIG_MAPPING, GenerationConfig
 from transformers.activations import ACT2FN
 
 import graphvlm
 from graphvlm.importers import import_config
-from graphvlm.importers.huggingface.tables import (
-    ACTIVATIONS,
-    HARMLESS,
-    LLAVA,
-    LLAVA_TEXT_DEFAULT,
-    LLAVA_VISION_DEFAULT,
-    NEUTRAL,
-    VISION_TABLES,
-    ConfigTable,
-)
+from graphvlm.importers.huggingface.models import MULTIMODAL
+from graphvlm.importers.huggingface.tables import ACTIVATIONS, HARMLESS, NEUTRAL, VISION_TABLES, ConfigTable
 from graphvlm.importers.huggingface.text_tables import TEXT_TABLES
 
-CLASSES: Mapping[str, Any] = {
-    "llama": LlamaConfig,
-    "mistral": MistralConfig,
-    "qwen2": Qwen2Config,
-    "qwen3": Qwen3Config,
-    "mixtral": MixtralConfig,
-    "qwen2_moe": Qwen2MoeConfig,
-    "qwen3_moe": Qwen3MoeConfig,
-    "olmo2": Olmo2Config,
-    "gemma": GemmaConfig,
-    "gemma2": Gemma2Config,
-    "clip_vision_model": CLIPVisionConfig,
-    "siglip_vision_model": SiglipVisionConfig,
-    "llava": LlavaConfig,
+FAMILIES = {name: model.family(name) for name, model in MULTIMODAL.items()}
+TABLES: Mapping[str, ConfigTable] = {
+    **TEXT_TABLES,
+    **VISION_TABLES,
+    **{name: family.table for name, family in FAMILIES.items()},
 }
-TABLES: Mapping[str, ConfigTable] = {**TEXT_TABLES, **VISION_TABLES, "llava": LLAVA}
+CLASSES: Mapping[str, Any] = {name: CONFIG_MAPPING[name] for name in TABLES}
 
 # Understood, and no field of a class: how version 4 wrote rotary positions, and what the code takes from any config.
 BESIDE = {"rope_theta", "rope_scaling", "partial_rotary_factor", "original_max_position_embeddings"}
@@ -112,11 +80,12 @@ def test_the_base_of_rotary_positions(model_type: str) -> None:
     assert CLASSES[model_type]().rope_parameters["rope_theta"] == TABLES[model_type].understood["rope_theta"]
 
 
-def test_parts_of_a_llava_that_are_absent() -> None:
-    specs = LlavaConfig.sub_configs_defaults
-    vision, text = specs["vision_config"], specs["text_config"]
-    assert {"model_type": vision.model_type, **vision.init_kwargs} == dict(LLAVA_VISION_DEFAULT)
-    assert {"model_type": text.model_type, **text.init_kwargs} == dict(LLAVA_TEXT_DEFAULT)
+@pytest.mark.parametrize("model_type", FAMILIES)
+def test_parts_that_are_absent(model_type: str) -> None:
+    made = CLASSES[model_type]()
+    for name, default in FAMILIES[model_type].parts.items():
+        part = dict(default)
+        assert getattr(made, name).to_dict() == CONFIG_MAPPING[part.pop("model_type")](**part).to_dict()
 
 
 def test_defaults_of_generation_are_harmless() -> None:

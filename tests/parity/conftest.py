@@ -27,13 +27,20 @@ def one_thread() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def reference(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Reference]:
     """The reference model of a case, by name."""
+    import torch
+
     from .families import FAMILIES
+    from .multimodal import MULTIMODAL
     from .reference import build, saved
 
     folder = tmp_path_factory.mktemp("references")
 
     def build_reference(name: str) -> Reference:
-        return saved(name, FAMILIES[name].config(), folder) if name in FAMILIES else build(name, folder)
+        torch.manual_seed(0)
+        if name in FAMILIES:
+            return saved(name, FAMILIES[name].make(), folder)
+        case = MULTIMODAL.get(name)
+        return saved(name, case.make(), folder, case) if case else build(name, folder)
 
     return cache(build_reference)
 

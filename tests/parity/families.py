@@ -25,6 +25,12 @@ class Family:
     decoder: Mapping[str, Any]
     embedding: Mapping[str, Any] = field(default_factory=dict)
 
+    def make(self) -> Any:
+        """The reference model with weights that it draws itself."""
+        from transformers.models.auto import AutoModelForCausalLM
+
+        return AutoModelForCausalLM.from_config(self.config())
+
     def config(self) -> Any:
         """The config of the reference, with the sizes of all of them."""
         from transformers.models.auto import AutoConfig

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from transformers import (
@@ -20,8 +20,6 @@ from transformers import (
     Gemma2Config,
     GemmaConfig,
     LlamaConfig,
-    LlavaConfig,
-    LlavaForConditionalGeneration,
     MistralConfig,
     MixtralConfig,
     Olmo2Config,
@@ -33,6 +31,9 @@ from transformers import (
 )
 from transformers.models.auto import AutoModelForCausalLM
 
+if TYPE_CHECKING:
+    from .multimodal.case import Multimodal
+
 Padding = Literal["none", "left", "right"]
 
 VOCAB = 131
@@ -43,12 +44,12 @@ ORIGINAL = 16  # what the scaled rotary positions were "trained" on: shorter tha
 
 @dataclass(frozen=True)
 class Reference:
-    """A reference model, where it was saved, and whether it takes images."""
+    """A reference model, where it was saved, and the family it is of if it takes more than text."""
 
     name: str
     model: Any
     directory: Path
-    images: bool
+    case: Multimodal | None = None
 
     def fresh(self, attention: str = "eager", dtype: torch.dtype = torch.float32) -> Any:
         """A copy that nothing ran through: dynamic rotary positions remember the longest sequence that they saw."""
@@ -57,35 +58,26 @@ class Reference:
         return model
 
     def inputs(self, padding: Padding = "left", seed: int = 7) -> dict[str, torch.Tensor]:
-        """Two rows of different length; with images, one row has one and the other has two."""
+        """Rows of different length; what a multimodal case has in them, it says itself."""
         generator = torch.Generator().manual_seed(seed)
-        rows = [
-            _row(generator, length, images * self.image_tokens) for length, images in ((LENGTH, 1), (LENGTH - 6, 2))
-        ]
-        ids, mask = _pad(rows, padding)
-        inputs = {"input_ids": ids, "attention_mask": mask}
-        if not self.images:
-            return inputs
-        size = self.model.config.vision_config.image_size
-        return inputs | {"pixel_values": torch.randn(3, 3, size, size, generator=generator)}
+        if self.case:
+            return self.case.inputs(self.model.config, padding, generator)
+        rows = [torch.randint(3, IMAGE_TOKEN, (length,), generator=generator) for length in (LENGTH, LENGTH - 6)]
+        ids, mask = pad(rows, padding)
+        return {"input_ids": ids, "attention_mask": mask}
 
-    @property
-    def image_tokens(self) -> int:
-        """How many tokens the tower makes of one image, as the reference counts them."""
-        if not self.images:
-            return 0
-        config = self.model.config
-        patches = (config.vision_config.image_size // config.vision_config.patch_size) ** 2
-        has_class = config.vision_config.model_type == "clip_vision_model"
-        return int(patches + (has_class and config.vision_feature_select_strategy == "full"))
+    def theirs(self, inputs: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        """The same inputs as the reference wants them."""
+        return self.case.reference(inputs) if self.case else inputs
+
+    def logits(self, inputs: dict[str, torch.Tensor]) -> torch.Tensor:
+        """What the reference makes of inputs."""
+        with torch.no_grad():
+            logits: torch.Tensor = self.fresh()(**self.theirs(inputs)).logits
+        return logits
 
 
-def _row(generator: torch.Generator, length: int, image_tokens: int) -> torch.Tensor:
-    text = torch.randint(3, IMAGE_TOKEN, (length,), generator=generator)
-    return torch.cat([text[:4], torch.full((image_tokens,), IMAGE_TOKEN), text[4:]])
-
-
-def _pad(rows: list[torch.Tensor], padding: Padding) -> tuple[torch.Tensor, torch.Tensor]:
+def pad(rows: list[torch.Tensor], padding: Padding) -> tuple[torch.Tensor, torch.Tensor]:
     """Rows to one length, padded on a side or cut; the padding is an ordinary token, which must not be seen."""
     if padding == "none":
         shortest = min(len(row) for row in rows)
@@ -137,7 +129,7 @@ SIZES: dict[str, Any] = {
     "eos_token_id": None,
 }
 _SCALED = {"max_position_embeddings": ORIGINAL * 4}
-_MIXED = ["sliding_attention", "full_attention", "sliding_attention"]
+MIXED = ["sliding_attention", "full_attention", "sliding_attention"]
 
 
 def _rope(**scaling: Any) -> dict[str, Any]:
@@ -201,12 +193,6 @@ def siglip(**changes: Any) -> Any:
     return SiglipVisionConfig(**{**sizes, "image_size": 45, "patch_size": 14, "layer_norm_eps": 2e-3, **changes})
 
 
-def llava(vision: Any, text: Any, **changes: Any) -> Any:
-    strategy = "default" if vision.model_type == "clip_vision_model" else "full"
-    settings = {"image_token_index": IMAGE_TOKEN, "vision_feature_select_strategy": strategy, **changes}
-    return LlavaConfig(vision_config=vision, text_config=text, **settings)
-
-
 # ---- the cases
 
 TEXT_CASES: Mapping[str, Callable[[], Any]] = MappingProxyType(
@@ -235,7 +221,7 @@ TEXT_CASES: Mapping[str, Callable[[], Any]] = MappingProxyType(
         "qwen2_tied_window": lambda: qwen2(
             tie_word_embeddings=True, use_sliding_window=True, sliding_window=4, max_window_layers=1
         ),
-        "qwen2_mixed": lambda: qwen2(use_sliding_window=True, sliding_window=3, layer_types=_MIXED),
+        "qwen2_mixed": lambda: qwen2(use_sliding_window=True, sliding_window=3, layer_types=MIXED),
         "qwen2_yarn": lambda: qwen2(
             **_SCALED,
             **_rope(
@@ -251,7 +237,7 @@ TEXT_CASES: Mapping[str, Callable[[], Any]] = MappingProxyType(
         ),
         "qwen3": qwen3,
         "qwen3_biased_tied": lambda: qwen3(attention_bias=True, tie_word_embeddings=True),
-        "qwen3_mixed": lambda: qwen3(use_sliding_window=True, sliding_window=6, layer_types=_MIXED[1:] + _MIXED[:1]),
+        "qwen3_mixed": lambda: qwen3(use_sliding_window=True, sliding_window=6, layer_types=MIXED[1:] + MIXED[:1]),
         "mixtral": mixtral,
         "qwen2_moe_dense_window": lambda: qwen2_moe(
             mlp_only_layers=[1], use_sliding_window=True, sliding_window=4, max_window_layers=3
@@ -271,53 +257,16 @@ TEXT_CASES: Mapping[str, Callable[[], Any]] = MappingProxyType(
     }
 )
 
-LLAVA_CASES: Mapping[str, Callable[[], Any]] = MappingProxyType(
-    {
-        "clip_qwen3_moe": lambda: llava(clip(), qwen3_moe()),
-        "siglip_gemma": lambda: llava(siglip(), gemma(hidden_act="gelu")),
-        "siglip_gemma2": lambda: llava(siglip(), gemma2()),
-        "clip_llama": lambda: llava(clip(), llama()),
-        "clip_mistral": lambda: llava(clip(), mistral()),
-        "clip_qwen2": lambda: llava(clip(), qwen2()),
-        "clip_qwen3": lambda: llava(clip(), qwen3()),
-        "siglip_llama": lambda: llava(siglip(), llama()),
-        "siglip_mistral": lambda: llava(siglip(vision_use_head=False), mistral()),
-        "siglip_qwen2": lambda: llava(siglip(), qwen2(tie_word_embeddings=True)),
-        "siglip_qwen3": lambda: llava(siglip(), qwen3(use_sliding_window=True, sliding_window=6, layer_types=_MIXED)),
-        "clip_full_last": lambda: llava(
-            clip(), llama(), vision_feature_select_strategy="full", vision_feature_layer=-1
-        ),
-        "siglip_last": lambda: llava(siglip(), llama(), vision_feature_layer=-1),
-        "clip_embeddings": lambda: llava(
-            clip(hidden_act="gelu"), llama(), vision_feature_layer=-5
-        ),  # 0 itself fails in 5.23
-        "clip_third_plain_projector": lambda: llava(
-            clip(),
-            llama(),
-            vision_feature_layer=3,
-            multimodal_projector_bias=False,
-            projector_hidden_act="gelu_pytorch_tanh",
-            tie_word_embeddings=True,
-        ),
-    }
-)
-
-CASES = (*TEXT_CASES, *LLAVA_CASES)
-
 
 def build(name: str, directory: Path) -> Reference:
-    """The reference model of a case, saved with `save_pretrained` into a folder of its own."""
-    images = name in LLAVA_CASES
-    config = LLAVA_CASES[name]() if images else TEXT_CASES[name]()
-    return saved(name, config, directory, images=images)
+    """The reference model of a text case, saved with `save_pretrained` into a folder of its own."""
+    return saved(name, AutoModelForCausalLM.from_config(TEXT_CASES[name]()), directory)
 
 
-def saved(name: str, config: Any, directory: Path, *, images: bool = False) -> Reference:
-    """The reference model of a config, with random weights, saved into a folder of its own."""
-    torch.manual_seed(0)
-    make: Any = LlavaForConditionalGeneration if images else AutoModelForCausalLM.from_config
-    model = make(config).eval().requires_grad_(True)
+def saved(name: str, model: Any, directory: Path, case: Multimodal | None = None) -> Reference:
+    """A reference model with random weights, saved into a folder of its own."""
+    model = model.eval().requires_grad_(True)
     randomise(model)
     place = directory / name
     model.save_pretrained(place)
-    return Reference(name, model, place, images)
+    return Reference(name, model, place, case)

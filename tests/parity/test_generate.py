@@ -13,7 +13,8 @@ pytest.importorskip("transformers", reason="the oracle of these tests is not ins
 import torch
 
 from .families import FAMILIES
-from .reference import CASES, Padding, Reference
+from .multimodal import MULTIMODAL
+from .reference import TEXT_CASES, Padding, Reference
 
 pytestmark = pytest.mark.slow
 
@@ -27,7 +28,7 @@ def generate(package: Any, model: Any, inputs: dict[str, torch.Tensor], **settin
 
 
 @pytest.mark.parametrize("padding", ["none", "left"])
-@pytest.mark.parametrize("name", [*CASES, *FAMILIES])
+@pytest.mark.parametrize("name", [*TEXT_CASES, *MULTIMODAL, *FAMILIES])
 def test_greedy_tokens(
     name: str,
     padding: Padding,
@@ -36,7 +37,7 @@ def test_greedy_tokens(
     ours: Callable[[str], Any],
 ) -> None:
     inputs = reference(name).inputs(padding)
-    expected = reference(name).fresh().generate(**inputs, max_new_tokens=NEW, do_sample=False)
+    expected = reference(name).fresh().generate(**reference(name).theirs(inputs), max_new_tokens=NEW, do_sample=False)
     assert torch.equal(generate(package(name), ours(name), inputs), expected)
 
 

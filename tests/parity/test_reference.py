@@ -12,7 +12,9 @@ pytest.importorskip("transformers", reason="the oracle of these tests is not ins
 import torch
 
 from .agreement import LIMIT, attended, relative_error
-from .reference import CASES, LLAVA_CASES, TEXT_CASES, Reference
+from .multimodal import MULTIMODAL
+from .multimodal.llava import CASES as LLAVA_CASES
+from .reference import TEXT_CASES, Reference
 
 # case -> (object of the config, field, the plain value): without the setting, the same weights must say something else
 SETTINGS: dict[str, tuple[str, str, Any]] = {
@@ -46,13 +48,16 @@ SETTINGS: dict[str, tuple[str, str, Any]] = {
 EAGER_ALONE = ("gemma2",)
 
 
+CASES = (*TEXT_CASES, *MULTIMODAL)
+
+
 @pytest.mark.parametrize("name", [name for name in CASES if not any(word in name for word in EAGER_ALONE)])
 def test_attention_implementations_agree_with_each_other(name: str, reference: Callable[[str], Reference]) -> None:
     """What the reference differs from itself is far below what we are allowed to differ."""
     case = reference(name)
     inputs = case.inputs("left")
     with torch.no_grad():
-        eager, sdpa = (case.fresh(kind)(**inputs).logits[attended(inputs)] for kind in ("eager", "sdpa"))
+        eager, sdpa = (case.fresh(kind)(**case.theirs(inputs)).logits[attended(inputs)] for kind in ("eager", "sdpa"))
     assert relative_error(sdpa, eager) < LIMIT / 5
 
 
@@ -69,7 +74,7 @@ def test_every_setting_shows(name: str, reference: Callable[[str], Reference]) -
     changed.set_attn_implementation("eager")
     inputs = case.inputs("none")
     with torch.no_grad():
-        assert relative_error(changed(**inputs).logits, model(**inputs).logits) > 1e-3
+        assert relative_error(changed(**case.theirs(inputs)).logits, model(**case.theirs(inputs)).logits) > 1e-3
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -77,7 +82,7 @@ def test_greedy_decoding_is_decided(name: str, reference: Callable[[str], Refere
     """The best token leads by more than rounding can take away, so that equal tokens are a fair demand."""
     case = reference(name)
     wanted = {"max_new_tokens": 20, "do_sample": False, "output_logits": True, "return_dict_in_generate": True}
-    made = case.fresh().generate(**case.inputs("left"), **wanted)
+    made = case.fresh().generate(**case.theirs(case.inputs("left")), **wanted)
     best = torch.stack(made.logits, dim=1).topk(2, dim=-1).values
     assert float((best[..., 0] - best[..., 1]).min()) > 1e-4
 

@@ -1,9 +1,10 @@
-"""Hugging Face configs (config.json) to graphs: LLaVA, and the text models alone."""
+"""Hugging Face configs (config.json) to graphs: multimodal models, and the text models alone."""
 
 from __future__ import annotations
 
 import keyword
 import re
+from collections.abc import Mapping
 from os.path import isfile  # unlike that of Path, it never raises
 from pathlib import Path
 from typing import Any
@@ -15,29 +16,13 @@ from ..json_tree import MAX_BYTES, parse_json
 from .fields import Fields, shown
 from .findings import Findings
 from .generation import read_generation
-from .llava import read_llava
-from .tables import LLAVA
+from .models import ARCHITECTURES, MULTIMODAL
 from .text import read_decoder, read_embedding
 from .text_tables import TEXT_TABLES
 
 CONFIG = "config.json"
 GENERATION = "generation_config.json"
-MODEL_TYPES = (LLAVA.model_type, *TEXT_TABLES)
-
-# The class that each model type must name, if it names any: another head, or none, is another model.
-_ARCHITECTURES = {
-    "llava": "LlavaForConditionalGeneration",
-    "llama": "LlamaForCausalLM",
-    "mistral": "MistralForCausalLM",
-    "qwen2": "Qwen2ForCausalLM",
-    "qwen3": "Qwen3ForCausalLM",
-    "mixtral": "MixtralForCausalLM",
-    "qwen2_moe": "Qwen2MoeForCausalLM",
-    "qwen3_moe": "Qwen3MoeForCausalLM",
-    "olmo2": "Olmo2ForCausalLM",
-    "gemma": "GemmaForCausalLM",
-    "gemma2": "Gemma2ForCausalLM",
-}
+MODEL_TYPES = tuple(ARCHITECTURES)
 
 
 def detect(path: Path) -> bool:
@@ -83,24 +68,24 @@ def _graph(tree: Tree, generation: Tree | None, problems: Findings) -> dict[str,
     model_type = tree.get("model_type")
     name = None if model_type is None else model_type.plain()
     _check_architecture(tree, name, problems)
-    if name == LLAVA.model_type:
-        config = Fields(tree, LLAVA, problems)
-        llava = read_llava(config)
-        if llava is None:
+    inputs: Mapping[str, Any] = {"input_ids": "tokens"}
+    if isinstance(name, str) and name in MULTIMODAL:
+        family = MULTIMODAL[name].family(name)
+        config = Fields(tree, family.table, problems)
+        made = family.read(config)
+        if made is None:
             return None
-        body, text = llava.body, llava.text
-        inputs = {"pixel_values": "image", "input_ids": "tokens"}
+        body, text, inputs = made.body, made.text, made.inputs
     elif isinstance(name, str) and name in TEXT_TABLES:
         config = text = Fields(tree, TEXT_TABLES[name], problems)
         body = _text_alone(config)
-        inputs = {"input_ids": "tokens"}
     else:
         _refuse_type(tree, name, problems)
         return None
     special = read_generation(generation, config, text)
     checkpoint = {"checkpoint": body.pop("checkpoint")}
     head = {"version": 1, "name": _name(tree, body["nodes"]), **_about(tree, name)}
-    return head | {"inputs": inputs} | body | ({"generation": special} if special else {}) | checkpoint
+    return head | {"inputs": dict(inputs)} | body | ({"generation": special} if special else {}) | checkpoint
 
 
 def _text_alone(config: Fields) -> dict[str, Any]:
@@ -127,7 +112,7 @@ def _refuse_type(tree: Tree, name: object, problems: Findings) -> None:
 
 def _check_architecture(tree: Tree, name: object, problems: Findings) -> None:
     written = tree.get("architectures")
-    expected = _ARCHITECTURES.get(name) if isinstance(name, str) else None
+    expected = ARCHITECTURES.get(name) if isinstance(name, str) else None
     if written is None or not expected or not written.elements():
         return
     if all(element.value != expected for element in written.elements()):
@@ -138,7 +123,7 @@ def _check_architecture(tree: Tree, name: object, problems: Findings) -> None:
 def _about(tree: Tree, name: str) -> dict[str, str]:
     """What the graph is, and where from, if that is the name of a repository and not a place on a machine."""
     origin = _origin(tree)
-    about = {"description": f"{_ARCHITECTURES[name]} of transformers"}
+    about = {"description": f"{ARCHITECTURES[name]} of transformers"}
     return about | {"source": origin} if re.fullmatch(r"[A-Za-z0-9][\w.-]*/[\w.-]+", origin, re.ASCII) else about
 
 

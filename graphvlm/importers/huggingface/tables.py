@@ -103,40 +103,6 @@ VISION_TABLES: Mapping[str, ConfigTable] = MappingProxyType(
     }
 )
 
-LLAVA = ConfigTable(
-    "llava",
-    {
-        "vision_config": None,
-        "text_config": None,
-        "image_token_index": 32000,
-        "image_token_id": None,
-        "image_seq_length": 576,
-        "projector_hidden_act": "gelu",
-        "vision_feature_select_strategy": "default",
-        "vision_feature_layer": -2,
-        "multimodal_projector_bias": True,
-        "tie_word_embeddings": False,
-    },
-    # the label that the loss ignores, and a vocabulary that the class does not read
-    harmless=frozenset({"ignore_index", "vocab_size"}),
-)
-
-# What LlavaConfig takes for a part that is absent or null; one that is there but empty takes its class's values.
-LLAVA_VISION_DEFAULT: Values = MappingProxyType(
-    {
-        "model_type": "clip_vision_model",
-        "intermediate_size": 4096,
-        "hidden_size": 1024,
-        "patch_size": 14,
-        "image_size": 336,
-        "num_hidden_layers": 24,
-        "num_attention_heads": 16,
-        "vocab_size": 32000,
-        "projection_dim": 768,
-    }
-)
-LLAVA_TEXT_DEFAULT: Values = MappingProxyType({"model_type": "llama"})
-
 # transformers' names for activations that the language has; the right side is the language's.
 ACTIVATIONS: Mapping[str, str] = MappingProxyType(
     {

@@ -1,0 +1,56 @@
+"""Which model types of transformers can be imported: the class that each must name, and where it is read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .multimodal import Family
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A model type with several modalities.
+
+    `architecture` is the class that the config must name, if it names any: another head, or none, is another model.
+    `module` is the file of this package whose `FAMILIES` has the model type; it is imported when it is asked for.
+    """
+
+    architecture: str
+    module: str
+
+    def family(self, model_type: str) -> Family:
+        """The table and the reader."""
+        families: Mapping[str, Family] = import_module(f".{self.module}", __package__).FAMILIES
+        return families[model_type]
+
+
+MULTIMODAL: Mapping[str, Model] = MappingProxyType(
+    {
+        "llava": Model("LlavaForConditionalGeneration", "llava"),
+    }
+)
+
+# The text models alone; their tables are `text_tables`.
+TEXT: Mapping[str, str] = MappingProxyType(
+    {
+        "llama": "LlamaForCausalLM",
+        "mistral": "MistralForCausalLM",
+        "qwen2": "Qwen2ForCausalLM",
+        "qwen3": "Qwen3ForCausalLM",
+        "mixtral": "MixtralForCausalLM",
+        "qwen2_moe": "Qwen2MoeForCausalLM",
+        "qwen3_moe": "Qwen3MoeForCausalLM",
+        "olmo2": "Olmo2ForCausalLM",
+        "gemma": "GemmaForCausalLM",
+        "gemma2": "Gemma2ForCausalLM",
+    }
+)
+
+ARCHITECTURES: Mapping[str, str] = MappingProxyType(
+    {**{name: model.architecture for name, model in MULTIMODAL.items()}, **TEXT}
+)

@@ -1,0 +1,153 @@
+"""What readers of multimodal configs share: their record, parts, placeholder tokens, the language side of a graph."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
+
+from ...diagnostics import Label
+from ...tree import Tree, mapping
+from .fields import Fields, shown
+from .tables import ConfigTable, Values
+from .vision import Vision
+
+IMAGE_INPUTS: Mapping[str, Any] = MappingProxyType({"pixel_values": "image", "input_ids": "tokens"})
+
+
+@dataclass(frozen=True, slots=True)
+class Imported:
+    """`nodes`, `outputs` and `checkpoint` of a graph, the text config, which may hold special tokens, the inputs."""
+
+    body: dict[str, Any]
+    text: Fields
+    inputs: Mapping[str, Any] = field(default_factory=lambda: IMAGE_INPUTS)
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """A multimodal model type: the fields of its config, the function that reads one, and the parts it may leave out.
+
+    `read` returns None where a part cannot be read, and has noted why. `parts` maps the name of a part to what the
+    config class takes for it when the file lacks it or has null there.
+    """
+
+    table: ConfigTable
+    read: Callable[[Fields], Imported | None]
+    parts: Mapping[str, Values] = field(default_factory=dict)
+
+
+def read_part(config: Fields, key: str, tables: Mapping[str, ConfigTable], default: Values) -> Fields | None:
+    """The object of a part (`vision_config`, ...); None, and a problem, where it is none or of a type without table.
+
+    `default` is what an absent part is; one that is there but empty takes the values of its own class.
+    """
+    tree = config.tree.get(key)
+    if tree is None or tree.value is None:
+        span = config.tree.span
+        tree = mapping({name: Tree(value, span) for name, value in default.items()}, span, {})
+    if not tree.is_mapping:
+        config.problems.error("invalid-config", f"`{key}` must be an object, not {shown(tree.plain())}", tree.span)
+        return None
+    model_type = tree.get("model_type")
+    name = default["model_type"] if model_type is None else model_type.plain()
+    if isinstance(name, str) and name in tables:
+        return Fields(tree, tables[name], config.problems, f"{key}.")
+    config.problems.error(
+        "unsupported-config",
+        f"`{key}.model_type` is `{shown(name)}`, which cannot be imported here",
+        (model_type or tree).span,
+        help=_part_help(name, tables),
+    )
+    return None
+
+
+def _part_help(name: object, tables: Mapping[str, ConfigTable]) -> str:
+    if name == "siglip2_vision_model":
+        return "this is SigLIP 2 with a variable resolution; the fixed ones are of type `siglip_vision_model`"
+    return "it can be one of " + ", ".join(tables)
+
+
+def read_placeholder(config: Fields, vocab: int, key: str, other: str = "") -> int:
+    """The token that images replace, from `key`, else from `other`, which is an older name of the same field."""
+    names = [name for name in (key, other) if name and config.has(name)]
+    token = config.integer(names[0] if names else other or key, least=0)
+    if len(names) == 2 and token != config.tree.plain()[other]:
+        config.problems.conflict(
+            f"`{key}` and `{other}` are two names of one field, with two values",
+            config.span(key),
+            labels=(Label(config.span(other), "the other value"),),
+            help="keep the one that the tokenizer has for its image token",
+        )
+    if token >= vocab:
+        name = names[0] if names else other or key
+        config.problems.conflict(
+            f"`{name}` is {token}, but the vocabulary has {vocab} tokens, 0 to {vocab - 1}",
+            config.span(name),
+            help="correct the token, or `text_config.vocab_size`",
+        )
+    return token
+
+
+def check_tokens(config: Fields, key: str, tokens: int, unsaid: int) -> None:
+    """That the tokens of one image are as many as a field says, if it is not the default of its class, `unsaid`."""
+    said = config.integer(key)
+    if said not in (tokens, unsaid):
+        config.problems.conflict(
+            f"`{key}` is {said}, but the tower makes {tokens} tokens of an image",
+            config.span(key),
+            help=f"write {tokens} or leave the field out; or correct the sizes of the tower",
+        )
+
+
+def drops_class(config: Fields, vision: Vision) -> bool:
+    """Whether the features leave out the class token, as `vision_feature_select_strategy` says."""
+    drop = config.choice("vision_feature_select_strategy", ("default", "full")) == "default"
+    if drop and not vision.class_token:
+        config.unsupported(
+            "vision_feature_select_strategy",
+            "`vision_feature_select_strategy` is `default`, which drops the first token of each image; this tower has "
+            "no class token, so that transformers loses the first patch in silence",
+            'write "vision_feature_select_strategy": "full", unless the weights were trained without the first patch',
+        )
+    return drop
+
+
+def read_feature_layer(config: Fields, layers: int) -> int:
+    """The one layer whose hidden states are read: `vision_feature_layer`."""
+    key = "vision_feature_layer"
+    tree = config.tree.get(key)
+    if tree is not None and tree.is_sequence:
+        message = f"`{key}` is a list: features of several layers side by side are not in the language yet"
+        config.unsupported(key, message, "only one layer can be imported")
+        return 0
+    value = config.table.understood[key] if tree is None else tree.plain()
+    if not isinstance(value, int) or isinstance(value, bool):
+        config.problems.error("invalid-config", f"`{key}` must be a whole number, not {shown(value)}", config.span(key))
+        return 0
+    if not -layers - 1 <= value <= layers:
+        config.problems.conflict(
+            f"`{key}` is {value}, but {layers} layers have the hidden states {-layers - 1} to {layers}",
+            config.span(key),
+        )
+    return value
+
+
+def fused_language(
+    embedding: dict[str, Any], llm: dict[str, Any], features: Mapping[str, str], tokens: Mapping[str, int]
+) -> dict[str, Any]:
+    """Nodes `text`, `fused` and `llm`: features take the places of their tokens in the embedded text.
+
+    `features` maps an input port of `fused` to the node that gives it, `tokens` the same port to its token.
+    """
+    return {
+        "text": embedding,
+        "fused": {
+            "kind": "fusion",
+            "type": "scatter",
+            "inputs": {"text": "text", **features, "ids": "input_ids"},
+            "placeholder": dict(tokens),
+        },
+        "llm": llm,
+    }

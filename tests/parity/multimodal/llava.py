@@ -1,0 +1,59 @@
+"""LLaVA: both towers, every decoder of its first days, and which hidden states the projector reads."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any
+
+from transformers import LlavaConfig
+
+from ..reference import IMAGE_TOKEN, MIXED, clip, gemma, gemma2, llama, mistral, qwen2, qwen3, qwen3_moe, siglip
+from .case import Multimodal, square_images
+
+
+def tokens(config: Any) -> int:
+    """How many tokens the tower makes of one image, as the reference counts them."""
+    patches = (config.vision_config.image_size // config.vision_config.patch_size) ** 2
+    has_class = config.vision_config.model_type == "clip_vision_model"
+    return int(patches + (has_class and config.vision_feature_select_strategy == "full"))
+
+
+def llava(vision: Any, text: Any, **changes: Any) -> Any:
+    strategy = "default" if vision.model_type == "clip_vision_model" else "full"
+    settings = {"image_token_index": IMAGE_TOKEN, "vision_feature_select_strategy": strategy, **changes}
+    return LlavaConfig(vision_config=vision, text_config=text, **settings)
+
+
+_CONFIGS: Mapping[str, Callable[[], Any]] = MappingProxyType(
+    {
+        "clip_qwen3_moe": lambda: llava(clip(), qwen3_moe()),
+        "siglip_gemma": lambda: llava(siglip(), gemma(hidden_act="gelu")),
+        "siglip_gemma2": lambda: llava(siglip(), gemma2()),
+        "clip_llama": lambda: llava(clip(), llama()),
+        "clip_mistral": lambda: llava(clip(), mistral()),
+        "clip_qwen2": lambda: llava(clip(), qwen2()),
+        "clip_qwen3": lambda: llava(clip(), qwen3()),
+        "siglip_llama": lambda: llava(siglip(), llama()),
+        "siglip_mistral": lambda: llava(siglip(vision_use_head=False), mistral()),
+        "siglip_qwen2": lambda: llava(siglip(), qwen2(tie_word_embeddings=True)),
+        "siglip_qwen3": lambda: llava(siglip(), qwen3(use_sliding_window=True, sliding_window=6, layer_types=MIXED)),
+        "clip_full_last": lambda: llava(
+            clip(), llama(), vision_feature_select_strategy="full", vision_feature_layer=-1
+        ),
+        "siglip_last": lambda: llava(siglip(), llama(), vision_feature_layer=-1),
+        "clip_embeddings": lambda: llava(
+            clip(hidden_act="gelu"), llama(), vision_feature_layer=-5
+        ),  # 0 itself fails in 5.23
+        "clip_third_plain_projector": lambda: llava(
+            clip(),
+            llama(),
+            vision_feature_layer=3,
+            multimodal_projector_bias=False,
+            projector_hidden_act="gelu_pytorch_tanh",
+            tie_word_embeddings=True,
+        ),
+    }
+)
+
+CASES = {name: Multimodal(config, square_images(tokens)) for name, config in _CONFIGS.items()}
