@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from .code import NodePage, Wiring
     from .ir import Node
 
-What = Literal["image", "tokens", "mask", "features", "logits"]
+What = Literal["image", "tokens", "mask", "features", "logits", "patches", "grid", "sizes", "audio", "positions"]
 
 
 @dataclass(frozen=True, slots=True)

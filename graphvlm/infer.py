@@ -199,6 +199,15 @@ _AXES: Mapping[tuple[What, int], str] = MappingProxyType(
         ("tokens", 1): "{} token ids",
         ("mask", 0): "a batch of {}",
         ("mask", 1): "a mask over {} tokens",
+        ("patches", 0): "{} patches",
+        ("patches", 1): "patches of {} numbers",
+        ("grid", 0): "grids of {} images",
+        ("sizes", 0): "sizes of {} images",
+        ("audio", 0): "{} clips",
+        ("audio", 1): "spectrograms of {} bins",
+        ("audio", 2): "spectrograms of {} frames",
+        ("positions", 1): "positions of a batch of {}",
+        ("positions", 2): "positions of {} tokens",
     }
 )
 

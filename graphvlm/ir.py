@@ -143,6 +143,16 @@ class Graph:
         """What flows at `ref`, and its shape."""
         return self.nodes[ref.name].signature.outputs[ref.port] if ref.port else self.inputs[ref.name].port
 
+    def stream_start(self, name: str) -> tuple[str, str]:
+        """Where the stream of tokens through a node begins, an input or a node, and the first node on it."""
+        first = name
+        while name in self.nodes:
+            ref = self.nodes[name].inputs.get(self.nodes[name].signature.stream)
+            if ref is None:
+                return name, name
+            first, name = name, ref.name
+        return name, first
+
     @property
     def parameter_count(self) -> int:
         return sum(node.parameter_count for node in self.nodes.values())

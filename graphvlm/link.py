@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from types import MappingProxyType
 
-from .component import Port, component
+from .component import Port, What, component
 from .diagnostics import Label, Span, did_you_mean
 from .dims import Var, Written
 from .ir import Input, Ref
@@ -193,16 +194,28 @@ def _node(name: str, value: Tree, span: Span) -> Linked:
 
 def _input(name: str, value: Tree, span: Span) -> Input:
     settings = Settings(value)
-    what = settings.get("type") if value.is_mapping else value.value
+    what: What = settings.get("type") if value.is_mapping else value.plain()
     if what == "mask":
         return Input(name, mask_port(name), span)
     if what == "tokens":
         sizes = (Var(f"{name}.batch", "batch"), Var(f"{name}.seq", "seq", free=True))
         return Input(name, Port("tokens", sizes), span)
-    names = ("channels", "height", "width") if what == "image" else ("tokens", "dim")
-    open_ = {axis: Var(f"{name}.{axis}", axis, hole=axis == "dim") for axis in names}
-    port = Port("image" if what == "image" else "features", (Var(f"{name}.images", "images"), *open_.values()))
+    open_ = {axis: Var(f"{name}.{axis}", axis, hole=axis == "dim") for axis in _AXES[what] if isinstance(axis, str)}
+    port = Port(what, tuple(open_[axis] if isinstance(axis, str) else axis for axis in _AXES[what]))
     return Input(name, port, span, written=dict(_written(name, settings, open_)) if value.is_mapping else {})
+
+
+# What the axes of the other types of input are called, or how long they are.
+_AXES: Mapping[What, tuple[str | int, ...]] = MappingProxyType(
+    {
+        "image": ("images", "channels", "height", "width"),
+        "features": ("images", "tokens", "dim"),
+        "patches": ("patches", "numbers"),
+        "grid": ("images", 3),
+        "sizes": ("images", 2),
+        "audio": ("clips", "bins", "frames"),
+    }
+)
 
 
 def _written(name: str, settings: Settings, open_: Mapping[str, Var]) -> Iterator[tuple[Var, Written]]:

@@ -1,23 +1,27 @@
 """How a graph falls into stages: one per modality that can be encoded ahead, and one for everything else.
 
-A node that depends on a single input other than tokens belongs to the stage of that input. The values that other
-stages or the outputs read are what the stage returns.
+What does not depend on the text can be computed once, before it: images, their sizes, sounds. Inputs that meet in such
+a node belong to one stage. The values that other stages or the outputs read are what the stage returns.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from .component import What
 from .ir import Graph, Ref
 
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """One modality encoder: `encode_<name>(input) -> values`. `optional` if the rest can do without it."""
+    """One modality encoder: `encode_<name>(*inputs) -> values`. `optional` if the rest can do without it.
+
+    The first of `inputs` is what is encoded; the others say more of it, such as its sizes.
+    """
 
     name: str
-    input: str
+    inputs: tuple[str, ...]
     nodes: tuple[str, ...]
     values: tuple[Ref, ...]
     optional: bool
@@ -33,21 +37,25 @@ class Stages:
 
 def split(graph: Graph) -> Stages:
     """Stages in the order of the inputs, nodes in topological order."""
-    own: dict[str, list[str]] = {
-        name: [] for name, found in graph.inputs.items() if found.port.what in ("image", "features")
-    }
-    joint: list[str] = []
-    for node, sources in _dependencies(graph).items():
-        alone = next(iter(sources)) if len(sources) == 1 else ""
-        own.get(alone, joint).append(node)
-    nouns = _nouns(graph, own)
-    frontiers = _frontiers(graph, {node: name for name, nodes in own.items() for node in nodes})
+    text = _text(graph)
+    depends = _dependencies(graph)
+    ahead = {node: sources for node, sources in depends.items() if sources and not sources & text}
+    groups = _groups(graph, ahead)
+    own = {group: [node for node, sources in ahead.items() if sources <= set(group)] for group in groups}
+    nouns = _nouns(graph, groups)
+    frontiers = _frontiers(graph, {node: nouns[group] for group, nodes in own.items() for node in nodes})
     encoders = (
-        Stage(nouns[name], name, tuple(nodes), *frontiers.get(name, ((), False)))
-        for name, nodes in own.items()
-        if nodes
+        Stage(nouns[group], group, tuple(nodes), *frontiers.get(nouns[group], ((), False)))
+        for group, nodes in own.items()
     )
-    return Stages(tuple(encoders), tuple(joint))
+    return Stages(tuple(encoders), tuple(node for node in graph.nodes if node not in ahead))
+
+
+def _text(graph: Graph) -> frozenset[str]:
+    """The inputs of tokens that nothing is encoded ahead of: those that a decoder goes on, or all if there is none."""
+    tokens = frozenset(name for name, found in graph.inputs.items() if found.port.what == "tokens")
+    roots = frozenset(graph.stream_start(name)[0] for name, node in graph.nodes.items() if node.kind == "decoder")
+    return roots & tokens or tokens
 
 
 def _dependencies(graph: Graph) -> Mapping[str, frozenset[str]]:
@@ -58,14 +66,34 @@ def _dependencies(graph: Graph) -> Mapping[str, frozenset[str]]:
     return found
 
 
-def _nouns(graph: Graph, own: Mapping[str, list[str]]) -> dict[str, str]:
-    """`image` for the only input of type image; otherwise the name of the input."""
-    types = [graph.inputs[name].port.what for name, nodes in own.items() if nodes]
-    return {
-        name: what if what == "image" and types.count(what) == 1 else name
-        for name in own
-        for what in (graph.inputs[name].port.what,)
-    }
+def _groups(graph: Graph, ahead: Mapping[str, frozenset[str]]) -> list[tuple[str, ...]]:
+    """The inputs of each stage: those that meet in one of its nodes."""
+    group_of: dict[str, frozenset[str]] = {}
+    for sources in ahead.values():
+        joined = sources.union(*(group_of.get(name, frozenset()) for name in sources))
+        group_of.update(dict.fromkeys(joined, joined))
+    groups = {tuple(sorted(group, key=_importance(graph))) for group in group_of.values()}
+    order = list(graph.inputs)
+    return sorted(groups, key=lambda group: order.index(group[0]))
+
+
+_COMPANIONS: tuple[What, ...] = ("grid", "sizes", "mask")
+
+
+def _importance(graph: Graph) -> Callable[[str], tuple[bool, int]]:
+    """What is encoded comes before what only says more of it; otherwise as in the graph."""
+    order = list(graph.inputs)
+    return lambda name: (graph.inputs[name].port.what in _COMPANIONS, order.index(name))
+
+
+def _nouns(graph: Graph, groups: list[tuple[str, ...]]) -> dict[tuple[str, ...], str]:
+    """`image` for the only input of images, `audio` for that of sounds; otherwise the name of the input."""
+    nouns = {group: _NOUNS.get(graph.inputs[group[0]].port.what, "") for group in groups}
+    found = list(nouns.values())
+    return {group: noun if noun and found.count(noun) == 1 else group[0] for group, noun in nouns.items()}
+
+
+_NOUNS: Mapping[What, str] = {"image": "image", "patches": "image", "audio": "audio"}
 
 
 def _frontiers(graph: Graph, stage_of: Mapping[str, str]) -> dict[str, tuple[tuple[Ref, ...], bool]]:

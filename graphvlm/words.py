@@ -16,6 +16,11 @@ WHAT: Mapping[str, str] = MappingProxyType(
         "mask": "an attention mask",
         "features": "features",
         "logits": "logits",
+        "patches": "patches of images",
+        "grid": "grids of patches",
+        "sizes": "sizes of images",
+        "audio": "spectrograms",
+        "positions": "positions",
     }
 )
 

@@ -6,13 +6,14 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
-from ..code import NodePage, Statement, Wiring, comment_text
+from ..code import NodePage, Statement, comment_text
 from ..component import component
 from ..dims import show_shape
 from ..ir import Graph, Node, Ref
 from ..names import class_name
 from ..stages import Stage, Stages, split
 from . import frozen
+from .wiring import Namer, longer, tokens_of, wiring
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,15 +40,38 @@ class Value:
 
 @dataclass(frozen=True, slots=True)
 class EncodeView:
-    """One `encode_*` method. With several values it returns the NamedTuple `result`."""
+    """One `encode_*` method. With several values it returns the NamedTuple `result`.
+
+    The first of its arguments is what is encoded; the rest come with it.
+    """
 
     method: str
-    argument: Argument
+    arguments: tuple[Argument, ...]
     variable: str
     result: str
     values: tuple[Value, ...]
     lines: tuple[Statement, ...]
     optional: bool
+
+    @property
+    def first(self) -> str:
+        """The argument without which there is nothing to encode."""
+        return self.arguments[0].name
+
+    @property
+    def needed(self) -> tuple[str, ...]:
+        """The arguments that have to come with the first."""
+        return tuple(argument.name for argument in self.arguments[1:] if not argument.default)
+
+    @property
+    def parameters(self) -> tuple[str, ...]:
+        """The parameters of the method."""
+        return ("self", *map(str, self.arguments))
+
+    @property
+    def pass_on(self) -> tuple[str, ...]:
+        """What the method is called with."""
+        return tuple(argument.name for argument in self.arguments)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,39 +137,13 @@ class Pages:
     model: ModelView
 
 
-class _Namer:
-    """Which variable holds the value at a reference, inside a stage and outside of it."""
-
-    def __init__(self, graph: Graph, stages: Stages) -> None:
-        self.graph = graph
-        self.read = {ref for node in graph.nodes.values() for ref in node.inputs.values()} | {*graph.outputs.values()}
-        self.outside: dict[Ref, str] = {}
-        self.variables = {stage.name: _stage_variable(graph, stage) for stage in stages.encoders}
-        for stage in stages.encoders:
-            variable = self.variables[stage.name]
-            for ref in stage.values:
-                self.outside[ref] = variable if len(stage.values) == 1 else self.inside(ref)
-
-    def inside(self, ref: Ref) -> str:
-        """The local variable for an output of a node: the node's name, with the port unless it is the default."""
-        if not ref.port:
-            return ref.name
-        node = self.graph.nodes[ref.name]
-        outputs = list(node.signature.outputs)
-        if ref.port in ("hidden", "logits"):
-            alone = sum(ref.port in other.signature.outputs for other in self.graph.nodes.values()) == 1
-            free = ref.port not in self.graph.nodes and ref.port not in self.graph.inputs
-            return ref.port if alone and free else f"{ref.name}_{ref.port}"
-        return ref.name if ref.port == outputs[0] else f"{ref.name}_{ref.port}"
-
-
 def make(graph: Graph) -> Pages:
     """The pages of a graph after its passes."""
     stages = split(graph)
-    namer = _Namer(graph, stages)
+    namer = Namer(graph, stages)
     decoders = [graph.nodes[name] for name in stages.joint if graph.nodes[name].kind == "decoder"]
     decoder = decoders[0] if len(decoders) == 1 else None
-    tokens = _root(graph, decoder.name)[0] if decoder else ""
+    tokens = tokens_of(graph, decoder) if decoder else ""
     scored = (
         decoder is not None
         and Ref(decoder.name, "logits") in graph.outputs.values()
@@ -158,69 +156,16 @@ def make(graph: Graph) -> Pages:
     for stage_nodes in [*(stage.nodes for stage in stages.encoders), stages.joint]:
         for name in stage_nodes:
             node = graph.nodes[name]
-            wiring = _wiring(
-                graph, node, namer, set(stage_nodes), keep=keep and node is decoder, cached=node is decoder
-            )
-            pages[name] = component(node.kind, node.type).page(node, wiring)
+            wired = wiring(graph, node, namer, set(stage_nodes), keep=keep and node is decoder, cached=node is decoder)
+            pages[name] = component(node.kind, node.type).page(node, wired)
     pages = {name: pages[name] for name in graph.nodes}
     return Pages(pages, _model_view(graph, stages, namer, pages, decoder, scored=scored, keep=keep))
-
-
-def _wiring(graph: Graph, node: Node, namer: _Namer, stage: set[str], *, keep: bool, cached: bool) -> Wiring:
-    def variable(ref: Ref) -> str:
-        return namer.inside(ref) if not ref.port or ref.name in stage else namer.outside[ref]
-
-    arguments = {port: variable(ref) for port, ref in node.inputs.items()}
-    results = {
-        port: namer.inside(Ref(node.name, port))
-        for port in node.signature.outputs
-        if Ref(node.name, port) in namer.read or port == "hidden"
-    }
-    shapes = {port: show_shape(found.shape) for port, found in node.signature.outputs.items()}
-    if "features" in node.signature.inputs:
-        shapes.setdefault("features", show_shape(node.signature.inputs["features"].shape))
-    arguments["cache"] = "cache" if cached else "None"
-    if node.kind != "decoder":  # the others do not ask where their stream comes from, which takes a walk to its start
-        return Wiring(arguments, results, shapes)
-    tail = _tail(graph, node)
-    kept = ("[:, -keep.size(1) :][keep]" if _longer(graph, node) else "[keep]") if keep else ""
-    return Wiring(arguments, results, shapes, variable(tail) if tail else "", _root(graph, node.name)[1], kept)
-
-
-def _longer(graph: Graph, decoder: Node) -> bool:
-    """Whether the outputs of a decoder begin before the tokens of the text."""
-    tokens = _root(graph, decoder.name)[0]
-    return bool(tokens) and decoder.signature.outputs["hidden"].shape[1] != graph.inputs[tokens].port.shape[1]
-
-
-def _tail(graph: Graph, node: Node) -> Ref | None:
-    """The earliest value on the stream into `node` that is as long as what `node` gives."""
-    ref, found = node.inputs.get(node.signature.stream), None
-    wanted = next(iter(node.signature.outputs.values())).shape[1]
-    while ref is not None:
-        if graph.port(ref).shape[1] == wanted:
-            found = ref
-        before = graph.nodes.get(ref.name) if ref.port else None
-        ref = before.inputs.get(before.signature.stream) if before else None
-    return found
-
-
-def _root(graph: Graph, name: str) -> tuple[str, str]:
-    """The tokens input at the start of the stream that `name` works on, and the node that embeds it."""
-    last = ""
-    while name in graph.nodes:
-        node = graph.nodes[name]
-        ref = node.inputs.get(node.signature.stream)
-        if ref is None:
-            return "", ""
-        last, name = name, ref.name
-    return (name, last) if graph.inputs[name].port.what == "tokens" else ("", "")
 
 
 def _model_view(
     graph: Graph,
     stages: Stages,
-    namer: _Namer,
+    namer: Namer,
     pages: Mapping[str, NodePage],
     decoder: Node | None,
     *,
@@ -241,7 +186,7 @@ def _model_view(
         for name, ref in graph.outputs.items()
     )
     joint = "" if not stages.joint else "decode" if decoder else "combine"
-    root = _root(graph, decoder.name)[0] if decoder and scored else ""
+    root = tokens_of(graph, decoder) if decoder and scored else ""
     return ModelView(
         name=graph.name,
         description=comment_text(graph.description or graph.name),
@@ -255,7 +200,7 @@ def _model_view(
         forward_arguments=tuple(_forward_arguments(graph, stages, encoders)),
         outputs=outputs,
         freeze=tuple(frozen.lines(graph)),
-        longer=decoder is not None and _longer(graph, decoder),
+        longer=decoder is not None and longer(graph, decoder),
         scheduled=any(freeze.until is not None for freeze in graph.freeze),
         cached=decoder is not None,
         keep=keep,
@@ -281,27 +226,26 @@ def _sorting(line: tuple[str, str]) -> list[str | int]:
     return [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", line[0])]
 
 
-def _stage_variable(graph: Graph, stage: Stage) -> str:
-    what = graph.inputs[stage.input].port.what
-    name = f"{stage.name}_features" if what == "image" else f"encoded_{stage.input}"
-    taken = {*graph.inputs, *graph.nodes}
-    return name if name not in taken else f"encoded_{name}"
-
-
-def _encode_view(graph: Graph, stage: Stage, namer: _Namer, pages: Mapping[str, NodePage]) -> EncodeView:
+def _encode_view(graph: Graph, stage: Stage, namer: Namer, pages: Mapping[str, NodePage]) -> EncodeView:
     variable = namer.variables[stage.name]
     values = tuple(
         Value(namer.inside(ref), namer.inside(ref), show_shape(graph.port(ref).shape)) for ref in stage.values
     )
     return EncodeView(
         method=f"encode_{stage.name}",
-        argument=Argument(stage.input, "Tensor"),
+        arguments=tuple(_encode_arguments(graph, stage)),
         variable=variable,
         result="Tensor" if len(values) == 1 else class_name(variable),
         values=values,
         lines=_typed(tuple(line for name in stage.nodes for line in pages[name].calls), values),
         optional=stage.optional,
     )
+
+
+def _encode_arguments(graph: Graph, stage: Stage) -> Iterator[Argument]:
+    masks = [name for name in stage.inputs[1:] if graph.inputs[name].optional]
+    yield from (Argument(name, "Tensor") for name in stage.inputs if name not in masks)
+    yield from (Argument(name, "Tensor | None", "None") for name in masks)
 
 
 def _typed(lines: tuple[Statement, ...], values: tuple[Value, ...]) -> tuple[Statement, ...]:
@@ -352,13 +296,16 @@ def _joint_arguments(
         yield Argument("keep", "Tensor | None", "None")
 
 
-def _forward_arguments(graph: Graph, stages: Stages, encoders: tuple[EncodeView, ...]) -> Iterator[Argument]:
+def _forward_arguments(graph: Graph, stages: Stages, encoders: tuple[EncodeView, ...]) -> list[Argument]:
+    """Every input once, what is needed first; then what can be passed in place of an input."""
     direct = _joint_inputs(graph, stages)
-    yield from (Argument(name, "Tensor") for name in direct if not _skippable(graph, name))
-    yield from (view.argument for view in encoders if not view.optional)
-    yield from (Argument(view.argument.name, "Tensor | None", "None") for view in encoders if view.optional)
-    yield from (Argument(name, "Tensor | None", "None") for name in direct if _skippable(graph, name))
-    yield from (Argument(view.variable, f"{view.result} | None", "None") for view in encoders if view.optional)
+    read = dict.fromkeys(name for name in direct if not _skippable(graph, name))
+    read |= dict.fromkeys(a.name for view in encoders if not view.optional for a in view.arguments if not a.default)
+    free = dict.fromkeys(a.name for view in encoders for a in view.arguments)
+    free |= dict.fromkeys(name for name in direct)
+    arguments = [Argument(name, "Tensor") for name in read]
+    arguments += [Argument(name, "Tensor | None", "None") for name in free if name not in read]
+    return arguments + [Argument(view.variable, f"{view.result} | None", "None") for view in encoders if view.optional]
 
 
 def _mask_of(graph: Graph, decoder: Node) -> str:

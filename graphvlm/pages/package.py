@@ -28,6 +28,7 @@ class GenerateView:
     """
 
     tokens: str
+    arguments: tuple[str, ...]
     eos: tuple[str, ...]
     pad: int
     prefixes: tuple[tuple[str, str], ...]
@@ -63,9 +64,11 @@ def make(graph: Graph) -> dict[str, Page]:
 def _generate(graph: Graph, view: model.ModelView) -> GenerateView:
     decoder = graph.nodes[view.decoder]
     names = [name for name in view.pass_on if name != view.tokens]
+    passed = {*graph.inputs} - {view.tokens, view.mask}
     eos = graph.generation.eos
     return GenerateView(
         tokens=view.tokens,
+        arguments=tuple(str(each) for each in view.forward_arguments if each.name in passed),
         eos=tuple(map(literal, eos)),
         pad=graph.generation.pad if graph.generation.pad is not None else eos[0] if eos else 0,
         prefixes=tuple(_prefixes(graph, view)),
