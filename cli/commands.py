@@ -10,7 +10,7 @@ from typing import Protocol, cast
 GROUPS = {
     "write a graph": {
         "new": "write a starter graph",
-        "import": "turn a Hugging Face configuration into a graph",
+        "import": "turn a model description of another system into a graph",
         "list": "list the parts and graphs that come along",
         "show": "print a part with everything it holds",
         "schema": "print the JSON Schema of the language, or its reference",

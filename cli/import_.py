@@ -1,4 +1,7 @@
-"""Turn a Hugging Face configuration into a graph. A field that would change the mathematics is never ignored."""
+"""Turn a model description into a graph. A field that would change the mathematics is never ignored.
+
+It is a Hugging Face config.json or a TOML file of KempnerForge: what is in the file decides.
+"""
 
 from __future__ import annotations
 
@@ -10,11 +13,12 @@ from . import options as shared
 EXAMPLES = """
     graphvlm import llava-1.5-7b-hf -o llava.yaml       # a folder with config.json
     graphvlm import config.json --name my_model
+    graphvlm import configs/train/vlm_debug.toml        # of KempnerForge
 """
 
 
 def options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("config", metavar="CONFIG", type=Path, help="config.json, or the folder that holds it")
+    parser.add_argument("config", metavar="CONFIG", type=Path, help="the description, or a folder with config.json")
     parser.add_argument("-o", "--output", metavar="FILE", type=Path, help="(default: standard output)")
     parser.add_argument("--name", help="of the graph")
     parser.add_argument("--force", action="store_true", help="overwrite FILE")

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
+from textwrap import wrap
+from types import MappingProxyType
 from typing import Any
 
 WIDTH = 110
@@ -13,8 +15,15 @@ _PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_./+-]*( [A-Za-z0-9_(][A-Za-z0-9_./+()-
 _WORDS = frozenset({"y", "n", "yes", "no", "on", "off", "true", "false", "null"})
 
 
-def write_yaml(graph: Mapping[str, Any]) -> str:
-    """The text of a graph; `inputs`, `nodes` and `outputs` spread over lines and stand apart."""
+Path = tuple[str, ...]
+Notes = Mapping[Path, str]
+
+
+def write_yaml(graph: Mapping[str, Any], notes: Notes = MappingProxyType({})) -> str:
+    """The text of a graph; `inputs`, `nodes` and `outputs` spread over lines and stand apart.
+
+    `notes` are comments, by the path of the value that each is about; they stand above its line.
+    """
     lines: list[str] = []
     previous = None
     for key, value in graph.items():
@@ -24,9 +33,9 @@ def write_yaml(graph: Mapping[str, Any]) -> str:
         if key in _APART:
             lines.append(f"{key}:")
             for name, entry in value.items():
-                lines.extend(_entry(name, entry, 1, spread=key == "nodes"))
+                lines.extend(_entry((key, name), entry, notes, spread=key == "nodes"))
         else:
-            lines.extend(_entry(key, value, 0))
+            lines.extend(_entry((key,), value, notes))
         previous = key
     return "\n".join(lines) + "\n"
 
@@ -34,21 +43,30 @@ def write_yaml(graph: Mapping[str, Any]) -> str:
 _APART = ("inputs", "nodes", "outputs")
 
 
-def _entry(key: str, value: Any, depth: int, *, spread: bool = False) -> Iterator[str]:
+def _entry(path: Path, value: Any, notes: Notes, *, spread: bool = False) -> Iterator[str]:
     """One key and its value: on one line where it fits and nothing asks for more."""
-    start = "  " * depth + _scalar(key) + ":"
+    indent = "  " * (len(path) - 1)
+    start = f"{indent}{_scalar(path[-1])}:"
     line = f"{start} {_flow(value)}"
     fits = len(line) <= WIDTH and not spread
-    if isinstance(value, Mapping) and value and not fits:
+    opened = isinstance(value, Mapping) and value and not fits
+    for about, note in notes.items():
+        if about == path or (not opened and about[: len(path)] == path):
+            yield from _comment(note, indent)
+    if opened:
         yield start
         for name, inner in value.items():
-            yield from _entry(name, inner, depth + 1)
+            yield from _entry((*path, name), inner, notes)
     elif isinstance(value, list) and not fits and any(isinstance(inner, Mapping) for inner in value):
         yield start
         for inner in value:
-            yield f"{'  ' * depth}  - {_flow(inner)}"
+            yield f"{indent}  - {_flow(inner)}"
     else:
         yield line
+
+
+def _comment(note: str, indent: str) -> Iterator[str]:
+    return (f"{indent}# {line}" for line in wrap(note, WIDTH - len(indent), break_on_hyphens=False))
 
 
 def _flow(value: Any) -> str:

@@ -8,17 +8,10 @@ from typing import Any
 
 from ...diagnostics import Span, did_you_mean
 from ...tree import Tree
-from .findings import Findings
+from ..findings import LARGEST, Findings, shown
 from .tables import ACTIVATIONS, HARMLESS, NEUTRAL, ConfigTable
 
-LARGEST = 2**40  # no size of a model is beyond it, and arithmetic on it stays exact
-
-
-def shown(value: object) -> str:
-    """A value as a message shows it: on one line and short."""
-    text = value if isinstance(value, str) else repr(value)
-    text = text.encode("ascii", "backslashreplace").decode().replace("\n", "\\n")
-    return text if len(text) <= 60 else text[:57] + "..."
+__all__ = ["LARGEST", "Fields", "shown"]
 
 
 class Fields:

@@ -1,23 +1,5 @@
-"""What is wrong with a config: its fields one by one, and only where those are right, what contradicts what."""
+"""The findings of all importers, under the name that this room knows them by."""
 
-from __future__ import annotations
+from ..findings import Findings
 
-from ...diagnostics import Label, Span
-from ...problems import Problems
-
-
-class Findings(Problems):
-    """Problems of fields go first: a contradiction with a value that could not be read is none."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._conflicts = Problems()
-
-    def conflict(self, message: str, span: Span, *, labels: tuple[Label, ...] = (), help: str = "") -> None:
-        """Note that fields exclude each other."""
-        self._conflicts.error("contradictory-config", message, span, labels=labels, help=help)
-
-    def stop(self) -> None:
-        """Raise `GraphError` with the problems of fields, else with the contradictions, if there are any."""
-        super().stop()
-        self._conflicts.stop()
+__all__ = ["Findings"]
