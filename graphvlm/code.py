@@ -120,11 +120,11 @@ def display(head: str, items: tuple[str, ...], brackets: str, indent: int, tail:
     return f"{pad}{head}{opening}\n{inner}{pad}{closing}{tail}"
 
 
-def signature(name: str, parameters: tuple[str, ...], returns: str, indent: int) -> str:
-    """`def name(parameters) -> returns:` on one line if it fits."""
-    pad = " " * indent
-    line = f"{pad}def {name}({', '.join(parameters)}) -> {returns}:"
+def signature(name: str, parameters: tuple[str, ...], returns: str, indent: int, comment: str = "") -> str:
+    """`def name(parameters) -> returns:  # comment`, on one line if it fits."""
+    pad, tail = " " * indent, f"  # {comment}" if comment else ""
+    line = f"{pad}def {name}({', '.join(parameters)}) -> {returns}:{tail}"
     if len(line) <= WIDTH:
         return line
     inner = "".join(f"{pad}    {parameter},\n" for parameter in parameters)
-    return f"{pad}def {name}(\n{inner}{pad}) -> {returns}:"
+    return f"{pad}def {name}(\n{inner}{pad}) -> {returns}:{tail}"

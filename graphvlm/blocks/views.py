@@ -39,10 +39,9 @@ class SublayerView:
 
 @dataclass(frozen=True, slots=True)
 class BlockView:
-    """One `Block` class: the type of its `rope`, what it builds, and the lines of its `forward`."""
+    """One `Block` class: what it builds, and the lines of its `forward`."""
 
     name: str
-    rope: str
     sublayers: tuple[SublayerView, ...]
     lines: tuple[str, ...]
 
@@ -50,6 +49,24 @@ class BlockView:
     def gated(self) -> bool:
         """Whether it has parameters of its own."""
         return any(sublayer.gate for sublayer in self.sublayers)
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """How a node runs its stack: what the axes of its tokens are called, and what `Given` says of mask and cache."""
+
+    axes: tuple[str, str] = ("images", "tokens")
+    mask: str = ""
+    causal: bool = False
+    cached: bool = False
+
+
+def causal_use(stack: Stack) -> Use:
+    """That of a decoder; whether its layers can do without a mask, the order of the tokens being one."""
+    windowed = len(set(stack.windows)) == 1 and stack.windows[0] is not None
+    ops = [stack.attention(index) for index in range(len(stack.kinds))]
+    always = windowed or any(op.softcap or op.sinks for op in ops)
+    return Use(("batch", "seq"), "Tensor" if always else "Tensor | None", causal=True, cached=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +84,7 @@ class StackView:
     blocks: tuple[BlockView, ...]
     pattern: str
     windows: str
-    mask: str
+    given: Given
     ropes: RopesView | None
     offset_norm: bool
     fields: tuple[Field, ...]
@@ -97,14 +114,14 @@ class StackView:
         return split or tables or self.quick_gelu or self.offset_norm or self.own_scores or bool(self.moes)
 
 
-def stack_view(stack: Stack, config: str, *, decoder: bool, tp: int, outer: tuple[Norm | None, ...] = ()) -> StackView:
+def stack_view(stack: Stack, config: str, use: Use, *, tp: int, outer: tuple[Norm | None, ...] = ()) -> StackView:
     """The view of `stack` for a node whose config class is `config`; `outer` are norms outside its layers."""
-    classes = _Classes(stack, config, decoder, tp)
+    classes = _Classes(stack, config, use, tp)
     of_kind = [classes.block(kind) for kind in stack.kinds]
     fields, windows, ropes = classes.fields, stack.windows, stack.rope_of
-    if decoder and len(set(windows)) > 1:
+    if use.causal and len(set(windows)) > 1:
         _add_pattern(fields, "windows", [literal(window) for window in windows])
-    elif decoder and windows[0]:
+    elif use.causal and windows[0]:
         fields.add("window", windows[0])
     if len(set(ropes)) > 1:
         numbers = [len(stack.rotary) if rope is None else rope for rope in ropes]
@@ -119,7 +136,7 @@ def stack_view(stack: Stack, config: str, *, decoder: bool, tp: int, outer: tupl
         blocks=tuple(classes.blocks.values()),
         pattern="" if len(classes.blocks) <= 1 else pattern("kinds = ", [of_kind[i] for i in stack.order], 8),
         windows="mixed" if len(set(windows)) > 1 else "one" if any(windows) else "",
-        mask=classes.given.mask,
+        given=classes.given,
         ropes=classes.ropes(),
         offset_norm=any(norm is not None and norm.unit_offset for norm in norms),
         fields=tuple(fields.found.values()),
@@ -141,20 +158,13 @@ def _norms(sublayer: Sublayer) -> Iterator[Norm | None]:
         yield sublayer.op.latent.norm if sublayer.op.latent else None
 
 
-def _mask_type(stack: Stack) -> str:
-    """Whether a layer can do without a mask, the order of its tokens being one."""
-    windowed = len(set(stack.windows)) == 1 and stack.windows[0] is not None
-    ops = [stack.attention(index) for index in range(len(stack.kinds))]
-    return "Tensor" if windowed or any(op.softcap or op.sinks for op in ops) else "Tensor | None"
-
-
 _View = TypeVar("_View", AttentionView, LatentView, MlpView, MoeView, BlockView)
 
 
 class _Classes:
     """The classes of a stack as they are met; equal ones are written once."""
 
-    def __init__(self, stack: Stack, config: str, decoder: bool, tp: int) -> None:
+    def __init__(self, stack: Stack, config: str, use: Use, tp: int) -> None:
         self.fields = Fields()
         self.fields.add("dim", stack.dim)
         self.fields.add("layers", len(stack.order))
@@ -166,16 +176,15 @@ class _Classes:
         self._stack, self._config, self._tp = stack, config, tp
         self._taken = {config.removesuffix("Config")}
         self._rotations = rotation_views(stack, self._named)
-        self.given = Given(rotation_type(stack, self._rotations), _mask_type(stack), decoder)
+        self.given = Given(use.axes, rotation_type(stack, self._rotations), use.mask, use.causal, use.cached)
         self._turned: dict[int, str] = {}  # number of rotary positions -> how much of a head they turn
 
     def block(self, kind: LayerKind) -> str:
         """The class of a kind of layer."""
         views = tuple(self._sublayer(sublayer, kind) for sublayer in kind.sublayers)
-        given = (("rope", bool(self.given.rope)), ("mask", self.given.decoder), ("cache", self.given.decoder))
-        extra = "".join(f", {name}" for name, on in given if on)
+        extra = "".join(f", {name}" for name in self.given.names)
         lines = tuple(line for group in kind.groups for line in _group_lines(group, extra))
-        return self._once(self.blocks, BlockView("", self.given.rope, views, lines), "Block", kind.name)
+        return self._once(self.blocks, BlockView("", views, lines), "Block", kind.name)
 
     def _sublayer(self, sublayer: Sublayer, kind: LayerKind) -> SublayerView:
         name, residual = sublayer.name, sublayer.residual

@@ -11,24 +11,42 @@ from .settings import Attention, Latent, LayerKind, Mlp, Moe
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """What the layers of a stack are given: types of `rope` and `mask`, and a cache in a decoder."""
+    """What the layers of a stack are given besides their tokens, whose axes are called `axes`.
 
+    `rope` is the type of the rotary positions, empty if there are none; None is one of its values if only some layers
+    turn queries and keys. `mask` is the type of the mask, empty if every token sees every other; `causal` if no mask
+    means that the order of the tokens is one. With `cached` there is also the cache of the layer.
+    """
+
+    axes: tuple[str, str]
     rope: str
     mask: str
-    decoder: bool
+    causal: bool
+    cached: bool
+
+    @property
+    def parameters(self) -> tuple[str, ...]:
+        """The parameters of a `forward`."""
+        types = (("rope", self.rope), ("mask", self.mask), ("cache", "LayerCache | None" if self.cached else ""))
+        return ("self", "x: Tensor", *(f"{name}: {type_}" for name, type_ in types if type_))
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What is passed on to an attention."""
+        return tuple(parameter.partition(":")[0] for parameter in self.parameters[2:])
+
+    @property
+    def shape(self) -> str:
+        """Shape comment of the tokens."""
+        return f"[{', '.join(self.axes)}, dim]"
 
 
 @dataclass(frozen=True, slots=True)
 class Scores:
-    """How an attention makes its scores and how they count, and what is handed to its `forward`.
+    """How an attention makes its scores and how they count, and what it is given. `scale` and `softcap` are config
+    fields."""
 
-    `rope` is the type of the rotary positions it is given, empty if there are none; None is one of its values if only
-    some layers turn queries and keys. `mask` is the type of its mask. `scale` and `softcap` are config fields.
-    """
-
-    rope: str
-    mask: str
-    cached: bool
+    given: Given
     scale: str
     softcap: str
     sinks: bool
@@ -36,7 +54,12 @@ class Scores:
     @property
     def turns(self) -> Literal["", "some", "always"]:
         """Whether queries and keys are turned."""
-        return "" if not self.rope else "some" if self.rope.endswith("None") else "always"
+        return "" if not self.given.rope else "some" if self.given.rope.endswith("None") else "always"
+
+    @property
+    def rows(self) -> str:
+        """The axes of the tokens, as in a shape."""
+        return ", ".join(self.given.axes)
 
     @property
     def own(self) -> bool:
@@ -153,7 +176,7 @@ def scores_view(op: Attention, kind: LayerKind, fields: Fields, given: Given) ->
     """How an attention makes its scores."""
     scale = "" if op.scale is None else fields.add("attention_scale", op.scale, kind.name)
     softcap = "" if op.softcap is None else fields.add("attention_softcap", op.softcap, kind.name)
-    return Scores(given.rope, given.mask, given.decoder, scale, softcap, op.sinks)
+    return Scores(given, scale, softcap, op.sinks)
 
 
 def attention_view(op: Attention, kind: LayerKind, fields: Fields, given: Given, tp: int) -> AttentionView:

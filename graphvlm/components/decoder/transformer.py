@@ -10,7 +10,7 @@ from ...blocks.expressions import bias_argument, norm_expression, norm_field
 from ...blocks.parameters import MODULES, Parameter, linear, norm, plain, stack
 from ...blocks.parse import parse_norm, parse_stack
 from ...blocks.settings import Learned, Norm, Stack
-from ...blocks.views import StackView, stack_view
+from ...blocks.views import StackView, causal_use, stack_view
 from ...code import Field, NodePage, Statement, Wiring, literal
 from ...component import Inferred, Port, Signature, Spec, counted, sizes_of
 from ...diagnostics import Label
@@ -150,7 +150,7 @@ class TransformerComponent:
         name = class_name(node.name)
         config = f"{name}Config"
         outer = (spec.input_norm, spec.final_norm)
-        blocks = stack_view(spec.layers, config, decoder=True, tp=node.tensor_parallel, outer=outer)
+        blocks = stack_view(spec.layers, config, causal_use(spec.layers), tp=node.tensor_parallel, outer=outer)
         fields: tuple[Field, ...] = (
             Field("vocab", "int", str(spec.vocab)),
             Field("max_tokens", "int", str(spec.max_tokens)),

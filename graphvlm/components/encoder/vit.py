@@ -14,7 +14,7 @@ from ...blocks.expressions import norm_expression, norm_field
 from ...blocks.parameters import MODULES, Parameter, norm, plain, stack
 from ...blocks.parse import layer_count, parse_norm, parse_stack
 from ...blocks.settings import Norm, Stack
-from ...blocks.views import StackView, stack_view
+from ...blocks.views import StackView, Use, stack_view
 from ...code import Field, NodePage, Statement, Wiring
 from ...component import Inferred, Port, Signature, Spec, counted, sizes_of
 from ...diagnostics import Label
@@ -187,7 +187,7 @@ class VitComponent:
         name = class_name(node.name)
         config = f"{name}Config"
         blocks = stack_view(
-            spec.layers, config, decoder=False, tp=node.tensor_parallel, outer=(spec.input_norm, spec.final_norm)
+            spec.layers, config, Use(), tp=node.tensor_parallel, outer=(spec.input_norm, spec.final_norm)
         )
         square = spec.height == spec.width
         size = str(spec.height) if square else f"({spec.height}, {spec.width})"
