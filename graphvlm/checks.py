@@ -201,18 +201,21 @@ def check_checkpoint(linked: LinkedGraph, problems: Problems) -> None:
 
 
 def _check_names(node: Linked, problems: Problems) -> None:
-    tree = node.settings.tree.get("checkpoint", "names")
+    names = node.settings.tree.get("checkpoint", "names")
+    by_head = node.settings.tree.get("checkpoint", "by_head")
+    written = [("names", key, names.key_span(key)) for key, _ in names.items()] if names else []
+    written += [("by_head", str(each.value), each.span) for each in by_head.elements()] if by_head else []
     modules = component(node.kind, node.type).modules
-    for key, _ in tree.items() if tree else ():
+    for where, key, span in written:
         stem, _, leaf = key.rpartition(".")
         meant = (key, stem) if leaf in _LEAVES else (key,)
         numbered = any(part.isdigit() for part in key.split("."))
         known = any(each in modules or any(fnmatchcase(each, pattern) for pattern in modules) for each in meant)
-        if (numbered or not known) and tree is not None:
+        if numbered or not known:
             problems.clash(
                 "unknown-module",
-                f"`checkpoint.names` of `{node.name}` names `{key}`, and {node.kind}/{node.type} has no such module",
-                Label(tree.key_span(key), "no such module"),
+                f"`checkpoint.{where}` of `{node.name}` names `{key}`, and {node.kind}/{node.type} has no such module",
+                Label(span, "no such module"),
                 Label(node.span, "in this node"),
                 help=suggestion(meant[-1], sorted(modules), "module"),
             )

@@ -65,12 +65,12 @@ class Node:
 class NodeCheckpoint:
     """How the reference names the weights of a node: `prefix` + the name of each of our modules in `names`.
 
-    With `by_head`, its joined matrix of queries, keys and values has those of a head together.
+    The joined matrices that begin with a module of `by_head` have the rows of a head together.
     """
 
     prefix: str
     names: Mapping[str, str] = field(default_factory=dict)
-    by_head: bool = False
+    by_head: tuple[str, ...] = ()
     ignore: tuple[str, ...] = ()
     aliases: Mapping[str, str] = field(default_factory=dict)
 

@@ -85,7 +85,7 @@ def _checkpoint(linked: LinkedGraph, node: Linked) -> NodeCheckpoint:
     return NodeCheckpoint(
         prefix=prefixes.get(node.name, f"{node.name}."),
         names=own.get("names") or {},
-        by_head=bool(own.get("by_head", False)),
+        by_head=tuple(own.get("by_head", ())),
         ignore=tuple(own.get("ignore") or ()),
         aliases=own.get("aliases") or {},
     )

@@ -271,6 +271,7 @@ def _attention(made: Drawing, heads: int, *, decoder: bool, rope: bool) -> Plain
         scale=lambda: made.pick(0.3, 0.1),
         softcap=lambda: made.pick(20.0, 5.0),
         sinks=lambda: made.draw(_flags),
+        gate=lambda: made.pick("none", "sigmoid"),
     )
     if made.even:  # what tensor parallelism cannot split
         settings.pop("sinks", None)

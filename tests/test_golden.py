@@ -147,7 +147,7 @@ def test_they_show_every_block() -> None:
     wanted |= {("windows", False, 1), ("windows", True, 2)}
     wanted |= {"interleaved", "learned", "input_norm", ("whole", False), ("ropes", 2, True), "relu2", "parallel"}
     wanted |= {"pre", "post", "sandwich", "branch", "shared", "tanh", "alpha", "layer_scale", "scaled", "unit_offset"}
-    wanted |= {"scale", "softcap", "sinks", "latent", "over all heads"}
+    wanted |= {"scale", "softcap", "sinks", "gated", "latent", "over all heads"}
     wanted |= {("moe", *each) for each in (("sigmoid", True, True, True), ("softmax", False, False, False))}
     assert wanted - shown == set()
 
@@ -163,7 +163,7 @@ def _sublayers_shown(stack: Stack) -> Iterator[object]:
             word for word, on in (("scaled", residual.scale != 1), ("unit_offset", sublayer.norm.unit_offset)) if on
         )
         if isinstance(op, Attention):
-            yield from (word for word in ("scale", "softcap", "sinks", "latent") if getattr(op, word))
+            yield from (word for word in ("scale", "softcap", "sinks", "gated", "latent") if getattr(op, word))
             yield "" if op.norm_heads else "over all heads"
         elif op.moe:
             router = op.moe.router

@@ -13,7 +13,7 @@ MODULES = frozenset(
     f"layers.*.{path}"
     for path in (
         *("attn_norm", "attn_post_norm", "attn_gate", "attn.wq", "attn.wk", "attn.wv", "attn.wo"),
-        *("attn.q_norm", "attn.k_norm", "attn.sinks"),
+        *("attn.q_norm", "attn.k_norm", "attn.sinks", "attn.wg"),
         *("attn.wq_a", "attn.q_a_norm", "attn.wq_b", "attn.wkv_a", "attn.kv_a_norm", "attn.wkv_b"),
         *("mlp_norm", "mlp_post_norm", "mlp_gate", "mlp.gate", "mlp.up", "mlp.down"),
         *("mlp.router", "mlp.router_bias", "mlp.experts.*.gate", "mlp.experts.*.up", "mlp.experts.*.down"),
@@ -24,10 +24,14 @@ MODULES = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """`rows` rows of a parameter that have a name of their own, `path`, when nothing is merged."""
+    """`rows` rows of a parameter that have a name of their own, `path`, when nothing is merged.
+
+    They are those of `heads` heads, or of none.
+    """
 
     path: str
     rows: int
+    heads: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,11 +72,9 @@ def plain(path: str, *shape: int) -> Parameter:
     return Parameter(path, shape, (Piece(path, shape[0]),))
 
 
-def linear(path: str, inside: int, out: int, bias: bool) -> Iterator[Parameter]:
-    """Weight and bias of an `nn.Linear`."""
-    yield plain(f"{path}.weight", out, inside)
-    if bias:
-        yield plain(f"{path}.bias", out)
+def linear(path: str, inside: int, out: int, bias: bool, heads: int = 0) -> Iterator[Parameter]:
+    """Weight and bias of an `nn.Linear`, which may be of heads."""
+    yield from joined(path, inside, {path: (out, heads)}, bias)
 
 
 def norm(path: str, settings: Norm, dim: int) -> Iterator[Parameter]:
@@ -82,14 +84,12 @@ def norm(path: str, settings: Norm, dim: int) -> Iterator[Parameter]:
         yield plain(f"{path}.bias", dim)
 
 
-def joined(path: str, inside: int, parts: dict[str, int], bias: bool) -> Iterator[Parameter]:
-    """Weight and bias of an `nn.Linear` that holds several, one below the other."""
-    rows = sum(parts.values())
-    yield Parameter(
-        f"{path}.weight", (rows, inside), tuple(Piece(f"{name}.weight", size) for name, size in parts.items())
-    )
-    if bias:
-        yield Parameter(f"{path}.bias", (rows,), tuple(Piece(f"{name}.bias", size) for name, size in parts.items()))
+def joined(path: str, inside: int, parts: dict[str, tuple[int, int]], bias: bool) -> Iterator[Parameter]:
+    """Weight and bias of an `nn.Linear` that holds several, one below the other: name -> (rows, heads)."""
+    rows = sum(size for size, _ in parts.values())
+    for leaf, row in (("weight", (inside,)), ("bias", ())) if bias else (("weight", (inside,)),):
+        pieces = tuple(Piece(f"{name}.{leaf}", size, heads) for name, (size, heads) in parts.items())
+        yield Parameter(f"{path}.{leaf}", (rows, *row), pieces)
 
 
 def attention(settings: Attention, dim: int) -> Iterator[Parameter]:
@@ -99,12 +99,16 @@ def attention(settings: Attention, dim: int) -> Iterator[Parameter]:
     if settings.latent:
         yield from _latent(settings, settings.latent, dim)
     elif settings.merged:
-        yield from joined("wqkv", dim, {"wq": inner, "wk": kv, "wv": kv}, bias.q)
+        parts = {"wq": (inner, settings.heads), "wk": (kv, settings.kv_heads), "wv": (kv, settings.kv_heads)}
+        yield from joined("wqkv", dim, parts, bias.q)
     else:
-        yield from linear("wq", dim, inner, bias.q)
-        yield from linear("wk", dim, kv, bias.k)
-        yield from linear("wv", dim, kv, bias.v)
-    yield from linear("wo", settings.heads * settings.value_dim, dim, bias.o)
+        yield from linear("wq", dim, inner, bias.q, settings.heads)
+        yield from linear("wk", dim, kv, bias.k, settings.kv_heads)
+        yield from linear("wv", dim, kv, bias.v, settings.kv_heads)
+    outer = settings.heads * settings.value_dim
+    if settings.gated:
+        yield from linear("wg", dim, outer, bias.q, settings.heads)
+    yield from linear("wo", outer, dim, bias.o)
     if settings.qk_norm:
         each = settings.norm_heads
         yield from norm("q_norm", settings.qk_norm, settings.head_dim if each else inner)
@@ -132,7 +136,7 @@ def mlp(settings: Mlp, dim: int) -> Iterator[Parameter]:
         yield from _moe(settings, settings.moe, dim)
         return
     if settings.gated and settings.merged:
-        yield from joined("gate_up", dim, {"gate": settings.hidden, "up": settings.hidden}, settings.bias)
+        yield from joined("gate_up", dim, {"gate": (settings.hidden, 0), "up": (settings.hidden, 0)}, settings.bias)
     else:
         if settings.gated:
             yield from linear("gate", dim, settings.hidden, settings.bias)

@@ -34,6 +34,7 @@ def parse_attention(settings: Settings, inferred: Inferred, norm: Norm, problems
             bias=_bias(settings.get("bias", default=False)),
             qk_norm=_qk_norm(settings, norm),
             norm_heads=_norm_heads(settings),
+            gated=_gated(settings),
             **_scores(settings),
         )
     return None
@@ -76,6 +77,7 @@ def _latent_attention(settings: Settings, inferred: Inferred, norm: Norm, proble
         bias=_bias(settings.get("bias", default=False)),
         qk_norm=None,
         latent=found,
+        gated=_gated(settings),
         **_scores(settings),
     )
 
@@ -89,6 +91,10 @@ def _scores(settings: Settings) -> dict[str, Any]:
         "softcap": None if softcap is None else float(softcap),
         "sinks": bool(settings.get("sinks", default=False)),
     }
+
+
+def _gated(settings: Settings) -> bool:
+    return bool(settings.get("gate", default="none") == "sigmoid")
 
 
 def _report_sharing(settings: Settings, node: str, heads: int, kv_heads: int, problems: Problems) -> None:

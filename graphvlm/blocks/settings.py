@@ -45,7 +45,8 @@ class Attention:
     `qk_norm` normalises each head's query and key before the rotary positions, all heads together if `norm_heads` is
     false. `window` is how many keys a query sees, itself included. `scale` multiplies the scores in place of
     head_dim ** -0.5; `softcap` bounds them: `cap * tanh(score / cap)`. `sinks` adds a learned score to each row of a
-    head that no value belongs to. `rope` is which rotary positions of the stack turn queries and keys. `merged` keeps
+    head that no value belongs to. `gated` multiplies what the heads give with a sigmoid of the input. `rope` is which
+    rotary positions of the stack turn queries and keys. `merged` keeps
     the three input projections in one matrix. With `latent`, keys and values come from a narrow vector (multi-head
     latent attention).
     """
@@ -60,6 +61,7 @@ class Attention:
     scale: float | None = None
     softcap: float | None = None
     sinks: bool = False
+    gated: bool = False
     rope: int | None = None
     latent: Latent | None = None
     merged: bool = False

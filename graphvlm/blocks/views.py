@@ -111,7 +111,8 @@ class StackView:
         """Whether the classes call functions of `torch` itself."""
         split = any(attention.merged and attention.grouped for attention in self.attentions)
         tables = any(block.gated for block in self.blocks)
-        return split or tables or self.quick_gelu or self.offset_norm or self.own_scores or bool(self.moes)
+        gated = any(view.scores.gated for view in self.attentions)
+        return split or tables or gated or self.quick_gelu or self.offset_norm or self.own_scores or bool(self.moes)
 
 
 def stack_view(stack: Stack, config: str, use: Use, *, tp: int, outer: tuple[Norm | None, ...] = ()) -> StackView:

@@ -44,12 +44,13 @@ class Given:
 @dataclass(frozen=True, slots=True)
 class Scores:
     """How an attention makes its scores and how they count, and what it is given. `scale` and `softcap` are config
-    fields."""
+    fields; a `gated` one multiplies what its heads give."""
 
     given: Given
     scale: str
     softcap: str
     sinks: bool
+    gated: bool
 
     @property
     def turns(self) -> Literal["", "some", "always"]:
@@ -176,7 +177,7 @@ def scores_view(op: Attention, kind: LayerKind, fields: Fields, given: Given) ->
     """How an attention makes its scores."""
     scale = "" if op.scale is None else fields.add("attention_scale", op.scale, kind.name)
     softcap = "" if op.softcap is None else fields.add("attention_softcap", op.softcap, kind.name)
-    return Scores(given, scale, softcap, op.sinks)
+    return Scores(given, scale, softcap, op.sinks, op.gated)
 
 
 def attention_view(op: Attention, kind: LayerKind, fields: Fields, given: Given, tp: int) -> AttentionView:

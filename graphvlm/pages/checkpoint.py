@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from ..blocks.parameters import Parameter
+from ..blocks.parameters import Parameter, Piece
 from ..ir import Graph, Node
 from ..keys import aliases, dead_patterns, ignored_patterns, named_rows, parts, reference_name, shares, starred
 
@@ -38,7 +38,7 @@ class CheckpointView:
     dead: tuple[str, ...]
     ignored: tuple[str, ...]
     parts: tuple[PartView, ...]
-    by_head: tuple[tuple[str, tuple[int, int, int]], ...]
+    by_head: tuple[tuple[str, int, tuple[int, ...]], ...]
 
     @property
     def stacked(self) -> bool:
@@ -70,21 +70,25 @@ def make(graph: Graph) -> CheckpointView:
     )
 
 
-def _by_head(node: Node) -> Iterator[tuple[str, tuple[int, int, int]]]:
-    """(reference name, (key/value heads, queries of each, width of a head)) of what the reference joins head by head.
+def _by_head(node: Node) -> Iterator[tuple[str, int, tuple[int, ...]]]:
+    """(reference name, heads, rows of each part in one of them) of what the reference joins head by head.
 
     One for all layers, then those of layers that differ from the first.
     """
-    stack = node.spec.stack
-    if stack is None or not node.checkpoint.by_head:
-        return
-    sizes = []
-    for kind in stack.order:
-        op = stack.attention(kind)
-        sizes.append((op.kv_heads, op.heads // op.kv_heads, op.head_dim))
-    for layer in ("*", *(str(index) for index, size in enumerate(sizes) if size != sizes[0])):
-        name = node.checkpoint.prefix + reference_name(node.checkpoint.names, f"layers.{layer}.attn.wq")
-        yield name, sizes[0 if layer == "*" else int(layer)]
+    joined: dict[str, list[Piece]] = {}
+    for piece in (piece for parameter in node.spec.parameters() for piece in parameter.pieces if piece.heads):
+        name = reference_name(node.checkpoint.names, piece.path).rpartition(".")[0]
+        joined.setdefault(f"{node.checkpoint.prefix}{name}", []).append(piece)
+    usual: dict[str, tuple[int, tuple[int, ...]]] = {}
+    for name, pieces in joined.items():
+        if starred(pieces[0].path)[0].rpartition(".")[0] in node.checkpoint.by_head:
+            weights = [piece for piece in pieces if piece.path.endswith(".weight")]
+            heads = min(piece.heads for piece in weights)
+            sizes = heads, tuple(piece.rows // heads for piece in weights)
+            pattern = starred(name)[0]
+            if usual.setdefault(pattern, sizes) != sizes:
+                yield name, *sizes
+    yield from ((pattern, *sizes) for pattern, sizes in usual.items())
 
 
 def _modules(node: Node) -> Iterator[tuple[str, Row, tuple[int, ...]]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..blocks.settings import Attention
+from ..blocks.settings import Attention, Op
 from ..ir import Graph, Node
 
 
@@ -48,8 +48,7 @@ def _plan(node: Node) -> NodePlan | None:
     block: list[tuple[str, str]] = []
     if node.spec.stack and node.spec.stack.kinds:
         for sublayer in node.spec.stack.kinds[0].sublayers:
-            columns = ("wq", "wk", "wv") if isinstance(sublayer.op, Attention) else _columns(sublayer.op.gated)
-            row = "wo" if isinstance(sublayer.op, Attention) else "down"
+            columns, row = _split(sublayer.op)
             block.extend((f"{sublayer.name}.{column}", "ColwiseParallel()") for column in columns)
             block.append((f"{sublayer.name}.{row}", "RowwiseParallel()"))
     own: list[tuple[str, str]] = []
@@ -61,8 +60,11 @@ def _plan(node: Node) -> NodePlan | None:
     return NodePlan(node.name, tuple(block), tuple(own)) if block or own else None
 
 
-def _columns(gated: bool) -> tuple[str, ...]:
-    return ("gate", "up") if gated else ("up",)
+def _split(op: Op) -> tuple[tuple[str, ...], str]:
+    """The projections of an operation that are split by columns, and the one split by rows."""
+    if isinstance(op, Attention):
+        return ("wq", "wk", "wv", "wg") if op.gated else ("wq", "wk", "wv"), "wo"
+    return ("gate", "up") if op.gated else ("up",), "down"
 
 
 _PAIR = 2

@@ -37,6 +37,7 @@ NAMES: dict[str, list[str]] = {
     "llm.input_norm": ["llm.input_norm"],
     "llm.layers.*.attn_norm": ["llm.gpt_neox.layers.*.input_layernorm"],
     "llm.layers.*.attn.wqkv": ["llm.gpt_neox.layers.*.attention.query_key_value"],
+    "llm.layers.*.attn.wg": ["llm.layers.*.attn.wg"],
     "llm.layers.*.attn.wo": ["llm.gpt_neox.layers.*.attention.dense"],
     "llm.layers.*.mlp_norm": ["llm.gpt_neox.layers.*.post_attention_layernorm"],
     "llm.layers.*.mlp.up": ["llm.gpt_neox.layers.*.mlp.dense_h_to_4h"],
@@ -47,9 +48,9 @@ NAMES: dict[str, list[str]] = {
     "llm.head": ["llm.embed_out"],
 }
 
-# What the reference joins head by head: key/value heads, queries of each, width of a head.
-BY_HEAD: dict[str, tuple[int, int, int]] = {
-    "llm.gpt_neox.layers.*.attention.query_key_value": (6, 1, 8),
+# What the reference joins head by head: how many heads, and the rows of each part in one.
+BY_HEAD: dict[str, tuple[int, list[int]]] = {
+    "llm.gpt_neox.layers.*.attention.query_key_value": (6, [8, 8, 8]),
 }
 
 # Keys that no output depends on.
@@ -185,15 +186,14 @@ def references(model: nn.Module, node: str = "") -> Iterator[tuple[str, Tensor]]
 
 
 def by_part(name: str, tensor: Tensor) -> Tensor:
-    """Rows as the model has them, all queries first, from rows head by head."""
+    """Rows as the model has them, part after part, from rows head by head."""
     stem = name.rpartition(".")[0]
     sizes = BY_HEAD.get(stem) or BY_HEAD.get(starred(stem)[0])
     if sizes is None:
         return tensor
-    heads, queries, width = sizes
-    rows = tensor.view(heads, queries + 2, width, *tensor.shape[1:])
-    parts = torch.split(rows, [queries, 1, 1], dim=1)
-    return torch.cat([part.flatten(0, 2) for part in parts])
+    heads, rows = sizes
+    parts = torch.split(tensor.unflatten(0, (heads, -1)), rows, dim=1)
+    return torch.cat([part.flatten(0, 1) for part in parts])
 
 
 def by_head(name: str, tensor: Tensor) -> Tensor:
@@ -202,11 +202,10 @@ def by_head(name: str, tensor: Tensor) -> Tensor:
     sizes = BY_HEAD.get(stem) or BY_HEAD.get(starred(stem)[0])
     if sizes is None:
         return tensor
-    heads, queries, width = sizes
-    lengths = [heads * count * width for count in (queries, 1, 1)]
-    parts = torch.split(tensor, lengths)
-    rows = [part.reshape(heads, -1, width, *tensor.shape[1:]) for part in parts]
-    return torch.cat(rows, dim=1).flatten(0, 2)
+    heads, rows = sizes
+    parts = torch.split(tensor, [heads * count for count in rows])
+    joined = torch.cat([part.unflatten(0, (heads, -1)) for part in parts], dim=1)
+    return joined.flatten(0, 1)
 
 
 def find_whole(model: nn.Module, directory: Path) -> dict[str, Stored]:

@@ -86,6 +86,7 @@ class Attention(nn.Module):
         super().__init__()
         self.head_dim = config.head_dim
         self.wqkv = nn.Linear(config.dim, 3 * config.heads * config.head_dim)
+        self.wg = nn.Linear(config.dim, config.heads * config.head_dim)
         self.wo = nn.Linear(config.heads * config.head_dim, config.dim)
 
     def forward(
@@ -96,6 +97,7 @@ class Attention(nn.Module):
         cache: LayerCache | None,
     ) -> Tensor:  # [batch, seq, dim]
         batch, seq, _ = x.shape
+        gate = torch.sigmoid(self.wg(x))
         qkv = self.wqkv(x).view(batch, seq, -1, self.head_dim).transpose(1, 2)
         q, k, v = qkv.chunk(3, dim=1)  # [batch, heads, seq, head_dim] each
         if rope is not None:
@@ -103,7 +105,7 @@ class Attention(nn.Module):
         if cache is not None:
             k, v = cache.update(k, v)
         x = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
-        x = self.wo(x.transpose(1, 2).flatten(2))
+        x = self.wo(x.transpose(1, 2).flatten(2) * gate)
         return x
 
 
@@ -112,6 +114,7 @@ class TurnedAttention(nn.Module):
         super().__init__()
         self.head_dim = config.head_dim
         self.wqkv = nn.Linear(config.dim, 3 * config.heads * config.head_dim)
+        self.wg = nn.Linear(config.dim, config.heads * config.head_dim)
         self.wo = nn.Linear(config.heads * config.head_dim, config.dim)
         self.sinks = nn.Parameter(torch.empty(config.heads))
         self.reset_parameters()
@@ -127,6 +130,7 @@ class TurnedAttention(nn.Module):
         cache: LayerCache | None,
     ) -> Tensor:  # [batch, seq, dim]
         batch, seq, _ = x.shape
+        gate = torch.sigmoid(self.wg(x))
         qkv = self.wqkv(x).view(batch, seq, -1, self.head_dim).transpose(1, 2)
         q, k, v = qkv.chunk(3, dim=1)  # [batch, heads, seq, head_dim] each
         if rope is not None:
@@ -134,7 +138,7 @@ class TurnedAttention(nn.Module):
         if cache is not None:
             k, v = cache.update(k, v)
         x = attend(q, k, v, mask, sinks=self.sinks)
-        x = self.wo(x.transpose(1, 2).flatten(2))
+        x = self.wo(x.transpose(1, 2).flatten(2) * gate)
         return x
 
 
