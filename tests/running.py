@@ -15,6 +15,7 @@ from torch import Tensor
 
 import graphvlm
 from graphvlm.components.decoder.transformer import Transformer
+from graphvlm.components.encoder.audio import Audio
 from graphvlm.components.encoder.token_embedding import TokenEmbedding
 from graphvlm.components.encoder.vit import Vit
 from graphvlm.components.fusion.scatter import Scatter
@@ -145,6 +146,11 @@ def _shrunk(node: Node) -> Iterator[str]:
         yield f"{at}={{dim: 24, layers: 3, image: {{size: {3 * spec.patch}}}}}"
         yield f"{at}.attention.heads=3"
         yield f"{at}.mlp.hidden=44"
+    elif isinstance(spec, Audio):
+        tokens = spec.pool.size * 3 if spec.pool else 6
+        yield f"{at}={{dim: 24, layers: 2, audio: {{bins: 10, frames: {tokens * prod(spec.strides)}}}}}"
+        yield f"{at}.attention.heads=3"
+        yield f"{at}.mlp.hidden=44"
     elif isinstance(spec, Transformer):
         attention = spec.layers.attention()
         kv_heads = 6 if attention.kv_heads == attention.heads else 2
@@ -172,7 +178,7 @@ class Sizes:
         return tuple(map(self.evaluate, dims))
 
 
-_DEFAULT = {"batch": 2, "seq": 6, "images": 3, "tokens": 5, "channels": 3, "height": 28, "width": 42}
+_DEFAULT = {"batch": 2, "seq": 6, "images": 3, "tokens": 5, "channels": 3, "height": 28, "width": 42, "clips": 2}
 
 
 def sizes(graph: Graph, **wanted: int) -> Sizes:

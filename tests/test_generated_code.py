@@ -70,7 +70,8 @@ def test_keys_are_those_of_the_graph(name: str) -> None:
 
 def shallow(name: str) -> Graph:
     """A shipped graph with all its widths and few of its layers: a comment is the same for each."""
-    return graphvlm.load(ROOT / "graphs" / f"{name}.yaml", overrides=["nodes.vision.layers=3", "nodes.llm.layers=2"])
+    stacks = [node.name for node in loaded(name).nodes.values() if node.spec.stack]
+    return graphvlm.load(ROOT / "graphs" / f"{name}.yaml", overrides=[f"nodes.{stack}.layers=3" for stack in stacks])
 
 
 @pytest.mark.parametrize("name", GRAPHS)

@@ -25,7 +25,7 @@ from .packages import lint, type_check
 GOLDEN = Path(__file__).parent / "golden"
 ROOT = GOLDEN.parents[1]
 SHIPPED = ("llava_1_5_7b", "prefix_clip_llama", "siglip2_qwen3_8b", "tiny")
-OWN = ("every_block", "image_tower", "gated_parallel", "sliding_sandwich", "sparse_latent")
+OWN = ("every_block", "image_tower", "gated_parallel", "sliding_sandwich", "sparse_latent", "speech")
 NAMES = (*SHIPPED, *OWN)
 
 

@@ -18,6 +18,7 @@ from transformers.activations import ACT2FN
 
 import graphvlm
 from graphvlm.importers import import_config
+from graphvlm.importers.huggingface.audio import AUDIO_TABLES
 from graphvlm.importers.huggingface.models import MULTIMODAL
 from graphvlm.importers.huggingface.tables import ACTIVATIONS, HARMLESS, NEUTRAL, VISION_TABLES, ConfigTable
 from graphvlm.importers.huggingface.text_tables import TEXT_TABLES
@@ -26,6 +27,7 @@ FAMILIES = {name: model.family(name) for name, model in MULTIMODAL.items()}
 TABLES: Mapping[str, ConfigTable] = {
     **TEXT_TABLES,
     **VISION_TABLES,
+    **AUDIO_TABLES,
     **{name: family.table for name, family in FAMILIES.items()},
 }
 CLASSES: Mapping[str, Any] = {name: CONFIG_MAPPING[name] for name in TABLES}

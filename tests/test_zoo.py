@@ -88,6 +88,11 @@ DECODERS: dict[str, tuple[dict[str, Any], int]] = {
     "llama_3_2_3b": (llama3(3072, 8192, 28, 24, factor=32.0, tie_word_embeddings=True), 3_212_749_824),
     "mistral_7b_v0_1": (mistral(sliding_window=4096), 7_241_732_096),
     "mistral_7b_v0_3": (mistral(sliding_window=None, vocab_size=32768, rope_theta=1e6), 7_248_023_552),
+    "ministral_3b": (
+        llama(3072, 8192, 30, 32, num_key_value_heads=8, head_dim=128, vocab_size=131072)
+        | {"max_position_embeddings": 131072, "rope_theta": 1e8},
+        4_014_136_320,
+    ),
     "qwen2_5_0_5b": (qwen2(896, 4864, 24, 14, 2), 494_032_768),
     "qwen2_5_1_5b": (qwen2(1536, 8960, 28, 12, 2), 1_543_714_304),
     "qwen2_5_3b": (qwen2(2048, 11008, 36, 16, 2), 3_085_938_688),
@@ -111,12 +116,24 @@ ENCODERS: dict[str, tuple[dict[str, Any], int]] = {
     "siglip2_so400m_patch16_384": (tower("siglip", 384, 16, *SO400M), 413_018_352),
     "siglip2_so400m_patch16_512": (tower("siglip", 512, 16, *SO400M), 413_534_448),
 }
+WHISPER_LARGE = ["num_mel_bins", "hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size"]
+SOUNDS: dict[str, tuple[dict[str, Any], int]] = {
+    "voxtral_audio": (
+        {"model_type": "voxtral_encoder", **dict(zip(WHISPER_LARGE, (128, 1280, 32, 20, 5120), strict=True))},
+        636_968_960,
+    ),
+}
+PARTS = {**DECODERS, **ENCODERS, **SOUNDS}
+# graph -> number of parameters; the reference has as many
+MODELS = {"voxtral_mini_3b": 4_676_271_104}
 
 
 def config_of(part: str) -> dict[str, Any]:
-    """The published config; a tower stands in a LLaVA."""
+    """The published config; a tower stands in a LLaVA, one of sound in a Voxtral."""
     if part in DECODERS:
         return DECODERS[part][0]
+    if part in SOUNDS:
+        return {"model_type": "voxtral", "audio_config": SOUNDS[part][0], "audio_token_id": 24}
     strategy = "default" if part.startswith("clip") else "full"
     return {
         "model_type": "llava",
@@ -131,35 +148,41 @@ def alone(part: str) -> dict[str, Any]:
     if part in ENCODERS:
         nodes: dict[str, Any] = {"vision": {"use": f"encoder/{part}", "inputs": "pixel_values"}}
         return {"inputs": {"pixel_values": "image"}, "nodes": nodes, "outputs": {"features": "vision"}}
+    if part in SOUNDS:
+        nodes = {"audio": {"use": f"encoder/{part}", "inputs": "sounds"}}
+        return {"inputs": {"sounds": "audio"}, "nodes": nodes, "outputs": {"features": "audio"}}
     text = {"kind": "encoder", "type": "token_embedding", "inputs": "input_ids"}
     nodes = {"text": text, "llm": {"use": f"decoder/{part}", "inputs": "text"}}
     return {"inputs": {"input_ids": "tokens"}, "nodes": nodes, "outputs": {"logits": "llm.logits"}}
 
 
-@pytest.mark.parametrize("part", [*DECODERS, *ENCODERS])
+_NODE = {**dict.fromkeys(DECODERS, "llm"), **dict.fromkeys(ENCODERS, "vision"), **dict.fromkeys(SOUNDS, "audio")}
+
+
+@pytest.mark.parametrize("part", PARTS)
 def test_a_part_is_what_the_published_config_says(part: str, tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text(json.dumps(config_of(part)))
-    node = yaml.safe_load(import_config(tmp_path))["nodes"]["llm" if part in DECODERS else "vision"]
+    node = yaml.safe_load(import_config(tmp_path))["nodes"][_NODE[part]]
     shipped = yaml.safe_load((CATALOG / node["kind"] / f"{part}.yaml").read_text(encoding="utf-8"))
     assert shipped.pop("description")
     assert shipped.pop("source").startswith("https://")
     assert {key: value for key, value in node.items() if key not in ("inputs", "output")} == shipped
 
 
-@pytest.mark.parametrize("part", [*DECODERS, *ENCODERS])
+@pytest.mark.parametrize("part", PARTS)
 def test_a_part_has_the_published_number_of_parameters(part: str, tmp_path: Path) -> None:
     path = tmp_path / "alone.yaml"
     path.write_text(yaml.safe_dump({"version": 1, "name": "alone", **alone(part)}), encoding="utf-8")
     keys = {key.name: key.shape for entry in entries(graphvlm.load(path)) for key in entry.keys}
-    assert sum(prod(shape) for shape in keys.values()) == {**DECODERS, **ENCODERS}[part][1]
+    assert sum(prod(shape) for shape in keys.values()) == PARTS[part][1]
 
 
-@pytest.mark.parametrize("part", [*DECODERS, *ENCODERS])
+@pytest.mark.parametrize("part", PARTS)
 def test_the_reference_has_as_many(part: str) -> None:
     transformers = pytest.importorskip("transformers", reason="the oracle of this test is not installed")
     import torch
 
-    config, count = {**DECODERS, **ENCODERS}[part]
+    config, count = PARTS[part]
     made = transformers.models.auto.configuration_auto.AutoConfig.for_model(**config)
     made.vision_use_head = False
     auto = transformers.AutoModelForCausalLM if part in DECODERS else transformers.AutoModel
@@ -169,7 +192,12 @@ def test_the_reference_has_as_many(part: str) -> None:
 
 def test_every_part_is_tested() -> None:
     shipped = {path.stem for kind in ("decoder", "encoder") for path in (CATALOG / kind).glob("*.yaml")}
-    assert shipped == DECODERS.keys() | ENCODERS.keys()
+    assert shipped == PARTS.keys()
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_a_graph_has_as_many_parameters_as_the_reference(name: str) -> None:
+    assert graphvlm.load(ROOT / "graphs" / f"{name}.yaml").parameter_count == MODELS[name]
 
 
 @pytest.mark.parametrize("path", GRAPHS, ids=[path.stem for path in GRAPHS])

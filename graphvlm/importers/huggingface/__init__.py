@@ -135,7 +135,7 @@ def _origin(tree: Tree) -> str:
 def _name(tree: Tree, nodes: dict[str, Any]) -> str:
     """The last part of where the config comes from, else the model types; as an identifier."""
     names = [tree.plain().get("model_type")]
-    for part in ("vision_config", "text_config"):
+    for part in ("vision_config", "audio_config", "text_config"):
         model_type = tree.get(part, "model_type")
         if part.removesuffix("_config") in nodes and model_type is not None and isinstance(model_type.value, str):
             names.append(model_type.value.split("_")[0])

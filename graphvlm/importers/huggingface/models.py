@@ -32,6 +32,7 @@ class Model:
 MULTIMODAL: Mapping[str, Model] = MappingProxyType(
     {
         "llava": Model("LlavaForConditionalGeneration", "llava"),
+        "voxtral": Model("VoxtralForConditionalGeneration", "audio_text"),
     }
 )
 
