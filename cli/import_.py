@@ -1,6 +1,7 @@
 """Turn a model description into a graph. A field that would change the mathematics is never ignored.
 
-It is a Hugging Face config.json or a TOML file of KempnerForge: what is in the file decides.
+It is a Hugging Face config.json, a YAML definition of LoongForge or a TOML file of KempnerForge: what is in the file
+decides.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from . import options as shared
 EXAMPLES = """
     graphvlm import llava-1.5-7b-hf -o llava.yaml       # a folder with config.json
     graphvlm import config.json --name my_model
+    graphvlm import configs/models/qwen3/qwen3_8b.yaml  # of LoongForge
     graphvlm import configs/train/vlm_debug.toml        # of KempnerForge
 """
 

@@ -1,0 +1,137 @@
+"""The classes of LoongForge v0.2.0, and what each field of a definition is to us."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
+
+Values = Mapping[str, Any]
+
+# What no weight and no output depends on: which kernels run, how the model is trained, stored and converted, where its
+# code lies. `mtp_*` are layers that predict further tokens while training; checkpoints run without them.
+HARMLESS = frozenset(
+    """
+    _target_ model_type model_spec convert_file freeze peft_config
+    bias_activation_fusion bias_dropout_fusion masked_softmax_fusion gradient_accumulation_fusion
+    cross_entropy_loss_fusion cross_entropy_fusion_impl moe_permute_fusion apply_rope_fusion
+    attention_dropout hidden_dropout initializer_factor variable_seq_lengths make_vocab_size_divisible_by
+    mtp_num_layers mtp_loss_coef mtp_loss_scaling_factor mtp_loss_scaling_factor_decay_ratio
+    moe_token_dispatcher_type max_sequence_length
+    """.split()  # noqa: SIM905
+)
+
+# Fields with the only values that can be imported.
+NEUTRAL: Mapping[str, tuple[Any, ...]] = MappingProxyType(
+    {
+        "position_embedding_type": ("rope",),
+        "add_position_embedding": (False,),
+        "normalization": ("RMSNorm",),
+        "swiglu": (True,),
+        "add_bias_linear": (False,),
+        "rotary_interleaved": (False,),
+        "word_embeddings_for_head": ("lm_head",),
+        "experimental_attention_variant": (),
+        "hc_mult": (),
+    }
+)
+
+# What every foundation reads. A value of null has no default: the file or a launch script must say it.
+_FOUNDATION: Values = MappingProxyType(
+    {
+        **dict.fromkeys(NEUTRAL),
+        "num_layers": None,
+        "hidden_size": None,
+        "ffn_hidden_size": None,
+        "num_attention_heads": None,
+        "group_query_attention": None,
+        "num_query_groups": None,
+        "kv_channels": None,
+        "max_position_embeddings": None,
+        "norm_epsilon": None,
+        "layernorm_epsilon": None,
+        "add_qkv_bias": False,
+        "qk_layernorm": False,
+        "untie_embeddings_and_output_weights": True,
+        "rotary_base": None,
+        "rotary_percent": None,
+        "rotary_emb_func": "RotaryEmbedding",
+        "rope_scaling_factor": None,
+        "vocab_size": None,
+        "vocab_size_in_config_file": None,
+        "num_experts": None,
+        "moe_ffn_hidden_size": None,
+        "moe_layer_freq": None,
+        "moe_router_topk": None,
+        "moe_router_score_function": None,
+        "moe_router_enable_expert_bias": None,
+        "moe_router_pre_softmax": None,
+        "moe_router_num_groups": 1,
+        "moe_router_group_topk": 1,
+        "moe_router_topk_scaling_factor": None,
+        "moe_shared_expert_intermediate_size": None,
+    }
+)
+_LATENT = """
+    multi_latent_attention q_lora_rank kv_lora_rank qk_head_dim qk_pos_emb_head_dim v_head_dim rope_type
+    rotary_scaling_factor original_max_position_embeddings beta_fast beta_slow mscale mscale_all_dim
+    """.split()  # noqa: SIM905
+
+FOUNDATIONS: Mapping[str, Values] = MappingProxyType(
+    {
+        "LLaMAConfig": _FOUNDATION,
+        "Qwen2Config": {**_FOUNDATION, "add_qkv_bias": True},
+        "Qwen3Config": {**_FOUNDATION, "add_qkv_bias": True},
+        "MimoConfig": {**_FOUNDATION, "add_qkv_bias": True},
+        "MinimaxConfig": _FOUNDATION,
+        "InternLMConfig": {
+            **_FOUNDATION,
+            "rotary_base": 1000000,
+            "vocab_size": 92553,
+            "max_position_embeddings": 32768,
+        },
+        "DeepseekConfig": {**_FOUNDATION, **dict.fromkeys(_LATENT), "beta_fast": 32, "beta_slow": 1},
+    }
+)
+
+# Classes that exist, and what the language lacks for them.
+LATER: Mapping[str, str] = MappingProxyType(
+    {
+        "GlmConfig": "attention to the keys that an indexer chooses (`experimental_attention_variant: dsa`)",
+        "DeepseekV4Config": "hyper-connections, compressed attention and hashed experts",
+        "ErnieMoeConfig": "experts that each kind of token has of its own",
+        "Qwen3NextConfig": "linear attention (gated delta rule) among the layers",
+        "Qwen35Config": "linear attention (gated delta rule) among the layers",
+        "Qwen2VisionModelConfig": "encoders of native resolution",
+        "Qwen2VisionRMSNormConfig": "encoders of native resolution",
+        "Qwen3VisionModelConfig": "encoders of native resolution",
+        "Qwen35VisionConfig": "encoders of native resolution",
+        "InternVisionConfig": "a norm of queries and keys over all heads in encoders",
+        "RiceVisionConfig": "encoders of native resolution",
+        "ErnieVisionConfig": "encoders of native resolution",
+        "MiniCPMV46VisionConfig": "a merger of neighbouring patches between the layers of an encoder",
+        "MoonVisionModelConfig": "encoders of native resolution",
+        "MLPAdapterConfig": "a projector that merges neighbouring patches",
+        "InternMLPAdapterConfig": "a projector that merges neighbouring patches",
+        "ErnieAdapterConfig": "a projector that ends in a norm",
+        "PatchMergerMLPAdapterConfig": "a projector that merges neighbouring patches",
+        "MiniCPMV46MergerConfig": "a projector that merges neighbouring patches",
+    }
+)
+
+# The image token that the class of a tower carries where the file does not say it.
+TOWER_TOKENS: Mapping[str, int] = MappingProxyType(
+    {
+        "Qwen2VisionModelConfig": 151655,
+        "Qwen2VisionRMSNormConfig": 151655,
+        "Qwen3VisionModelConfig": 151655,
+        "RiceVisionConfig": 151655,
+        "Qwen35VisionConfig": 248056,
+        "MiniCPMV46VisionConfig": 248056,
+        "ErnieVisionConfig": 100295,
+        "MoonVisionModelConfig": 163603,
+    }
+)
+
+DIFFUSION = frozenset({"WanConfig", "QwenImageConfig"})
+ADAPTERS_OF_WEIGHTS = frozenset({"LoraConfig", "VLMLoraConfig"})
