@@ -132,6 +132,8 @@ class Solver:
             self._set(a, b, self.origin(right))
         elif _may_be(b, a):
             self._set(b, a, self.origin(left))
+        elif (found := _factor(a, b)) is not None:
+            self._set(*found, self.origin(left) or self.origin(right))
         else:
             raise Mismatch(a, b, self.origin(left), self.origin(right))
 
@@ -178,6 +180,18 @@ def _may_be(var: Dim, value: Dim) -> TypeGuard[Var]:
         return isinstance(var, Var)
     inside = value.terms if isinstance(value, Sum) else ()
     return not var.free and not any(var == (term.var if isinstance(term, Many) else term) for term in inside)
+
+
+def _factor(a: Dim, b: Dim) -> tuple[Var, int] | None:
+    """What makes a number and a sum with one open size equal: 4096 and 4 * dim."""
+    number, whole = (a, b) if isinstance(a, int) else (b, a)
+    if not isinstance(number, int) or not isinstance(whole, Sum):
+        return None
+    rest = number - sum(term for term in whole.terms if isinstance(term, int))
+    terms = [Many(1, term) if isinstance(term, Var) else term for term in whole.terms if not isinstance(term, int)]
+    if len(terms) != 1 or terms[0].var.free or rest <= 0 or rest % terms[0].count:
+        return None
+    return terms[0].var, rest // terms[0].count
 
 
 def _sum(number: int, counts: Mapping[Var, int]) -> Dim:

@@ -8,7 +8,7 @@ from types import MappingProxyType
 
 from .component import Port, What
 from .diagnostics import Label
-from .dims import MAX_TERMS, Dim, Mismatch, Solver, TooManyTerms, Var, Written, show, show_shape
+from .dims import MAX_TERMS, Dim, Mismatch, Solver, Sum, TooManyTerms, Var, Written, show, show_shape
 from .ir import Input
 from .linked import Edge, Linked, LinkedGraph
 from .problems import Problems
@@ -175,7 +175,7 @@ def _report(found: _Conflict, linked: LinkedGraph, solver: Solver, problems: Pro
         found.edge.span,
         note=f"{show_shape(gives)}, needs {show_shape(needs)}",
         labels=tuple(Label(origin.span, origin.text) for origin in origins if origin),
-        help=_help(found, linked.inputs),
+        help=_grouping(found) or _help(found, linked.inputs),
     )
 
 
@@ -210,6 +210,14 @@ _AXES: Mapping[tuple[What, int], str] = MappingProxyType(
         ("positions", 2): "positions of {} tokens",
     }
 )
+
+
+def _grouping(found: _Conflict) -> str:
+    """An edit where a node puts so many tokens together that what it is given does not divide; empty elsewhere."""
+    needed, given = found.sizes.left, found.sizes.right
+    if found.what != "features" or found.axis != 1 or not isinstance(needed, Sum) or not isinstance(given, int):
+        return ""
+    return f"`{found.node.name}` puts tokens together, {show(needed)}: change how many, or how many it is given"
 
 
 def _help(found: _Conflict, inputs: Mapping[str, Input]) -> str:

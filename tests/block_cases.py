@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .cases import HEADS, LATENT, MLP, PARALLEL, RMS, ROPE, Case, each, latent, moe
+from .cases import HEADS, LATENT, MLP, PARALLEL, RMS, ROPE, Case, each, latent, moe, pooled
 
 BLOCK_CASES = [
     # sublayers
@@ -74,5 +74,37 @@ BLOCK_CASES = [
             ({HEADS: f"{HEADS[:-1]}, qk_norm: {{over: all}}}}"}, "a norm over all heads together"),
             ({HEADS: f"{HEADS[:-1]}, sinks: true}}"}, "attention sinks"),
         )
+    ),
+    # tokens of an image put together
+    Case(
+        "grid-mismatch",
+        pooled("tokens: 25"),
+        *("25", (), "cannot pool a grid of 4 x 4 tokens to 25", "at most 4 x 4"),
+        pooled("tokens: 9"),
+    ),
+    Case("grid-mismatch", pooled("tokens: 8"), "8", (), "4 x 4 tokens to 8", "use a square", pooled("window: 2")),
+    Case(
+        "grid-mismatch",
+        {**pooled("tokens: 4"), "drop_cls: true": "drop_cls: false"},
+        *("vision", (), "takes 17 tokens of an image, which are no square", "grid: [rows, columns]"),
+        {**pooled("tokens: 1, grid: [1, 17]"), "drop_cls: true": "drop_cls: false"},
+    ),
+    Case(
+        "grid-mismatch",
+        pooled("window: 4, grid: [2, 8]"),
+        *("4", ("[2, 8]",), "cannot cut a grid of 2 x 8 tokens into squares of 4 x 4", "divides 2 and 8"),
+        pooled("window: 2, grid: [2, 8]"),
+    ),
+    Case(
+        "shape-mismatch",
+        pooled("window: 3"),
+        *("vision", ("56",), "takes features of 9 * tokens tokens, `vision` gives 16", "change how many"),
+        pooled("window: 4"),
+    ),
+    Case(
+        "no-such-layer",
+        {"layer: -2,": "layers: [-2, 4],"},
+        *("[-2, 4]", ("3",), "no hidden state 4", "from -4 to 3"),
+        {"layer: -2,": "layers: [-2, 3],"},
     ),
 ]

@@ -56,6 +56,12 @@ def moe(top: str, router: str = "") -> Mapping[str, str]:
     return {MLP: f"{MLP}, moe: {{experts: 4, {top}, router: {{{router}}}}}"}
 
 
+def pooled(settings: str) -> Mapping[str, str]:
+    """A projector that puts tokens together, before the other."""
+    node = f"  pooled: {{kind: projector, type: pool, {settings}, inputs: vision}}\n"
+    return {"  projector:\n": f"{node}  projector:\n", "    inputs: vision\n": "    inputs: pooled\n"}
+
+
 @dataclass(frozen=True, slots=True)
 class Case:
     """Edits of tiny.yaml, the rule they break, what is under the caret and the labels, and the edits that help."""

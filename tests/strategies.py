@@ -21,10 +21,11 @@ _flags = st.booleans()
 
 @dataclass(frozen=True)
 class Source:
-    """Features that a graph makes of one input: where they are and how wide."""
+    """Features that a graph makes of one input: where they are, how wide, and of images of which size if patches."""
 
     ref: str
     dim: int
+    size: Any = None
 
 
 @dataclass
@@ -112,7 +113,8 @@ def _tower(made: Drawing, index: int) -> Source:
         **made.maybe(input_norm=made.chance, final_norm=made.chance),
         **({"output": output} if output else {}),
     )
-    return Source(f"tower_{index}", dim)
+    whole = class_token and not output.get("drop_cls")
+    return Source(f"tower_{index}", dim * len(output.get("layers", [0])), None if whole else size)
 
 
 def _pixels(made: Drawing, index: int, size: Any) -> str:
@@ -129,6 +131,8 @@ def _tap(made: Drawing, class_token: bool) -> Plain:
     found: Plain = {}
     if made.chance():
         found["layer"] = made.pick(-2, -1, 0, 1)
+    elif made.chance(3):
+        found["layers"] = made.pick([-2, -1], [1, 0, -1])
     if class_token and made.chance():
         found["drop_cls"] = True
     if made.chance(4):
@@ -137,7 +141,11 @@ def _tap(made: Drawing, class_token: bool) -> Plain:
 
 
 def _projected(made: Drawing, source: Source, index: int) -> Source:
-    """Some projectors one behind the other."""
+    """Some projectors one behind the other; tokens of a square image may be put together first."""
+    if source.size == 8 and made.chance(3):
+        together: Plain = {"type": "pool", **made.pick({"window": 2}, {"tokens": 1}, {"type": "pixel_shuffle"})}
+        dim = source.dim * 4 if together["type"] == "pixel_shuffle" else source.dim
+        source = Source(made.add(f"near_{index}", source.ref, kind="projector", **together), dim)
     for step in range(made.draw(st.integers(0, 2))):
         out = made.pick(12, 18)
         sizes: Plain = {"out": out, **({"in": source.dim} if made.chance() else {})}
@@ -148,8 +156,10 @@ def _projected(made: Drawing, source: Source, index: int) -> Source:
 def _projector(made: Drawing) -> Plain:
     if made.chance():
         return {"kind": "projector", "type": "linear", **made.maybe(bias=made.chance)}
+    gated = made.chance(3)
     settings = made.maybe(
-        layers=lambda: made.pick(2, 1, 3),
+        **({"gated": lambda: True} if gated else {"layers": lambda: made.pick(2, 1, 3)}),
+        norm=lambda: made.pick("rms", "layer", {"type": "rms", "unit_offset": True}),
         hidden=lambda: made.pick(14, 10),
         activation=lambda: made.pick(*ACTIVATIONS),
         bias=made.chance,
@@ -354,7 +364,8 @@ def _exception(made: Drawing, count: int, heads: int, *, decoder: bool, rope: bo
         attention["window"] = made.pick(None, 2)
     if not rope and made.chance(4):
         attention["head_dim"] = made.pick(3, 7)
-    changes = made.maybe(mlp=lambda: _mlp(made), norm=lambda: _norm(made), name=lambda: made.pick("wide", "odd"))
+    mlp = {**_mlp(made), "bias": False}  # experts, here or in what this is merged into, have none
+    changes = made.maybe(mlp=lambda: mlp, norm=lambda: _norm(made), name=lambda: made.pick("wide", "odd"))
     return {**which, **changes, **({"attention": attention} if attention else {})}
 
 

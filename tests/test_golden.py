@@ -25,7 +25,15 @@ from .packages import lint, type_check
 GOLDEN = Path(__file__).parent / "golden"
 ROOT = GOLDEN.parents[1]
 SHIPPED = ("llava_1_5_7b", "prefix_clip_llama", "siglip2_qwen3_8b", "tiny")
-OWN = ("every_block", "image_tower", "gated_parallel", "sliding_sandwich", "sparse_latent", "speech")
+OWN = (
+    "every_block",
+    "gated_parallel",
+    "image_tower",
+    "regrouped_spans",
+    "sliding_sandwich",
+    "sparse_latent",
+    "speech",
+)
 NAMES = (*SHIPPED, *OWN)
 
 

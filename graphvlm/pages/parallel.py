@@ -55,8 +55,8 @@ def _plan(node: Node) -> NodePlan | None:
     head = getattr(node.spec, "head", None)
     if head is not None and not head.tied:
         own.append(("head", "ColwiseParallel(output_layouts=Replicate())"))
-    if node.kind == "projector" and getattr(node.spec, "layers", 0) == _PAIR:
-        own += [("linear_1", "ColwiseParallel()"), ("linear_2", "RowwiseParallel()")]
+    for name, way in getattr(node.spec, "split", {}).items():
+        own.append((name, "ColwiseParallel()" if way == "column" else "RowwiseParallel()"))
     return NodePlan(node.name, tuple(block), tuple(own)) if block or own else None
 
 
@@ -65,6 +65,3 @@ def _split(op: Op) -> tuple[tuple[str, ...], str]:
     if isinstance(op, Attention):
         return ("wq", "wk", "wv", "wg") if op.gated else ("wq", "wk", "wv"), "wo"
     return ("gate", "up") if op.gated else ("up",), "down"
-
-
-_PAIR = 2

@@ -1,7 +1,7 @@
 """`encoder/vit`: images in patches through a stack of bidirectional layers.
 
-Covers class token or not, a norm before the first layer or not, learned positions or none, and the hidden state of any
-layer as output.
+Covers class token or not, a norm before the first layer or not, learned positions or none, and as output the hidden
+state of any layer, or of several side by side.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from ...blocks.parameters import MODULES, Parameter, norm, plain, stack
 from ...blocks.parse import layer_count, parse_norm, parse_stack
 from ...blocks.settings import Norm, Stack
 from ...blocks.views import StackView, Use, stack_view
-from ...code import Field, NodePage, Statement, Wiring
+from ...code import Field, NodePage, Statement, Wiring, literal
 from ...component import Inferred, Port, Signature, Spec, counted, sizes_of
 from ...diagnostics import Label
-from ...dims import Var, Written
+from ...dims import Dim, Many, Sum, Var, Written
 from ...ir import Node
 from ...names import class_name
 from ...problems import Problems
@@ -27,7 +27,11 @@ from ...settings import Settings
 
 @dataclass(frozen=True, slots=True)
 class Vit(Spec):
-    """A decided vision transformer. `run` is how many layers are called, counted from the first."""
+    """A decided vision transformer.
+
+    `run` is how many layers are called, counted from the first. `taps` are the hidden states that stand side by side in
+    the output, if it is more than one; 0 is the embeddings.
+    """
 
     height: int
     width: int
@@ -40,6 +44,7 @@ class Vit(Spec):
     final_norm: Norm | None
     layers: Stack
     run: int
+    taps: tuple[int, ...]
     normed: bool
     drop_class: bool
 
@@ -110,6 +115,7 @@ class VitView:
     final_norm: str
     normed: bool
     partial: bool
+    taps: bool
     drop_class: bool
     image: str
     inside: str
@@ -137,7 +143,7 @@ class VitComponent:
         }
         return Signature(
             inputs={"image": Port("image", (images, channels, height, width))},
-            outputs={"features": Port("features", (images, tokens, sizes["dim"]))},
+            outputs={"features": Port("features", (images, tokens, _width(settings, sizes["dim"])))},
             sizes=sizes,
             written=written,
         )
@@ -149,7 +155,7 @@ class VitComponent:
         blocks = parse_stack(settings, inferred, mlp_bias=True, problems=problems)
         if blocks:
             _check_windows(inferred.node, settings, blocks, problems)
-        run = _layers_run(inferred.node, settings, problems)
+        states = _states(inferred.node, settings, problems)
         class_token = bool(settings.get("class_token", default=False))
         drop = bool(settings.get("output", "drop_cls", default=False))
         if drop and not class_token:
@@ -160,11 +166,11 @@ class VitComponent:
                 *settings.labels("class_token", text="no class token"),
                 help="remove `drop_cls`, or set `class_token: true`",
             )
-        if blocks is None or run is None:
+        if blocks is None or states is None:
             return None
         settings_norm = parse_norm(settings, "norm")
         final = bool(settings.get("final_norm", default=True))
-        tapped = settings.has("output", "layer")
+        tapped = settings.has("output", "layer") or settings.has("output", "layers")
         return Vit(
             height=height,
             width=width,
@@ -176,7 +182,8 @@ class VitComponent:
             input_norm=settings_norm if settings.get("input_norm", default=False) else None,
             final_norm=settings_norm if final else None,
             layers=blocks,
-            run=run,
+            run=max(states),
+            taps=states if len(states) > 1 else (),
             normed=final and bool(settings.get("output", "norm", default=not tapped)),
             drop_class=drop and class_token,
         )
@@ -215,13 +222,16 @@ class VitComponent:
             final_norm=norm_expression(spec.final_norm, "config.dim", eps) if spec.final_norm else "",
             normed=spec.normed,
             partial=spec.run < len(spec.layers.order),
+            taps=bool(spec.taps),
             drop_class=spec.drop_class,
             image=f"[images, {spec.channels}, {spec.height}, {spec.width}]",
             inside=f"[images, {spec.tokens}, {spec.layers.dim}]",
-            output=f"[images, {spec.tokens - spec.drop_class}, {spec.layers.dim}]",
+            output=f"[images, {spec.tokens - spec.drop_class}, {spec.layers.dim * max(len(spec.taps), 1)}]",
         )
         if view.partial:
             fields = (*fields, Field("run_layers", "int", str(spec.run), "the output is taken after these"))
+        if spec.taps:
+            fields = (*fields, Field("output_layers", "tuple[int, ...]", literal(spec.taps), "0 is the embeddings"))
         call = Statement(
             wiring.results["features"],
             f"self.{node.name}",
@@ -285,22 +295,37 @@ def _check_windows(name: str, settings: Settings, blocks: Stack, problems: Probl
         )
 
 
-def _layers_run(name: str, settings: Settings, problems: Problems) -> int | None:
-    """How many layers lie before the wanted hidden state; states are numbered 0 (embeddings) to the layer count."""
-    count = layer_count(settings)
-    wanted = settings.get("output", "layer", default=count)
-    run = wanted if wanted >= 0 else count + 1 + wanted
-    if not 0 <= run <= count:
-        problems.clash(
-            "no-such-layer",
-            f"`{name}` has no hidden state {wanted}: its {count} layers give states 0 to {count}, "
-            f"or {-count - 1} to -1 counted from the end",
-            Label(settings.span("output", "layer"), "no such state"),
-            *settings.labels("layers", text=f"{count} layers"),
-            help=f"use a number from {-count - 1} to {count}; -2 is the state before the last layer",
-        )
-        return None
-    return int(run)
+def _wanted(settings: Settings) -> list[int]:
+    """The hidden states that make the output, as they are written."""
+    if settings.has("output", "layers"):
+        return [int(layer) for layer in settings.get("output", "layers")]
+    return [int(settings.get("output", "layer", default=layer_count(settings)))]
+
+
+def _width(settings: Settings, dim: Var) -> Dim:
+    """How wide the output is: as many times the hidden states as it takes of them."""
+    count = len(_wanted(settings))
+    return Sum((Many(count, dim),)) if count > 1 else dim
+
+
+def _states(name: str, settings: Settings, problems: Problems) -> tuple[int, ...] | None:
+    """The wanted hidden states, numbered from 0 (embeddings) to the layer count."""
+    count, states = layer_count(settings), []
+    key = "layers" if settings.has("output", "layers") else "layer"
+    for wanted in _wanted(settings):
+        state = wanted if wanted >= 0 else count + 1 + wanted
+        if not 0 <= state <= count:
+            problems.clash(
+                "no-such-layer",
+                f"`{name}` has no hidden state {wanted}: its {count} layers give states 0 to {count}, "
+                f"or {-count - 1} to -1 counted from the end",
+                Label(settings.span("output", key), "no such state"),
+                *settings.labels("layers", text=f"{count} layers"),
+                help=f"use a number from {-count - 1} to {count}; -2 is the state before the last layer",
+            )
+            return None
+        states.append(state)
+    return tuple(states)
 
 
 COMPONENT = VitComponent()

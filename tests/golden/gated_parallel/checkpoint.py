@@ -192,7 +192,7 @@ def by_part(name: str, tensor: Tensor) -> Tensor:
     if sizes is None:
         return tensor
     heads, rows = sizes
-    parts = torch.split(tensor.unflatten(0, (heads, -1)), rows, dim=1)
+    parts = torch.split(tensor.reshape(heads, -1, *tensor.shape[1:]), rows, dim=1)
     return torch.cat([part.flatten(0, 1) for part in parts])
 
 
@@ -204,8 +204,8 @@ def by_head(name: str, tensor: Tensor) -> Tensor:
         return tensor
     heads, rows = sizes
     parts = torch.split(tensor, [heads * count for count in rows])
-    joined = torch.cat([part.unflatten(0, (heads, -1)) for part in parts], dim=1)
-    return joined.flatten(0, 1)
+    rows_of = [part.reshape(heads, -1, *tensor.shape[1:]) for part in parts]
+    return torch.cat(rows_of, dim=1).flatten(0, 1)
 
 
 def find_whole(model: nn.Module, directory: Path) -> dict[str, Stored]:
