@@ -39,7 +39,7 @@ def run(args: argparse.Namespace) -> int:
     elif args.part in parts:
         around = Source("<part>", f"part: {{use: {args.part}}}")
         settings = compose(around).plain()["part"]
-        count = sizes.of_part(args.part)
+        count = sizes.of_part(args.part).parameters
         text = write_yaml(settings)
     else:
         hint = did_you_mean(args.part, [*parts, *graphs]) or "`graphvlm list` names them all"

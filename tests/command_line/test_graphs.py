@@ -85,6 +85,36 @@ def test_list_searches(cli: Cli) -> None:
     assert cli("list", "nothing_like_it").out == "nothing found\n"
 
 
+def test_list_by_kind(cli: Cli) -> None:
+    assert "decoder/" not in cli("list", "qwen", "siglip", "--kind", "encoder").out
+    assert "checkpoint/" not in cli("list").out
+    (entry,) = json.loads(cli("list", "parts", "clip", "336", "--kind", "encoder", "--json").out)
+    assert {name: entry[name] for name in ("layers", "dim", "heads", "kv_heads", "tokens", "vocab")} == {
+        "layers": 24,
+        "dim": 1024,
+        "heads": 16,
+        "kv_heads": 16,
+        "tokens": 577,
+        "vocab": None,
+    }
+    assert re.search(r"^  decoder/qwen3_8b +8.19 B +36 x 4096 +32/8 +40960  Qwen3 8B$", cli("list", "qwen3").out, re.M)
+    maps = json.loads(cli("list", "parts", "--kind", "checkpoint", "--json").out)
+    assert "checkpoint/llama" in {entry["name"] for entry in maps}
+
+
+def test_sizes_are_kept(cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the cache folder; a file that cannot be read, or a folder that cannot be written, changes nothing."""
+    monkeypatch.setenv("GRAPHVLM_CACHE", str(tmp_path / "cache"))
+    first = cli("list", "clip").out
+    (kept,) = (tmp_path / "cache").glob("sizes_*.json")
+    assert json.loads(kept.read_text())["encoder/clip_vit_l_14_336"]["parameters"] == 303_507_456
+    assert cli("list", "clip").out == first
+    kept.write_text("{")
+    assert cli("list", "clip").out == first
+    monkeypatch.setenv("GRAPHVLM_CACHE", "/dev/null/nowhere")
+    assert cli("list", "clip").out == first
+
+
 def test_show(cli: Cli) -> None:
     text = cli("show", "encoder/clip_vit_l_14_336").out
     assert text.startswith("# encoder/clip_vit_l_14_336: 303,507,456 parameters\n")
