@@ -128,6 +128,8 @@ class Solver:
         if a == b or (isinstance(a, Sum) and isinstance(b, Sum) and set(a.terms) == set(b.terms)):
             if isinstance(left, Var) and isinstance(right, Var):
                 self._join(left, right)
+        elif (pair := _same_multiple(a, b)) is not None:
+            self._join(*pair)
         elif _may_be(a, b):
             self._set(a, b, self.origin(right))
         elif _may_be(b, a):
@@ -172,6 +174,16 @@ _NAMES = ("batch", "seq", "clips", "images", "height", "width", "tokens")
 
 def _rank(var: Var) -> tuple[bool, bool, int, str]:
     return not var.free, var.hole, _NAMES.index(var.name) if var.name in _NAMES else len(_NAMES), var.key
+
+
+def _same_multiple(left: Dim, right: Dim) -> tuple[Var, Var] | None:
+    """The open sizes of two sums that are the same multiple of one each: 4 * a and 4 * b."""
+    if not isinstance(left, Sum) or not isinstance(right, Sum) or len(left.terms) != 1 or len(right.terms) != 1:
+        return None
+    a, b = left.terms[0], right.terms[0]
+    if isinstance(a, Many) and isinstance(b, Many) and a.count == b.count:
+        return a.var, b.var
+    return None
 
 
 def _may_be(var: Dim, value: Dim) -> TypeGuard[Var]:

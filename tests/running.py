@@ -16,6 +16,7 @@ from torch import Tensor
 import graphvlm
 from graphvlm.components.decoder.transformer import Transformer
 from graphvlm.components.encoder.audio import Audio
+from graphvlm.components.encoder.native_vit import NativeVit
 from graphvlm.components.encoder.token_embedding import TokenEmbedding
 from graphvlm.components.encoder.vit import Vit
 from graphvlm.components.fusion.scatter import Scatter
@@ -179,13 +180,14 @@ class Sizes:
 
 
 _DEFAULT = {"batch": 2, "seq": 6, "images": 3, "tokens": 5, "channels": 3, "height": 28, "width": 42, "clips": 2}
+_DEFAULT |= {"patches": 5, "numbers": 6}
 
 
 def sizes(graph: Graph, **wanted: int) -> Sizes:
     """Sizes by the names people call them (`batch=3, seq=7`); a text is `seq` longer than its placeholders."""
     numbers = {**_DEFAULT, **wanted}
-    dims = [dim for given in graph.inputs.values() for dim in given.port.shape if isinstance(dim, Var)]
-    found = {dim.key: numbers[dim.name] for dim in dims}
+    dims = [var for given in graph.inputs.values() for dim in given.port.shape for var in _open(dim)]
+    found = {var.key: numbers[var.name] for var in dims}
     for name, given in graph.inputs.items():
         if given.port.what == "tokens":
             batch, seq = given.port.shape
@@ -193,6 +195,12 @@ def sizes(graph: Graph, **wanted: int) -> Sizes:
                 rows = sum(count for _, count in _placeholders(graph, name, Sizes(found)))
                 found[seq.key] += -(-rows // Sizes(found).evaluate(batch))
     return Sizes(found)
+
+
+def _open(dim: Dim) -> list[Var]:
+    """The variables in a size of an input."""
+    terms = dim.terms if isinstance(dim, Sum) else (dim,)
+    return [term.var if isinstance(term, Many) else term for term in terms if isinstance(term, (Many, Var))]
 
 
 def _placeholders(graph: Graph, tokens: str, known: Sizes) -> list[tuple[int, int]]:
@@ -218,9 +226,21 @@ def inputs(graph: Graph, known: Sizes | None = None, *, seed: int = 0, padded: b
             made[name] = torch.ones(shape, dtype=torch.long)
             if padded:
                 made[name][0, :2] = 0
+        elif given.port.what == "grid":
+            made[name] = _grid(graph, name, shape[0], known)
         else:
             made[name] = torch.randn(shape, generator=generator)
     return made
+
+
+def _grid(graph: Graph, name: str, images: int, known: Sizes) -> Tensor:
+    """One row of blocks of patches for each image, the last of which has what is left of all patches."""
+    reader = next(node for node in graph.nodes.values() if Ref(name) in node.inputs.values() and "grid" in node.inputs)
+    assert isinstance(reader.spec, NativeVit)
+    side = reader.spec.patch.group
+    blocks = known.evaluate(reader.signature.inputs["patches"].shape[0]) // side**2
+    columns = [1] * (images - 1) + [blocks - images + 1]
+    return torch.tensor([[1, side, side * count] for count in columns])
 
 
 def _tokens(graph: Graph, name: str, shape: tuple[int, ...], known: Sizes, generator: torch.Generator) -> Tensor:

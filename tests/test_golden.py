@@ -29,6 +29,7 @@ OWN = (
     "every_block",
     "gated_parallel",
     "image_tower",
+    "native_video",
     "regrouped_spans",
     "sliding_sandwich",
     "sparse_latent",

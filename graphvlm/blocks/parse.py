@@ -14,7 +14,7 @@ from .parse_attention import parse_attention
 from .parse_mlp import parse_mlp
 from .parse_norm import make_norm, make_residual, norm_place, norm_settings, parse_norm
 from .rope import parse_rope
-from .settings import LayerKind, Op, Rope, Stack, Sublayer
+from .settings import Attention, LayerKind, Op, Rope, Stack, Sublayer
 
 __all__ = ["layer_count", "parse_norm", "parse_stack"]
 
@@ -63,13 +63,21 @@ class _Layer:
     inferred: Inferred
     mlp_bias: bool
     max_tokens: int
+    grid: bool
     problems: Problems
 
 
 def parse_stack(
-    settings: Settings, inferred: Inferred, *, mlp_bias: bool, problems: Problems, max_tokens: int = 0
+    settings: Settings,
+    inferred: Inferred,
+    *,
+    mlp_bias: bool,
+    problems: Problems,
+    max_tokens: int = 0,
+    grid: bool = False,
 ) -> Stack | None:
-    """The stack of a node, or None if something in it is wrong (and noted)."""
+    """The stack of a node, or None if something in it is wrong (and noted); `grid` if its tokens are patches of images
+    whose places are known."""
     entries = [Settings(tree) for tree in _where(settings)]
     found = _Found()
     parsed: dict[tuple[int, ...], int | None] = {}
@@ -79,7 +87,7 @@ def parse_stack(
             tree = settings.tree
             for index in key:
                 tree = merge(tree, entries[index].tree)
-            groups = _groups(_Layer(Settings(tree), inferred, mlp_bias, max_tokens, problems), found)
+            groups = _groups(_Layer(Settings(tree), inferred, mlp_bias, max_tokens, grid, problems), found)
             parsed[key] = None if groups is None else found.kind(LayerKind("", groups), key)
     order = [kind for key in chosen if (kind := parsed[key]) is not None]
     return _ordered(found, order, inferred.sizes["dim"], entries) if len(order) == len(chosen) else None
@@ -112,7 +120,7 @@ def _groups(layer: _Layer, found: _Found) -> tuple[tuple[Sublayer, ...], ...] | 
     own = settings.child("attention")
     attention = parse_attention(own, layer.inferred, parse_norm(settings, "norm"), layer.problems)
     mlp = parse_mlp(settings.child("mlp"), layer.inferred.node, bias=layer.mlp_bias, problems=layer.problems)
-    if attention is None or mlp is None:
+    if attention is None or mlp is None or not _check_grid(layer, attention):
         return None
     rope = parse_rope(settings, layer.inferred, attention, layer.max_tokens, layer.problems)
     ops: dict[str, Op] = {"attn": replace(attention, rope=found.rope(rope)), "mlp": mlp}
@@ -121,6 +129,19 @@ def _groups(layer: _Layer, found: _Found) -> tuple[tuple[Sublayer, ...], ...] | 
         return None
     groups = tuple(tuple(_sublayer(name, ops[name], settings) for name in group) for group in order)
     return groups if _check_places(layer, groups) else None
+
+
+def _check_grid(layer: _Layer, attention: Attention) -> bool:
+    """Whether a mask over the places of patches stands where these are known."""
+    if layer.grid or attention.grid is None:
+        return True
+    layer.problems.error(
+        "bad-mask",
+        f"`mask` of `{layer.inferred.node}` goes by frames and windows of images, and this node is not given a grid",
+        layer.settings.span("attention", "mask"),
+        help="remove `mask`, or encode the images with `type: native_vit`",
+    )
+    return False
 
 
 def _each(layer: _Layer) -> list[list[str]] | None:

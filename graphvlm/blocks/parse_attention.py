@@ -11,7 +11,7 @@ from ..diagnostics import Label
 from ..problems import Problems, in_catalog
 from ..settings import Settings
 from .parse_norm import make_norm, norm_settings
-from .settings import Attention, Bias, Latent, Norm
+from .settings import Attention, Bias, GridMask, Latent, Norm
 
 
 def parse_attention(settings: Settings, inferred: Inferred, norm: Norm, problems: Problems) -> Attention | None:
@@ -90,11 +90,20 @@ def _scores(settings: Settings) -> dict[str, Any]:
         "scale": None if scale is None else float(scale),
         "softcap": None if softcap is None else float(softcap),
         "sinks": bool(settings.get("sinks", default=False)),
+        "grid": _grid_mask(settings.get("mask")),
     }
 
 
 def _gated(settings: Settings) -> bool:
     return bool(settings.get("gate", default="none") == "sigmoid")
+
+
+def _grid_mask(value: str | dict[str, int] | None) -> GridMask | None:
+    if value is None:
+        return None
+    if isinstance(value, dict):
+        return GridMask("window", int(value["grid_window"]))
+    return GridMask("image" if value == "image" else "frame")
 
 
 def _report_sharing(settings: Settings, node: str, heads: int, kv_heads: int, problems: Problems) -> None:

@@ -39,6 +39,15 @@ class Bias:
 
 
 @dataclass(frozen=True, slots=True)
+class GridMask:
+    """Patches see each other within an image (all frames of a video), a frame, or a window of `size` by `size` patches
+    of a frame."""
+
+    within: Literal["image", "frame", "window"]
+    size: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Attention:
     """Self-attention: `heads` queries share `kv_heads` keys and values of `head_dim` each.
 
@@ -48,7 +57,7 @@ class Attention:
     head that no value belongs to. `gated` multiplies what the heads give with a sigmoid of the input. `rope` is which
     rotary positions of the stack turn queries and keys. `merged` keeps
     the three input projections in one matrix. With `latent`, keys and values come from a narrow vector (multi-head
-    latent attention).
+    latent attention). `grid` says which patches see each other, where tokens are the patches of many images.
     """
 
     heads: int
@@ -65,6 +74,7 @@ class Attention:
     rope: int | None = None
     latent: Latent | None = None
     merged: bool = False
+    grid: GridMask | None = None
 
     @property
     def value_dim(self) -> int:

@@ -53,9 +53,13 @@ class BlockView:
 
 @dataclass(frozen=True, slots=True)
 class Use:
-    """How a node runs its stack: what the axes of its tokens are called, and what `Given` says of mask and cache."""
+    """How a node runs its stack: what the axes of its tokens are called, and what `Given` says of mask and cache.
+
+    `rope` is the type of rotary positions that the node makes by itself, beside those of the stack.
+    """
 
     axes: tuple[str, str] = ("images", "tokens")
+    rope: str = ""
     mask: str = ""
     causal: bool = False
     cached: bool = False
@@ -66,7 +70,7 @@ def causal_use(stack: Stack) -> Use:
     windowed = len(set(stack.windows)) == 1 and stack.windows[0] is not None
     ops = [stack.attention(index) for index in range(len(stack.kinds))]
     always = windowed or any(op.softcap or op.sinks for op in ops)
-    return Use(("batch", "seq"), "Tensor" if always else "Tensor | None", causal=True, cached=True)
+    return Use(("batch", "seq"), mask="Tensor" if always else "Tensor | None", causal=True, cached=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,9 +150,14 @@ def stack_view(stack: Stack, config: str, use: Use, *, tp: int, outer: tuple[Nor
 
 def _add_pattern(fields: Fields, name: str, values: list[str], item: str = "int | None") -> None:
     """A field that has a value for each layer."""
+    fields.found[name] = pattern_field(name, values, item)
+
+
+def pattern_field(name: str, values: list[str], item: str) -> Field:
+    """A field that has a value for each layer."""
     head = f"{name}: tuple[{item}, ...] = "
     line = pattern(head, values, 4)
-    fields.found[name] = Field(name, f"tuple[{item}, ...]", line.lstrip().removeprefix(head))
+    return Field(name, f"tuple[{item}, ...]", line.lstrip().removeprefix(head))
 
 
 def _norms(sublayer: Sublayer) -> Iterator[Norm | None]:
@@ -177,7 +186,8 @@ class _Classes:
         self._stack, self._config, self._tp = stack, config, tp
         self._taken = {config.removesuffix("Config")}
         self._rotations = rotation_views(stack, self._named)
-        self.given = Given(use.axes, rotation_type(stack, self._rotations), use.mask, use.causal, use.cached)
+        rope = rotation_type(stack, self._rotations) or use.rope
+        self.given = Given(use.axes, rope, use.mask, use.causal, use.cached)
         self._turned: dict[int, str] = {}  # number of rotary positions -> how much of a head they turn
 
     def block(self, kind: LayerKind) -> str:

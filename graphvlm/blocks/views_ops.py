@@ -15,7 +15,8 @@ class Given:
 
     `rope` is the type of the rotary positions, empty if there are none; None is one of its values if only some layers
     turn queries and keys. `mask` is the type of the mask, empty if every token sees every other; `causal` if no mask
-    means that the order of the tokens is one. With `cached` there is also the cache of the layer.
+    means that the order of the tokens is one. It may be groups instead, of tokens that see each other. With `cached`
+    there is also the cache of the layer.
     """
 
     axes: tuple[str, str]
@@ -27,8 +28,17 @@ class Given:
     @property
     def parameters(self) -> tuple[str, ...]:
         """The parameters of a `forward`."""
-        types = (("rope", self.rope), ("mask", self.mask), ("cache", "LayerCache | None" if self.cached else ""))
+        types = (
+            ("rope", self.rope),
+            ("groups" if self.grouped else "mask", self.mask),
+            ("cache", "LayerCache | None" if self.cached else ""),
+        )
         return ("self", "x: Tensor", *(f"{name}: {type_}" for name, type_ in types if type_))
+
+    @property
+    def grouped(self) -> bool:
+        """Whether the mask is given as groups of tokens."""
+        return self.mask == "Groups"
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""What encoders refuse whose tokens all see each other: options that need a direction."""
+"""What encoders refuse whose tokens all see each other: options that need a direction, and those of other types."""
 
 from __future__ import annotations
 
@@ -24,3 +24,17 @@ def check_order(name: str, settings: Settings, blocks: Stack, problems: Problems
             settings.span("layers", "where"),
             help="remove `position` under `where`",
         )
+
+
+def check_read(
+    name: str, type_: str, settings: Settings, other: tuple[tuple[str, str], ...], problems: Problems
+) -> None:
+    """Note the settings `other` that this type of encoder does not read."""
+    for path in other:
+        if settings.has(*path):
+            problems.error(
+                "unread-setting",
+                f"`{'.'.join(path)}` of `{name}` is not read: an encoder of type `{type_}` has no use for it",
+                settings.span(*path),
+                help=f"remove `{path[-1]}`",
+            )

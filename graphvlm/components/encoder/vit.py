@@ -23,6 +23,7 @@ from ...ir import Node
 from ...names import class_name
 from ...problems import Problems
 from ...settings import Settings
+from ._order import check_read
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +153,7 @@ class VitComponent:
         height, width = _image_size(settings)
         patch = int(settings.get("patch", "size"))
         _check_patches(inferred.node, settings, problems)
+        check_read(inferred.node, "vit", settings, _UNREAD, problems)
         blocks = parse_stack(settings, inferred, mlp_bias=True, problems=problems)
         if blocks:
             _check_windows(inferred.node, settings, blocks, problems)
@@ -239,6 +241,9 @@ class VitComponent:
             wiring.shapes["features"],
         )
         return NodePage("encoder/vit.py.j2", view, name, fields, f"{name}(config.{node.name})", (call,))
+
+
+_UNREAD = (("patch", "channels"), ("patch", "frames"), ("patch", "group"), ("patch", "norm"), ("output", "taps"))
 
 
 def _image_size(settings: Settings) -> tuple[int, int]:

@@ -1,0 +1,302 @@
+"""`encoder/native_vit`: images and videos of any size, their patches in one sequence, through a stack of layers.
+
+Covers positions in two dimensions, rotary or learned and stretched over each image; attention within an image, a frame
+or a window of patches, layer by layer; and hidden states in between as outputs of their own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+from ...blocks.expressions import norm_expression, norm_field
+from ...blocks.parameters import MODULES, Parameter, norm, plain, stack
+from ...blocks.parse import layer_count, parse_norm, parse_stack
+from ...blocks.settings import Norm, Stack
+from ...blocks.views import StackView, stack_view
+from ...blocks.views_grid import GridView, grid_use, grid_view
+from ...code import Field, NodePage, Statement, Wiring, literal
+from ...component import Inferred, Port, Signature, Spec, counted, sizes_of
+from ...diagnostics import Label
+from ...dims import Var, Written
+from ...ir import Node
+from ...names import class_name
+from ...problems import Problems
+from ...settings import Settings
+from ._order import check_order, check_read
+
+
+@dataclass(frozen=True, slots=True)
+class Patch:
+    """What a row of patches holds: `channels` x `frames` x `size` x `size` numbers; `group` is the side of the blocks
+    that stand together."""
+
+    size: int
+    channels: int
+    frames: int
+    group: int
+    bias: bool
+    norm: bool
+
+    @property
+    def kernel(self) -> tuple[int, ...]:
+        """Frames, if it reaches over several, height and width."""
+        return (self.frames, self.size, self.size) if self.frames > 1 else (self.size, self.size)
+
+    @property
+    def numbers(self) -> int:
+        return self.channels * self.frames * self.size**2
+
+
+@dataclass(frozen=True, slots=True)
+class Rope2d:
+    """Rotary positions of which half the pairs turn by the row, half by the column."""
+
+    theta: float
+    frequencies: Literal["same", "between"]
+
+
+@dataclass(frozen=True, slots=True)
+class Square:
+    """A learned square of vectors with `side` rows, stretched over each image."""
+
+    side: int
+    interpolation: Literal["bilinear", "bicubic"]
+    align: Literal["centers", "corners"]
+
+
+@dataclass(frozen=True, slots=True)
+class NativeVit(Spec):
+    """A decided encoder. After each number of layers in `taps` hidden states leave it; `features` leave if `whole`."""
+
+    patch: Patch
+    rope: Rope2d | None
+    square: Square | None
+    norm: Norm
+    final_norm: bool
+    layers: Stack
+    taps: tuple[int, ...]
+    whole: bool = True
+
+    @property
+    def stack(self) -> Stack:
+        return self.layers
+
+    def parameters(self) -> tuple[Parameter, ...]:
+        return tuple(self._parameters())
+
+    def _parameters(self) -> Iterator[Parameter]:
+        dim = self.layers.dim
+        yield plain("patch.weight", dim, self.patch.channels, *self.patch.kernel)
+        if self.patch.bias:
+            yield plain("patch.bias", dim)
+        if self.patch.norm:
+            yield from norm("patch_norm", self.norm, dim)
+        if self.square:
+            yield plain("position.weight", self.square.side**2, dim)
+        yield from stack(self.layers)
+        if self.final_norm:
+            yield from norm("norm", self.norm, dim)
+
+    def summary(self) -> str:
+        heads = f", {counted(self.layers.attention().heads, 'head')}" if self.layers.order else ""
+        size = f"patches of {self.patch.size} px"
+        return f"native_vit, {size}, {counted(len(self.layers.order), 'layer')}, {self.layers.dim} wide{heads}"
+
+    def resolved(self) -> dict[str, Any]:
+        return {"dim": self.layers.dim, **self.layers.resolved()}
+
+    def prune(self, outputs: frozenset[str]) -> tuple[NativeVit, tuple[str, ...]]:
+        taps = tuple(tap for tap in self.taps if _port(tap) in outputs)
+        if "features" in outputs:
+            return replace(self, taps=taps), ()
+        run = max(taps, default=0)
+        dead = [f"layers.{index}" for index in range(run, len(self.layers.order))]
+        dead += ["norm"] if self.final_norm else []
+        spec = replace(self, layers=self.layers.first(run), final_norm=False, taps=taps, whole=False)
+        return spec, tuple(dead)
+
+    def with_stack(self, stack: Stack) -> NativeVit:
+        return replace(self, layers=stack)
+
+
+@dataclass(frozen=True, slots=True)
+class NativeVitView:
+    """What the template places."""
+
+    name: str
+    class_name: str
+    config: str
+    summary: str
+    stack: StackView
+    grid: GridView
+    patch: Patch
+    patch_norm: str
+    rope: Rope2d | None
+    square: Square | None
+    final_norm: str
+    taps: tuple[int, ...]
+    whole: bool
+    output: str
+
+    @property
+    def bias(self) -> str:
+        return "" if self.patch.bias else ", bias=False"
+
+    @property
+    def conv(self) -> str:
+        """The class of the patch projection."""
+        return "Conv3d" if self.patch.frames > 1 else "Conv2d"
+
+    @property
+    def result(self) -> str:
+        """What `forward` gives: hidden states at the end, those in between, or both."""
+        if not self.taps:
+            return "x"
+        return "x, *taps" if self.whole else "tuple(taps)"
+
+
+class NativeVitComponent:
+    """Ports, checks and page of `encoder/native_vit`."""
+
+    modules = MODULES | {"patch", "patch_norm", "position", "norm"}
+
+    def signature(self, name: str, settings: Settings) -> Signature:
+        sizes, written = sizes_of(name, settings, "dim", removable=False)
+        patches, numbers = Var(f"{name}.patches", "patches"), Var(f"{name}.numbers", "numbers")
+        patch = _patch(settings)
+        text = f"{patch.channels} x {patch.frames} x {patch.size} x {patch.size} numbers"
+        written[numbers] = Written(patch.numbers, settings.span("patch"), name, text=text)
+        features = Port("features", (1, patches, sizes["dim"]))
+        taps = settings.get("output", "taps", default=[])
+        return Signature(
+            inputs={
+                "patches": Port("patches", (patches, numbers)),
+                "grid": Port("grid", (Var(f"{name}.images", "images"), 3)),
+            },
+            outputs={"features": features, **{_port(tap): features for tap in taps}},
+            sizes=sizes,
+            written=written,
+        )
+
+    def lower(self, settings: Settings, inferred: Inferred, problems: Problems) -> NativeVit | None:
+        blocks = parse_stack(settings, inferred, mlp_bias=True, problems=problems, grid=True)
+        if blocks is None or not _check(inferred.node, settings, blocks, problems):
+            return None
+        positions = settings.get("position")
+        found = positions if isinstance(positions, list) else [] if positions == "none" else [positions]
+        by_type = {each["type"]: each for each in found}
+        rope, square = by_type.get("rope2d"), by_type.get("learned")
+        return NativeVit(
+            patch=_patch(settings),
+            rope=Rope2d(float(rope.get("theta", 10000.0)), rope.get("frequencies", "same")) if rope else None,
+            square=Square(int(square["side"]), square.get("interpolation", "bilinear"), square.get("align", "centers"))
+            if square
+            else None,
+            norm=parse_norm(settings, "norm"),
+            final_norm=bool(settings.get("final_norm", default=True)),
+            layers=blocks,
+            taps=tuple(settings.get("output", "taps", default=[])),
+        )
+
+    def page(self, node: Node, wiring: Wiring) -> NodePage:
+        spec = node.spec
+        assert isinstance(spec, NativeVit)
+        name = class_name(node.name)
+        config = f"{name}Config"
+        outer = spec.norm if spec.final_norm or spec.patch.norm else None
+        use = grid_use(spec.layers, turned=spec.rope is not None)
+        blocks = stack_view(spec.layers, config, use, tp=node.tensor_parallel, outer=(outer,))
+        grid, more = grid_view(spec.layers)
+        fields: tuple[Field, ...] = (*_own_fields(spec), *blocks.fields, *more)
+        built = ""
+        if outer:
+            eps, fields = norm_field(fields, outer, "outer_norm_eps")
+            built = norm_expression(outer, "config.dim", eps)
+        view = NativeVitView(
+            name=node.name,
+            class_name=name,
+            config=config,
+            summary=spec.summary(),
+            stack=blocks,
+            grid=grid,
+            patch=spec.patch,
+            patch_norm=built if spec.patch.norm else "",
+            rope=spec.rope,
+            square=spec.square,
+            final_norm=built if spec.final_norm else "",
+            taps=spec.taps if spec.whole or len(spec.taps) > 1 else (),
+            whole=spec.whole,
+            output=f"[1, patches, {spec.layers.dim}]",
+        )
+        ports = (*(["features"] if spec.whole else []), *map(_port, spec.taps))
+        call = Statement(
+            ", ".join(wiring.results.get(port, "_") for port in ports),
+            f"self.{node.name}",
+            (wiring.arguments["patches"], wiring.arguments["grid"]),
+            wiring.shapes["features"],
+        )
+        return NodePage("encoder/native_vit.py.j2", view, name, fields, f"{name}(config.{node.name})", (call,))
+
+
+def _port(tap: int) -> str:
+    """The output with the hidden states after so many layers."""
+    return f"layer_{tap}"
+
+
+def _patch(settings: Settings) -> Patch:
+    patch = settings.child("patch")
+    return Patch(
+        size=int(patch.get("size")),
+        channels=int(patch.get("channels", default=3)),
+        frames=int(patch.get("frames", default=1)),
+        group=int(patch.get("group", default=1)),
+        bias=bool(patch.get("bias", default=False)),
+        norm=bool(patch.get("norm", default=False)),
+    )
+
+
+def _own_fields(spec: NativeVit) -> Iterator[Field]:
+    """Config fields of what stands before the layers."""
+    patch = spec.patch
+    yield Field("channels", "int", str(patch.channels))
+    axes = "frames, height, width" if patch.frames > 1 else "height, width"
+    yield Field("patch_size", f"tuple[{', '.join(['int'] * len(patch.kernel))}]", literal(patch.kernel), axes)
+    if patch.group > 1:
+        yield Field("group", "int", str(patch.group), "side of the blocks of patches that stand together")
+    if spec.square:
+        yield Field("side", "int", str(spec.square.side), "rows and columns of the square of positions")
+    if spec.taps and (spec.whole or len(spec.taps) > 1):
+        yield Field("taps", "tuple[int, ...]", literal(spec.taps), "after so many layers, hidden states are given too")
+    if spec.rope:
+        yield Field("rope_theta", "float", literal(spec.rope.theta))
+
+
+_UNREAD = (
+    ("patch", "remainder"),
+    ("output", "layer"),
+    ("output", "layers"),
+    ("output", "drop_cls"),
+    ("output", "norm"),
+)
+
+
+def _check(name: str, settings: Settings, blocks: Stack, problems: Problems) -> bool:
+    check_order(name, settings, blocks, problems, tokens="the patches of an image")
+    check_read(name, "native_vit", settings, _UNREAD, problems)
+    count, taps = layer_count(settings), settings.get("output", "taps", default=[])
+    wrong = next((tap for tap in taps if tap > count), None)
+    if wrong is None:
+        return True
+    problems.clash(
+        "no-such-layer",
+        f"`taps` of `{name}` names the state after {wrong} layers, and there are {count}",
+        Label(settings.span("output", "taps"), "no such state"),
+        *settings.labels("layers", text=f"{count} layers"),
+        help=f"use numbers from 0 to {count}",
+    )
+    return False
+
+
+COMPONENT = NativeVitComponent()
