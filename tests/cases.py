@@ -75,6 +75,7 @@ class Case:
     fix: Mapping[str, str] = field(default_factory=dict)
 
 
+LONGROPE = "type: longrope, factor: 2, original_max_tokens: 64, short_factors: [1, 1], long_factors: [1, 2]"
 YARN = "type: yarn, factor: 4, original_max_tokens: 64"
 LLAMA3 = "type: llama3, factor: 4, original_max_tokens: 64"
 PARALLEL = "parallelism: {mesh: {%s}, nodes: {%s}}\ngeneration"

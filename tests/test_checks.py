@@ -16,6 +16,7 @@ from .cases import (
     HEADS,
     LAST,
     LLAMA3,
+    LONGROPE,
     MASKS,
     NAMES,
     OF_IMAGES,
@@ -130,6 +131,17 @@ CASES = [
         "degenerate-rope",
         {HEADS: "attention: {heads: 6, head_dim: 2}", **rope("type: dynamic, factor: 2, original_max_tokens: 8")},
         *("dynamic", (), "more than one pair"),
+    ),
+    Case(
+        "degenerate-rope",
+        {HEADS: "attention: {heads: 6, head_dim: 4}", **rope(LONGROPE.replace("[1, 2]", "[1, 2, 3]"))},
+        *("[1, 2, 3]", (), "has 3 factors, and 2 pairs turn", "write 2 numbers"),
+        {HEADS: "attention: {heads: 6, head_dim: 4}", **rope(LONGROPE)},
+    ),
+    Case(
+        "degenerate-rope",
+        {HEADS: "attention: {heads: 6, head_dim: 4}", **rope(LONGROPE.replace("64", "1"))},
+        *("1", (), "divided by its logarithm", "such as 4096"),
     ),
     # layers
     Case("no-such-layer", layers("{at: [0, 2], mlp: {hidden: 8}}"), "[0, 2]", ("2",), "names layer 2", "0 to 1"),

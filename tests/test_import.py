@@ -238,11 +238,6 @@ FOUR = {"num_hidden_layers": 4, "use_sliding_window": True, "sliding_window": 8}
         ({**FOUR, "layer_types": ["full_attention"] * 4}, 4, None),
         ({**FOUR, "layer_types": ["sliding_attention", "attention"] * 2}, {"every": 2, "from": 0}, 8),
         ({**FOUR, "layer_types": ["sliding_attention"] * 2 + ["full_attention"] * 2}, {"range": [0, 2]}, 8),
-        (
-            {**FOUR, "layer_types": ["sliding_attention"] * 2 + ["full_attention", "sliding_attention"]},
-            {"at": [0, 1, 3]},
-            8,
-        ),
         ({**FOUR, "use_sliding_window": False, "max_window_layers": 0}, 4, None),
     ],
 )
@@ -256,6 +251,14 @@ def test_windows(model_type: str, fields: dict[str, Any], layers: Any, window: i
         where = [{"name": "sliding", **layers, "attention": {"window": window}}]
         assert llm["layers"] == {"count": 4, "where": where}
         assert "window" not in llm["attention"]
+
+
+def test_the_layers_that_are_easier_to_name_are_the_exception(tmp_path: Path) -> None:
+    types = ["sliding_attention"] * 2 + ["full_attention", "sliding_attention"]
+    llm = graph(tmp_path, text_config("qwen2", **FOUR, layer_types=types))["nodes"]["llm"]
+    assert llm["attention"]["window"] == 8
+    where = [{"name": "full", "at": [2], "attention": {"window": None}}]
+    assert llm["layers"] == {"count": 4, "where": where}
 
 
 @pytest.mark.parametrize(

@@ -149,7 +149,7 @@ REFUSED: list[tuple[dict[str, Any], dict[str, Any], str, str]] = [
     (LLAVA, {"text_config.per_layer_config": {"0": {"head_dim": 4}}}, "unsupported-config", "per_layer_config"),
     (LLAVA, {"text_config.partial_rotary_factor": 0.5}, "unsupported-config", "part of each head"),
     (LLAVA, {"text_config.rope_parameters": "yarn"}, "invalid-config", "must be an object"),
-    (LLAVA, {"text_config.rope_parameters": {"rope_type": "longrope"}}, "unsupported-config", "longrope"),
+    (LLAVA, {"text_config.rope_parameters": {"rope_type": "proportional"}}, "unsupported-config", "proportional"),
     (LLAVA, {"text_config.rope_parameters": {"rope_type": "mrope"}}, "unsupported-config", "mrope"),
     (LLAVA, {"text_config.rope_parameters": {"rope_type": None}}, "unsupported-config", "None"),
     (LLAVA, {"text_config.rope_parameters": {"rope_type": "linear"}}, "invalid-config", "`linear` needs it"),

@@ -102,7 +102,19 @@ def _ordered(found: _Found, order: list[int], dim: int, entries: list[Settings])
     usual = next((index for index, name in enumerate(names) if not name), 0)
     places = [usual, *(index for index in range(len(names)) if index != usual)]
     kinds = tuple(replace(found.kinds[place][0], name=names[place]) for place in places)
-    return Stack(dim, kinds, tuple(places.index(index) for index in order), tuple(found.rotary))
+    stack = Stack(dim, kinds, tuple(places.index(index) for index in order), tuple(found.rotary))
+    # The rotary positions of the usual kind come first too.
+    used = [rope for index in range(len(kinds)) if (rope := stack.attention(index).rope) is not None]
+    ropes = list(dict.fromkeys(used))
+    rotary = tuple(found.rotary[rope] for rope in ropes)
+    return replace(stack.map_ops(lambda op: _renumbered(op, ropes)), rotary=rotary)
+
+
+def _renumbered(op: Op, ropes: list[int]) -> Op:
+    """The operation with the number of its rotary positions in a new order."""
+    if not isinstance(op, Attention) or op.rope is None:
+        return op
+    return replace(op, rope=ropes.index(op.rope))
 
 
 def _unused(name: str, taken: list[str]) -> str:

@@ -24,7 +24,7 @@ def parse_rope(
     position = settings.get("position", default="none")
     if not isinstance(position, dict) or position.get("type", "rope") != "rope":
         return None
-    dim = int(position.get("dim", attention.rotary_dim))
+    dim = int(position.get("dim") or attention.rotary_dim)
     if not _check_dim(settings, inferred, attention, dim, problems):
         return None
     theta, scaling = float(position.get("theta", 10000.0)), dict(position.get("scaling") or {})
@@ -36,15 +36,21 @@ def parse_rope(
         return None
     if kind == "yarn":
         scaling = yarn_numbers(scaling, dim, theta)
+    elif kind == "longrope":
+        scaling = _longrope_numbers(scaling)
     return Rope(
         dim=dim,
         max_tokens=max_tokens,
         theta=theta,
         type=kind,
-        scaling=tuple((name, float(value)) for name, value in scaling.items()),
+        scaling=tuple((name, _decimal(value)) for name, value in scaling.items()),
         style=position.get("style", "half"),
         whole=dim == attention.rotary_dim,
     )
+
+
+def _decimal(value: Any) -> float | tuple[float, ...]:
+    return tuple(map(float, value)) if isinstance(value, list) else float(value)
 
 
 def _check_dim(settings: Settings, inferred: Inferred, attention: Attention, dim: int, problems: Problems) -> bool:
@@ -100,7 +106,32 @@ def _fault(kind: str, scaling: Mapping[str, Any], head_dim: int, theta: float) -
     if kind == "llama3" and scaling["high_freq_factor"] <= scaling["low_freq_factor"]:
         why = f"is {scaling['high_freq_factor']:g}, and must be more than `low_freq_factor`"
         return _Fault(("scaling", "high_freq_factor"), why, "write `low_freq_factor: 1.0, high_freq_factor: 4.0`")
+    if kind == "longrope":
+        return _longrope_fault(scaling, head_dim)
     return _yarn_fault(scaling, head_dim, theta) if kind == "yarn" else None
+
+
+def _longrope_fault(scaling: Mapping[str, Any], head_dim: int) -> _Fault | None:
+    pairs = head_dim // 2
+    for key in ("short_factors", "long_factors"):
+        if len(scaling[key]) != pairs:
+            why = f"has {len(scaling[key])} factors, and {pairs} pairs turn"
+            return _Fault(("scaling", key), why, f"write {pairs} numbers, one for each pair")
+    if scaling["original_max_tokens"] < _PAIR:
+        why = "is 1, and must be more: the factor on cos and sin is divided by its logarithm"
+        return _Fault(("scaling", "original_max_tokens"), why, "write the length before stretching, such as 4096")
+    return None
+
+
+_PAIR = 2
+
+
+def _longrope_numbers(scaling: Mapping[str, Any]) -> dict[str, Any]:
+    """What LongRoPE comes down to: the factors below and above the original length, and that on cos and sin."""
+    factor, original = float(scaling["factor"]), scaling["original_max_tokens"]
+    usual = math.sqrt(1 + math.log(factor) / math.log(original)) if factor > 1 else 1.0
+    numbers = {key: scaling[key] for key in ("original_max_tokens", "short_factors", "long_factors")}
+    return {**numbers, "attention_factor": scaling.get("attention_factor", usual)}
 
 
 def _yarn_fault(scaling: Mapping[str, Any], head_dim: int, theta: float) -> _Fault | None:

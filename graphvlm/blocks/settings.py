@@ -197,22 +197,30 @@ RopeStyle = Literal["half", "interleaved"]
 class Rope:
     """Rotary positions over the first `dim` numbers of a head: pairs (i, i + dim / 2), or (2i, 2i + 1) `interleaved`.
 
-    `whole` if that is all of the head. `scaling` holds the numbers that the type of scaling needs. `table` keeps cos
-    and sin of all `max_tokens` positions as buffers; without it they are computed once in each forward.
+    `whole` if that is all of the head. `scaling` holds the numbers that the type of scaling needs, for some of them one
+    a pair. `table` keeps cos and sin of all `max_tokens` positions as buffers; without it they are computed once in
+    each forward.
     """
 
     dim: int
     max_tokens: int
     theta: float
     type: str = "default"
-    scaling: tuple[tuple[str, float], ...] = ()
+    scaling: tuple[tuple[str, float | tuple[float, ...]], ...] = ()
     style: RopeStyle = "half"
     whole: bool = True
     table: bool = False
 
-    def number(self, name: str) -> float:
-        """A number of the scaling."""
-        return dict(self.scaling)[name]
+    @property
+    def varies(self) -> bool:
+        """Whether angles depend on how long the sequence is, not on the position alone."""
+        return self.type in ("dynamic", "longrope")
+
+    @property
+    def attention_factor(self) -> float:
+        """What cos and sin are multiplied with."""
+        factor = dict(self.scaling).get("attention_factor", 1.0)
+        return factor if isinstance(factor, float) else 1.0
 
 
 @dataclass(frozen=True, slots=True)

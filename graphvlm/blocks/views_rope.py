@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from ..code import Field, literal
+from ..code import Field, display, literal
 from ..names import class_name
 from .expressions import Fields
 from .settings import Attention, LayerKind, Rope, Stack
@@ -30,7 +30,7 @@ class RopeClassView:
     rotation: str
     style: str
     table: bool
-    dynamic: bool
+    varies: bool
     factor: str
     dim: str
     rates: str
@@ -46,6 +46,7 @@ class RopeView:
     function: str
     dim: str
     type: str
+    varies: bool
 
     def number(self, name: str) -> str:
         """The config field with a number of it."""
@@ -115,7 +116,7 @@ def ropes_view(
     groups: dict[tuple[object, ...], list[int]] = {}
     for index, rope in enumerate(stack.rotary):
         # A class may serve several; not where it reads a factor of one of them, or the positions themselves.
-        own = index if _factor(rope, "") or rope.type == "dynamic" else None
+        own = index if _factor(rope, "") or rope.varies else None
         groups.setdefault((rope.style, rope.whole, rope.table, own), []).append(index)
         _add_numbers(rope, f"{prefixes[index]}rope", fields)
     constructs, classes = dict[int, str](), []
@@ -127,7 +128,7 @@ def ropes_view(
             rotation=rotations[first.style, first.whole].name,
             style=first.style,
             table=first.table,
-            dynamic=first.type == "dynamic",
+            varies=first.varies,
             factor=_factor(first, f"config.{prefix}rope"),
             dim=turned[group[0]] if alone else "",
             rates=f"{prefix}frequencies" if alone else "",
@@ -137,7 +138,9 @@ def ropes_view(
             given = ("config",) if alone else ("config", turned[index], f"{prefixes[index]}frequencies")
             constructs[index] = f"{made.name}({', '.join(given)})"
     views = tuple(
-        RopeView(config, f"{prefix}rope", constructs[index], f"{prefix}frequencies", turned[index], rope.type)
+        RopeView(
+            config, f"{prefix}rope", constructs[index], f"{prefix}frequencies", turned[index], rope.type, rope.varies
+        )
         for index, (prefix, rope) in enumerate(zip(prefixes, stack.rotary, strict=True))
     )
     found = stack.rope_of
@@ -152,13 +155,18 @@ def _prefix(stack: Stack, index: int) -> str:
 
 def _factor(rope: Rope, field: str) -> str:
     """The config field of a factor on cos and sin, if there is one."""
-    return f"{field}_attention_factor" if rope.type == "yarn" and rope.number("attention_factor") != 1 else ""
+    return f"{field}_attention_factor" if rope.attention_factor != 1 else ""
 
 
 def _add_numbers(rope: Rope, prefix: str, fields: Fields) -> None:
     """Config fields of rotary positions."""
     for name, value in (("theta", rope.theta), *rope.scaling):
-        if name != "attention_factor" or value != 1:
+        own = f"{prefix}_{name}"
+        if isinstance(value, tuple):
+            head = f"{own}: tuple[float, ...] = "
+            text = display(head, tuple(map(literal, value)), "()", 4)
+            fields.found[own] = Field(own, "tuple[float, ...]", text.lstrip().removeprefix(head))
+        elif name != "attention_factor" or value != 1:
             whole = name.endswith("_tokens") and value.is_integer()
             text = str(int(value)) if whole else literal(value)
-            fields.found[f"{prefix}_{name}"] = Field(f"{prefix}_{name}", "int" if whole else "float", text)
+            fields.found[own] = Field(own, "int" if whole else "float", text)

@@ -72,7 +72,7 @@ def _generate(graph: Graph, view: model.ModelView) -> GenerateView:
         eos=tuple(map(literal, eos)),
         pad=graph.generation.pad if graph.generation.pad is not None else eos[0] if eos else 0,
         prefixes=tuple(_prefixes(graph, view)),
-        bounded=all(rope.type != "dynamic" for rope in decoder.spec.stack.rotary) if decoder.spec.stack else True,
+        bounded=not any(rope.varies for rope in decoder.spec.stack.rotary) if decoder.spec.stack else True,
         prompt_arguments=("ids", *(f"{name}={name}" for name in names)),
     )
 

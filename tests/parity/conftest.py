@@ -28,6 +28,7 @@ def one_thread() -> Iterator[None]:
 def reference(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Reference]:
     """The reference model of a case, by name."""
     import torch
+    from transformers.models.auto import AutoModelForCausalLM
 
     from .families import FAMILIES
     from .multimodal import MULTIMODAL
@@ -38,7 +39,7 @@ def reference(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Refer
     def build_reference(name: str) -> Reference:
         torch.manual_seed(0)
         if name in FAMILIES:
-            return saved(name, FAMILIES[name].make(), folder)
+            return saved(name, AutoModelForCausalLM.from_config(FAMILIES[name]()), folder)
         case = MULTIMODAL.get(name)
         return saved(name, case.make(), folder, case) if case else build(name, folder)
 
@@ -47,19 +48,15 @@ def reference(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Refer
 
 @pytest.fixture(scope="session")
 def package(reference: Callable[[str], Reference], tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Any]:
-    """The package of a case: its config imported as a user would, or its graph as written by hand, and compiled."""
+    """The package of a case: its config imported as a user would, and compiled."""
     import graphvlm
     from graphvlm.importers import import_config
-
-    from .families import FAMILIES
 
     folder = tmp_path_factory.mktemp("graphs")
 
     def build_package(name: str) -> Any:
         graph: Path = folder / f"{name}.yaml"
-        by_hand = name in FAMILIES
-        text = FAMILIES[name].graph(name) if by_hand else import_config(reference(name).directory)
-        graph.write_text(text, encoding="utf-8")
+        graph.write_text(import_config(reference(name).directory), encoding="utf-8")
         return graphvlm.compile(graph, overrides=[f"name={name}"])
 
     return cache(build_package)

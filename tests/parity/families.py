@@ -1,71 +1,47 @@
-"""More decoder families of `transformers`, each beside the graph that says the same in settings of blocks.
-
-The graphs are written by hand, as somebody composing a model would: what is shown here is that the block language has
-the family, and that its checkpoints load. (Reading their configs is the importers' work.)
-"""
+"""More decoder families of `transformers`: one odd configuration of each, read by the importer as a user's would be."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+import dataclasses
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any
 
-import yaml
+from .reference import ORIGINAL, SIZES
 
-from .reference import SIZES, VOCAB
-
-
-@dataclass(frozen=True)
-class Family:
-    """A config of the reference, and what the graph says: of the decoder, and of the token embedding."""
-
-    model_type: str
-    changes: Mapping[str, Any]
-    decoder: Mapping[str, Any]
-    embedding: Mapping[str, Any] = field(default_factory=dict)
-
-    def make(self) -> Any:
-        """The reference model with weights that it draws itself."""
-        from transformers.models.auto import AutoModelForCausalLM
-
-        return AutoModelForCausalLM.from_config(self.config())
-
-    def config(self) -> Any:
-        """The config of the reference, with the sizes of all of them."""
-        from transformers.models.auto import AutoConfig
-
-        configure: Any = AutoConfig.for_model
-        sizes = {name: size for name, size in SIZES.items() if name != "head_dim"}
-        return configure(self.model_type, **{**sizes, **self.changes})
-
-    def graph(self, name: str) -> str:
-        """The graph as YAML."""
-        embedding = {"kind": "encoder", "type": "token_embedding", "inputs": "input_ids", **self.embedding}
-        decoder = {"kind": "decoder", "type": "transformer", "inputs": "text", "vocab": VOCAB, **self.decoder}
-        return yaml.safe_dump(
-            {
-                "version": 1,
-                "name": name,
-                "inputs": {"input_ids": "tokens"},
-                "nodes": {"text": embedding, "llm": {"dim": 48, "max_tokens": 512, **decoder}},
-                "outputs": {"logits": "llm.logits"},
-                "checkpoint": {"use": "checkpoint/causal_lm"},
-            },
-            sort_keys=False,
-        )
+Make = Callable[[], Any]
 
 
-_RMS = {"type": "rms", "eps": 3e-3}
-_GROUPED = {"heads": 6, "kv_heads": 2}
-_SWIGLU = {"hidden": 56, "activation": "silu", "gated": True}
-_ROPE = {"type": "rope", "theta": 5000.0}
-_GEMMA = {
-    "norm": {**_RMS, "unit_offset": True, "place": "sandwich"},
-    "mlp": {"hidden": 56, "activation": "gelu_tanh", "gated": True},
-    "checkpoint": {"use": "checkpoint/gemma"},
+def _family(model_type: str, **changes: Any) -> Make:
+    """The config of a model type, with the sizes that all cases have."""
+
+    def make() -> Any:
+        from transformers import CONFIG_MAPPING
+
+        config: Any = CONFIG_MAPPING[model_type]
+        fields = {field.name for field in dataclasses.fields(config)} - {"head_dim"}
+        return config(**{**{name: size for name, size in SIZES.items() if name in fields}, **changes})
+
+    return make
+
+
+def _rope(**more: Any) -> dict[str, Any]:
+    return {"rope_parameters": {"rope_type": "default", "rope_theta": 5000.0, **more}}
+
+
+_YARN = {
+    "rope_type": "yarn",
+    "factor": 4.0,
+    "original_max_position_embeddings": ORIGINAL,
+    "mscale": 1.0,
+    "mscale_all_dim": 0.8,
 }
-_LATENT = {"kv_rank": 12, "nope_dim": 10, "rope_dim": 6, "value_dim": 14}
+_LONG = {
+    "rope_type": "longrope",
+    "short_factor": [1.0, 1.1, 1.3, 1.7],
+    "long_factor": [1.5, 2.5, 4.0, 8.0],
+    "partial_rotary_factor": 0.5,
+}
 _DEEPSEEK = {
     "num_key_value_heads": 6,
     "kv_lora_rank": 12,
@@ -81,134 +57,72 @@ _DEEPSEEK = {
     "first_k_dense_replace": 1,
     "routed_scaling_factor": 2.5,
 }
+_SLIDING = ["sliding_attention", "sliding_attention", "full_attention"]
+_BY_TYPE = {
+    "sliding_attention": {"rope_type": "default", "rope_theta": 700.0},
+    "full_attention": {"rope_type": "linear", "rope_theta": 5000.0, "factor": 3.0},
+}
 
-
-def _parameters(**more: Any) -> dict[str, Any]:
-    return {"rope_parameters": {"rope_type": "default", "rope_theta": 5000.0, **more}}
-
-
-def _deepseek(model_type: str, changes: dict[str, Any], latent: dict[str, Any], router: dict[str, Any]) -> Family:
-    """A first dense layer, then experts, all with latent attention; its norms have an eps of their own."""
-    moe = {"experts": 12, "top": 3, "shared": {"hidden": 40}, "router": router}
-    return Family(
-        model_type,
-        {**_parameters(), **_DEEPSEEK, **changes},
-        {
-            "norm": _RMS,
-            "attention": {"heads": 6, "latent": {**_LATENT, **latent, "norm": {"eps": 1e-6}}},
-            "mlp": _SWIGLU,
-            "position": {**_ROPE, "style": "interleaved"},
-            "layers": {
-                "count": 3,
-                "where": [{"name": "sparse", "range": [1, 3], "mlp": {"hidden": 20, "moe": moe}}],
-            },
-            "checkpoint": {"use": "checkpoint/deepseek"},
-        },
-    )
-
-
-FAMILIES: Mapping[str, Family] = MappingProxyType(
+FAMILIES: Mapping[str, Make] = MappingProxyType(
     {
-        "gemma3_text": Family(
+        "gemma3_text": _family(
             "gemma3_text",
-            {
-                "head_dim": 20,
-                "sliding_window": 5,
-                "query_pre_attn_scalar": 30,
-                "layer_types": ["sliding_attention", "sliding_attention", "full_attention"],
-                "rope_parameters": {
-                    "sliding_attention": {"rope_type": "default", "rope_theta": 700.0},
-                    "full_attention": {"rope_type": "linear", "rope_theta": 5000.0, "factor": 3.0},
-                },
-            },
-            {
-                **_GEMMA,
-                "attention": {**_GROUPED, "head_dim": 20, "window": 5, "scale": 30**-0.5, "qk_norm": "rms"},
-                "position": {"type": "rope", "theta": 700.0},
-                "layers": {
-                    "count": 3,
-                    "where": [
-                        {
-                            "name": "full",
-                            "at": [2],
-                            "attention": {"window": None},
-                            "position": {"theta": 5000.0, "scaling": {"type": "linear", "factor": 3.0}},
-                        }
-                    ],
-                },
-                "head": {"tied": True},
-            },
-            {"scale": "sqrt_dim"},
+            head_dim=20,
+            sliding_window=5,
+            query_pre_attn_scalar=30,
+            layer_types=_SLIDING,
+            rope_parameters=_BY_TYPE,
         ),
-        "deepseek_v2": _deepseek(
-            "deepseek_v2",
-            {"q_lora_rank": None, "topk_method": "group_limited_greedy"},
-            {},
-            {"groups": 4, "top_groups": 2, "scale": 2.5},
+        "deepseek_v2": _family(
+            "deepseek_v2", **_rope(), **_DEEPSEEK, q_lora_rank=None, topk_method="group_limited_greedy"
         ),
-        "deepseek_v3": _deepseek(
+        "deepseek_v3": _family("deepseek_v3", **_rope(), **_DEEPSEEK, q_lora_rank=16),
+        "deepseek_v3_yarn": _family(
             "deepseek_v3",
-            {"q_lora_rank": 16},
-            {"q_rank": 16},
-            {
-                "score": "sigmoid",
-                "bias": True,
-                "groups": 4,
-                "top_groups": 2,
-                "group_score": "top2",
-                "normalize": True,
-                "scale": 2.5,
-            },
+            **_rope(**_YARN),
+            **{**_DEEPSEEK, "n_group": 1, "topk_group": 1, "first_k_dense_replace": 0},
+            q_lora_rank=16,
+            rope_interleave=False,
+            attention_bias=True,
+            max_position_embeddings=4 * ORIGINAL,
         ),
-        "phi3": Family(
+        "phi3": _family("phi3", **_rope(partial_rotary_factor=0.5), hidden_size=96, sliding_window=7),
+        "phi3_short": _family(
+            "phi3", hidden_size=96, **_rope(**_LONG), max_position_embeddings=256, original_max_position_embeddings=64
+        ),
+        "phi3_long": _family(
             "phi3",
-            {**_parameters(partial_rotary_factor=0.5), "hidden_size": 96, "sliding_window": 7},
-            {
-                "dim": 96,
-                "norm": _RMS,
-                "attention": {**_GROUPED, "window": 7},
-                "mlp": _SWIGLU,
-                "position": {**_ROPE, "dim": 8},
-                "layers": 3,
-                "checkpoint": {"use": "checkpoint/phi3"},
-            },
+            hidden_size=96,
+            **_rope(**_LONG, attention_factor=1.3),
+            max_position_embeddings=64,
+            original_max_position_embeddings=ORIGINAL,
         ),
-        "glm4": Family(
-            "glm4",
-            {**_parameters(partial_rotary_factor=0.5), "head_dim": 20, "attention_bias": True},
-            {
-                "norm": {**_RMS, "place": "sandwich"},
-                "attention": {**_GROUPED, "head_dim": 20, "bias": {"q": True, "k": True, "v": True}},
-                "mlp": _SWIGLU,
-                "position": {**_ROPE, "dim": 10, "style": "interleaved"},
-                "layers": 3,
-                "checkpoint": {"use": "checkpoint/glm4"},
-            },
+        "phi": _family("phi", **_rope(partial_rotary_factor=0.5), layer_norm_eps=2e-3, qk_layernorm=True),
+        "glm": _family("glm", **_rope(partial_rotary_factor=0.5), head_dim=20, eos_token_id=130),
+        "glm4": _family("glm4", **_rope(partial_rotary_factor=0.5), head_dim=20, eos_token_id=130),
+        "gpt_neox": _family("gpt_neox", **_rope(partial_rotary_factor=0.5), layer_norm_eps=2e-3),
+        "gpt_neox_in_turn": _family("gpt_neox", **_rope(), use_parallel_residual=False, attention_bias=False),
+        "opt": _family("opt", ffn_dim=56, dropout=0.0),
+        "opt_post": _family(
+            "opt", ffn_dim=56, dropout=0.0, do_layer_norm_before=False, enable_bias=False, tie_word_embeddings=False
         ),
-        "gpt_neox": Family(
-            "gpt_neox",
-            {**_parameters(partial_rotary_factor=0.5), "layer_norm_eps": 2e-3},
-            {
-                "norm": {"type": "layer", "eps": 2e-3},
-                "attention": {"heads": 6, "bias": True},
-                "mlp": {"hidden": 56, "activation": "gelu", "bias": True},
-                "position": {**_ROPE, "dim": 4},
-                "layers": {"count": 3, "each": [["attn", "mlp"]]},
-                "checkpoint": {"use": "checkpoint/gpt_neox"},
-            },
+        "starcoder2": _family("starcoder2", **_rope(), norm_epsilon=2e-3, sliding_window=6),
+        "stablelm": _family("stablelm", **_rope(partial_rotary_factor=0.25), layer_norm_eps=2e-3, use_qkv_bias=True),
+        "stablelm_parallel": _family(
+            "stablelm", **_rope(partial_rotary_factor=0.5), layer_norm_eps=2e-3, use_parallel_residual=True
         ),
-        "opt": Family(
-            "opt",
-            {"ffn_dim": 56, "word_embed_proj_dim": 48, "dropout": 0.0},
-            {
-                "norm": {"type": "layer", "eps": 1e-5},
-                "attention": {"heads": 6, "bias": True},
-                "mlp": {"hidden": 56, "activation": "relu", "bias": True},
-                "position": {"type": "learned", "offset": 2},
-                "layers": 3,
-                "head": {"tied": True},
-                "checkpoint": {"use": "checkpoint/opt"},
-            },
+        "cohere": _family("cohere", **_rope(), layer_norm_eps=2e-3, logit_scale=0.4, attention_bias=True),
+        "cohere2": _family(
+            "cohere2", **_rope(), layer_norm_eps=2e-3, logit_scale=0.4, sliding_window=5, layer_types=_SLIDING
+        ),
+        "granite": _family(
+            "granite",
+            **_rope(),
+            embedding_multiplier=3.0,
+            attention_multiplier=0.5,
+            residual_multiplier=0.4,
+            logits_scaling=1.7,
+            mlp_bias=True,
         ),
     }
 )

@@ -15,6 +15,7 @@ from safetensors.torch import load_file
 
 import graphvlm
 from graphvlm.diagnostics import Source
+from graphvlm.importers import import_config
 
 from .agreement import LIMIT, attended, relative_error
 from .families import FAMILIES
@@ -49,8 +50,8 @@ def test_joined_matrices_load_into_parameters_of_their_own(
     name: str, reference: Callable[[str], Reference], ours: Callable[[str], Any], tmp_path: Path
 ) -> None:
     """Where the package keeps apart what the reference joins."""
-    source = Source(f"{name}.yaml", FAMILIES[name].graph(f"{name}_apart"))
-    package: Any = graphvlm.compile(source, overrides=["passes.merge_projections=false"])
+    source = Source(f"{name}.yaml", import_config(reference(name).directory))
+    package: Any = graphvlm.compile(source, overrides=[f"name={name}_apart", "passes.merge_projections=false"])
     model, inputs = package.from_pretrained(reference(name).directory).eval(), reference(name).inputs("left")
     assert len(list(model.parameters())) > len(list(ours(name).parameters()))
     with torch.no_grad():

@@ -12,6 +12,7 @@ pytest.importorskip("transformers", reason="the oracle of these tests is not ins
 import torch
 
 from .agreement import LIMIT, attended, relative_error
+from .families import FAMILIES
 from .multimodal import MULTIMODAL
 from .multimodal.llava import CASES as LLAVA_CASES
 from .reference import TEXT_CASES, Reference
@@ -35,6 +36,11 @@ SETTINGS: dict[str, tuple[str, str, Any]] = {
     "qwen2_tied_window": ("", "layer_types", ["full_attention"] * 3),
     "qwen2_mixed": ("", "layer_types", ["full_attention"] * 3),
     "qwen3_mixed": ("", "layer_types", ["full_attention"] * 3),
+    "gemma3_text": ("", "query_pre_attn_scalar", 20),
+    "deepseek_v3_yarn": ("", "rope_interleave", True),
+    "phi3_long": ("", "original_max_position_embeddings", 64),
+    "cohere2": ("", "layer_types", ["full_attention"] * 3),
+    "granite": ("", "residual_multiplier", 1.0),
     "clip_full_last": ("", "vision_feature_layer", -2),
     "siglip_last": ("", "vision_feature_layer", -2),
     "clip_embeddings": ("", "vision_feature_layer", 1),
@@ -48,7 +54,7 @@ SETTINGS: dict[str, tuple[str, str, Any]] = {
 EAGER_ALONE = ("gemma2",)
 
 
-CASES = (*TEXT_CASES, *MULTIMODAL)
+CASES = (*TEXT_CASES, *MULTIMODAL, *FAMILIES)
 
 
 @pytest.mark.parametrize("name", [name for name in CASES if not any(word in name for word in EAGER_ALONE)])

@@ -6,27 +6,29 @@ from typing import Any
 
 from ...diagnostics import Label
 from .fields import Fields
+from .text_kind import Experts, Node, Variant
 
 
-def read_mlp(text: Fields, mlp: dict[str, Any]) -> tuple[dict[str, Any], list[int], dict[str, Any]]:
-    """The feed-forward of most layers, the layers that have another, and what that changes; `mlp` is the dense one."""
-    understood = text.table.understood
-    if "num_experts_per_tok" not in understood:
-        return mlp, [], {}
-    if "moe_intermediate_size" not in understood:  # all layers alike, weights of the chosen experts sum to one
-        return {**mlp, "moe": _moe(text, "num_local_experts", normalize=True)}, [], {}
+def everywhere(text: Fields, mlp: Node) -> Experts:
+    """All layers alike; the weights of the chosen experts sum to one."""
+    return Experts({**mlp, "moe": _moe(text, "num_local_experts", normalize=True)})
+
+
+def some_dense(text: Fields, mlp: Node) -> Experts:
+    """Experts with a width of their own in most layers, with one that is shared if the class has it."""
     moe = _moe(text, "num_experts", normalize=text.boolean("norm_topk_prob"))
-    if "shared_expert_intermediate_size" in understood:
+    if text.knows("shared_expert_intermediate_size"):
         moe["shared"] = {"hidden": text.integer("shared_expert_intermediate_size"), "gate": "sigmoid"}
     sparse = {**mlp, "hidden": text.integer("moe_intermediate_size"), "moe": moe}
     dense = _dense_layers(text)
     if len(dense) == text.integer("num_hidden_layers"):
-        return mlp, [], {}
-    return sparse, dense, {"hidden": mlp["hidden"], "moe": None}
+        return Experts(mlp)
+    changes = {"mlp": {"hidden": mlp["hidden"], "moe": None}}
+    return Experts(sparse, (Variant("dense", tuple(dense), changes),) if dense else ())
 
 
 def _moe(text: Fields, experts: str, *, normalize: bool) -> dict[str, Any]:
-    if "num_local_experts" in text.table.understood and text.has("num_local_experts"):
+    if text.knows("num_local_experts") and text.has("num_local_experts"):
         _check_names(text, experts)
         experts = "num_local_experts"
     moe: dict[str, Any] = {"experts": text.integer(experts), "top": text.integer("num_experts_per_tok")}
@@ -52,14 +54,5 @@ def _check_names(text: Fields, other: str) -> None:
 def _dense_layers(text: Fields) -> list[int]:
     """Layers without experts: those listed, and all but every `decoder_sparse_step`-th."""
     step, count = text.integer("decoder_sparse_step"), text.integer("num_hidden_layers")
-    tree = text.tree.get("mlp_only_layers")
-    listed = [] if tree is None or tree.value is None else tree.plain()
-    if not isinstance(listed, list) or not all(type(layer) is int for layer in listed):
-        text.problems.error(
-            "invalid-config",
-            f"`{text.name('mlp_only_layers')}` must be a list of whole numbers",
-            text.span("mlp_only_layers"),
-            help="write the numbers of layers, from 0",
-        )
-        return []
+    listed = text.integers("mlp_only_layers")
     return [layer for layer in range(count) if layer in listed or (layer + 1) % step]

@@ -29,16 +29,24 @@ class Fields:
 
     def name(self, key: str) -> str:
         """The field as a message names it, with the object that it stands in."""
-        return shown(f"{self._path}{key}")
+        return shown(f"{self._path}{self.table.name(key)}")
+
+    def knows(self, key: str) -> bool:
+        """Whether the class has such a field."""
+        return self.table.name(key) in self.table.understood
+
+    def get(self, key: str) -> Tree | None:
+        """What the file says of the field, whatever it is."""
+        return self.tree.get(self.table.name(key))
 
     def has(self, key: str) -> bool:
         """Whether the file gives the field a value other than null."""
-        tree = self.tree.get(key)
+        tree = self.get(key)
         return tree is not None and tree.value is not None
 
     def span(self, key: str) -> Span:
         """Where the value of the field stands; the whole object where it is absent."""
-        tree = self.tree.get(key)
+        tree = self.get(key)
         return tree.span if tree is not None else self.tree.span
 
     def integer(self, key: str, *, least: int = 1) -> int:
@@ -51,7 +59,11 @@ class Fields:
 
     def integer_or_none(self, key: str) -> int | None:
         """A positive whole number, or null where the class takes it."""
-        return None if self._value(key) is None and key in self.table.nullable else self.integer(key)
+        return None if self._is_null(key) else self.integer(key)
+
+    def number_or_none(self, key: str) -> float | None:
+        """A positive finite number, or null where the class takes it."""
+        return None if self._is_null(key) else self.number(key)
 
     def number(self, key: str) -> float:
         """A positive finite number."""
@@ -66,11 +78,31 @@ class Fields:
         self._wrong(key, "a positive number", value)
         return 1.0
 
+    def numbers(self, key: str) -> list[float]:
+        """A list of positive numbers."""
+        value = self._value(key)
+        if isinstance(value, list) and all(type(item) in (int, float) and 0 < item <= LARGEST for item in value):
+            return [float(item) for item in value]
+        self._wrong(key, "a list of positive numbers", value)
+        return []
+
+    def integers(self, key: str) -> list[int]:
+        """A list of whole numbers from 0; empty where it is null and the class takes that."""
+        value = self._value(key)
+        if value is None and self._is_null(key):
+            return []
+        if isinstance(value, list) and all(type(item) is int and 0 <= item <= LARGEST for item in value):
+            return value
+        self._wrong(key, "a list of whole numbers", value)
+        return []
+
     def boolean(self, key: str) -> bool:
-        """True or false."""
+        """True or false; null is false where the class takes it."""
         value = self._value(key)
         if isinstance(value, bool):
             return value
+        if value is None and self._is_null(key):
+            return False
         self._wrong(key, "true or false", value)
         return False
 
@@ -126,15 +158,18 @@ class Fields:
     def _unknown(self, key: str, known: Iterable[str]) -> None:
         self.problems.error(
             "unknown-config-field",
-            f"`{self.name(key)}` is not a field of a `{self.table.model_type}` config that graphvlm knows",
+            f"`{shown(self._path + key)}` is not a field of a `{self.table.model_type}` config that graphvlm knows",
             self.tree.key_span(key),
             help=did_you_mean(key[:60], known)
             or "remove the field if the model does not depend on it; transformers keeps such fields in silence",
         )
 
     def _value(self, key: str) -> Any:
-        tree = self.tree.get(key)
-        return self.table.understood.get(key) if tree is None else tree.plain()
+        tree = self.get(key)
+        return self.table.understood.get(self.table.name(key)) if tree is None else tree.plain()
+
+    def _is_null(self, key: str) -> bool:
+        return self._value(key) is None and self.table.name(key) in self.table.nullable
 
     def _wrong(self, key: str, expected: str, value: object) -> None:
         self.problems.error(

@@ -49,6 +49,20 @@ TEXT: Mapping[str, str] = MappingProxyType(
         "olmo2": "Olmo2ForCausalLM",
         "gemma": "GemmaForCausalLM",
         "gemma2": "Gemma2ForCausalLM",
+        "gemma3_text": "Gemma3ForCausalLM",
+        "phi": "PhiForCausalLM",
+        "phi3": "Phi3ForCausalLM",
+        "glm": "GlmForCausalLM",
+        "glm4": "Glm4ForCausalLM",
+        "gpt_neox": "GPTNeoXForCausalLM",
+        "opt": "OPTForCausalLM",
+        "starcoder2": "Starcoder2ForCausalLM",
+        "stablelm": "StableLmForCausalLM",
+        "cohere": "CohereForCausalLM",
+        "cohere2": "Cohere2ForCausalLM",
+        "granite": "GraniteForCausalLM",
+        "deepseek_v2": "DeepseekV2ForCausalLM",
+        "deepseek_v3": "DeepseekV3ForCausalLM",
     }
 )
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any
 
@@ -12,6 +11,7 @@ from ...diagnostics import Label
 from ...tree import Tree
 from .fields import Fields, shown
 from .tables import ConfigTable
+from .text_kind import Position, TextKind
 
 # The numbers that each type reads from its object, beside `rope_theta` and the type itself.
 _READ: Mapping[str, frozenset[str]] = MappingProxyType(
@@ -32,40 +32,119 @@ _READ: Mapping[str, frozenset[str]] = MappingProxyType(
                 "truncate",
             }
         ),
+        "longrope": frozenset(
+            {"factor", "original_max_position_embeddings", "attention_factor", "short_factor", "long_factor"}
+        ),
     }
 )
+_OLD_NAMES = MappingProxyType({"su": "longrope"})
 _REQUIRED = MappingProxyType(
-    {"linear": ["factor"], "dynamic": ["factor"], "llama3": ["factor", "low_freq_factor", "high_freq_factor"]}
+    {
+        "linear": ["factor"],
+        "dynamic": ["factor"],
+        "llama3": ["factor", "low_freq_factor", "high_freq_factor"],
+        "longrope": ["short_factor", "long_factor"],
+    }
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Position:
-    """The language's `position` mapping, and the longest sequence that it is meant for."""
-
-    setting: dict[str, Any]
-    max_tokens: int
-
-
-def read_position(text: Fields) -> Position:
+def read_position(text: Fields, kind: TextKind, head_dim: int) -> Position:
     """`rope_scaling` wins over `rope_parameters`, and a base inside either over `rope_theta` beside it."""
-    most = text.integer("max_position_embeddings")
-    key = "rope_scaling" if _says_something(text.tree.get("rope_scaling")) else "rope_parameters"
-    tree = text.tree.get(key)
-    _refuse_partial(text, text)
-    if tree is None or tree.value is None:
-        return Position(_rope(text.number("rope_theta")), most)
-    if not tree.is_mapping:
-        text.problems.error(
-            "invalid-config", f"`{text.name(key)}` must be an object, not {shown(tree.plain())}", tree.span
-        )
-        return Position(_rope(1.0), most)
-    rope = Fields(tree, _table(text), text.problems, text.name(key) + ".")
-    theta = rope.number("rope_theta") if tree.get("rope_theta") is not None else text.number("rope_theta")
-    _refuse_partial(text, rope)
     _refuse_both(text)
-    kind = _type(rope, most)
-    return _scaled(kind, theta, most, rope, text) if kind else Position(_rope(theta), most)
+    setting, most = _rotary(rotary_object(text), text, kind, text.number("rope_theta"), head_dim)
+    return Position(setting, most)
+
+
+def rotary_object(text: Fields) -> Fields | None:
+    """The object that says how positions are rotated, if there is one."""
+    key = "rope_scaling" if _says_something(text.tree.get("rope_scaling")) else "rope_parameters"
+    return _object(text, text.tree.get(key), key)
+
+
+def read_position_by_type(text: Fields, kind: TextKind, head_dim: int) -> Position:
+    """Rotary positions that layers with a window have of their own: `rope_parameters` has an object for each type.
+
+    What older files write beside, `rope_scaling` and `rope_theta`, is of the layers that see everything;
+    `rope_local_base_freq` is of the others.
+    """
+    _refuse_both(text)
+    tree, old = text.tree.get("rope_parameters"), text.tree.get("rope_scaling")
+    both = _object(text, tree, "rope_parameters")
+    flat = [key for key, _ in both.tree.items() if key not in _BY_TYPE] if both else []
+    if both and flat:
+        key = "rope_parameters"
+        text.unsupported(
+            key,
+            f"`{text.name(key)}` has `{shown(flat[0])}` beside the types of layers",
+            "write an object with `full_attention` and `sliding_attention`, each with rotary positions of its own",
+        )
+        return Position(_rope(1.0), 1)
+    wide = _object(text, old, "rope_scaling") if _says_something(old) else _of_type(text, both, "full_attention")
+    narrow = _of_type(text, both, "sliding_attention")
+    local = "rope_local_base_freq" if text.knows("rope_local_base_freq") else ""
+    theta = text.number(local) if local else float(text.table.understood["rope_theta"])
+    full, most = _rotary(wide, text, kind, text.number("rope_theta"), head_dim)
+    sliding, _ = _rotary(narrow, text, kind, theta, head_dim)
+    return Position(full, most, full=full, sliding=sliding)
+
+
+_BY_TYPE = ("full_attention", "sliding_attention")
+
+
+def _of_type(text: Fields, both: Fields | None, key: str) -> Fields | None:
+    return _object(text, both.tree.get(key), f"rope_parameters.{key}") if both else None
+
+
+def _object(text: Fields, tree: Tree | None, key: str) -> Fields | None:
+    """The object with the numbers of a rotation, if there is one."""
+    if tree is None or tree.value is None:
+        return None
+    if tree.is_mapping:
+        return Fields(tree, _table(text), text.problems, text.name(key) + ".")
+    message = f"`{text.name(key)}` must be an object, not {shown(tree.plain())}"
+    text.problems.error("invalid-config", message, tree.span)
+    return None
+
+
+def _rotary(
+    rope: Fields | None, text: Fields, kind: TextKind, theta: float, head_dim: int
+) -> tuple[dict[str, Any], int]:
+    """One set of rotary positions, and the longest sequence it is meant for; `theta` is what it has unless it says."""
+    most = text.integer("max_position_embeddings")
+    places = (text, rope) if rope else (text,)
+    if kind.partial:
+        dim = int(head_dim * _fraction(*reversed(places)))
+    else:
+        dim = head_dim
+        for place in places:
+            _refuse_partial(text, place)
+    _check_dim(text, dim)
+    if rope and rope.tree.get("rope_theta") is not None:
+        theta = rope.number("rope_theta")
+    setting = _rope(theta) | ({"dim": dim} if dim != head_dim else {})
+    setting |= {"style": kind.style} if kind.style != "half" else {}
+    if rope is None:
+        return setting, most
+    named = _type(rope, most)
+    if not named or named == "default":
+        return setting, most
+    scaling, longest = _scaled(named, most, rope, text)
+    return {**setting, "scaling": {"type": named, **scaling}}, longest
+
+
+def _fraction(*places: Fields) -> float:
+    """How much of each head is turned: what the first place says, or what the class of the last has."""
+    key = "partial_rotary_factor"
+    place = next((place for place in places if place.has(key)), places[-1])
+    usual = place.table.understood.get(place.table.name(key))
+    return place.number(key) if place.has(key) else usual or 1.0
+
+
+def _check_dim(text: Fields, dim: int) -> None:
+    if dim % 2:
+        key = "head_dim" if text.has("head_dim") else "hidden_size"
+        message = f"`{text.name(key)}`: heads of {dim} are odd: rotary positions turn pairs"
+        text.problems.conflict(message, text.span(key))
 
 
 def _says_something(tree: Tree | None) -> bool:
@@ -107,6 +186,7 @@ def _type(rope: Fields, most: int) -> str:
     key = "rope_type" if rope.tree.get("rope_type") is not None else "type"
     tree = rope.tree.get(key)
     kind = "default" if tree is None else tree.plain()
+    kind = _OLD_NAMES.get(kind, kind) if isinstance(kind, str) else kind
     nested = [name for name in ("full_attention", "sliding_attention") if rope.has(name)]
     if nested:
         rope.unsupported(
@@ -137,7 +217,7 @@ def _check_names(rope: Fields, kind: str, most: int) -> None:
             )
 
 
-def _scaled(kind: str, theta: float, most: int, rope: Fields, text: Fields) -> Position:
+def _scaled(kind: str, most: int, rope: Fields, text: Fields) -> tuple[dict[str, Any], int]:
     for key in _REQUIRED.get(kind, ()):
         if rope.tree.get(key) is None:
             rope.problems.error(
@@ -146,13 +226,7 @@ def _scaled(kind: str, theta: float, most: int, rope: Fields, text: Fields) -> P
                 rope.tree.span,
                 help=f"add `{key}`",
             )
-    if rope.problems.any:
-        return Position(_rope(theta), most)
-    build = {"linear": _linear, "dynamic": _dynamic, "llama3": _llama3, "yarn": _yarn}.get(kind)
-    if build is None:
-        return Position(_rope(theta), most)
-    scaling, longest = build(rope, text, most)
-    return Position({**_rope(theta), "scaling": {"type": kind, **scaling}}, longest)
+    return ({}, most) if rope.problems.any else _READERS[kind](rope, text, most)
 
 
 def _linear(rope: Fields, text: Fields, most: int) -> tuple[dict[str, Any], int]:
@@ -188,8 +262,28 @@ def _yarn(rope: Fields, text: Fields, most: int) -> tuple[dict[str, Any], int]:
     return scaling, max(most, math.ceil(original * factor))
 
 
+def _longrope(rope: Fields, text: Fields, most: int) -> tuple[dict[str, Any], int]:
+    original = _original(rope, text, most)
+    factor = rope.number("factor") if rope.has("factor") else max(1.0, most / original)
+    scaling: dict[str, Any] = {"factor": factor, "original_max_tokens": original}
+    if rope.has("attention_factor"):
+        scaling["attention_factor"] = rope.number("attention_factor")
+    return scaling | {f"{name}_factors": rope.numbers(f"{name}_factor") for name in ("short", "long")}, most
+
+
+def yarn_scale(factor: float, weight: float) -> float:
+    """What YaRN multiplies with where positions are stretched by `factor`."""
+    return 0.1 * weight * math.log(factor) + 1.0 if factor > 1 else 1.0
+
+
 def _original(rope: Fields, text: Fields, most: int) -> int:
     """The length of pre-training: the field beside the object, else inside it, else the longest sequence."""
-    if text.has("original_max_position_embeddings"):
-        return text.integer("original_max_position_embeddings")
-    return rope.integer_or_none("original_max_position_embeddings") or most
+    key = "original_max_position_embeddings"
+    if text.has(key) or text.table.understood.get(key) is not None:
+        return text.integer(key)
+    return rope.integer_or_none(key) or most
+
+
+_READERS: Mapping[str, Callable[[Fields, Fields, int], tuple[dict[str, Any], int]]] = MappingProxyType(
+    {"linear": _linear, "dynamic": _dynamic, "llama3": _llama3, "yarn": _yarn, "longrope": _longrope}
+)

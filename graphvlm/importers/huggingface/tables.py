@@ -54,7 +54,8 @@ class ConfigTable:
     """The fields of one config class.
 
     `nullable` are the understood fields that may be null; `harmless` is what the class has beside `HARMLESS`;
-    `neutral` is added to `NEUTRAL`.
+    `neutral` is added to `NEUTRAL`. `called` are the names that this class has for fields that most call otherwise:
+    usual name -> its name.
     """
 
     model_type: str
@@ -62,6 +63,11 @@ class ConfigTable:
     nullable: frozenset[str] = frozenset()
     harmless: frozenset[str] = frozenset()
     neutral: Values = field(default_factory=dict)
+    called: Mapping[str, str] = field(default_factory=dict)
+
+    def name(self, key: str) -> str:
+        """What this class calls the field that is usually called `key`."""
+        return self.called.get(key, key)
 
 
 # Projections of whole CLIP models, and a vocabulary that LLaVA's first configs wrote into the vision part.

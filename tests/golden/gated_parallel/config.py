@@ -50,6 +50,10 @@ class LlmConfig:
     mlp_scale: float = 0.5
     rope_of: tuple[int, ...] = (1, 0, *[1] * 3)
     rope_theta: float = 10000.0
+    rope_original_max_tokens: int = 128
+    rope_short_factors: tuple[float, ...] = (1.0, 1.5)
+    rope_long_factors: tuple[float, ...] = (2.0, 4.0)
+    rope_attention_factor: float = 1.0690449676496976
     positions: int = 258
     first_position: int = 2  # the row of the first token
 

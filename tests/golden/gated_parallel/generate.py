@@ -92,12 +92,6 @@ def stream(
     if pixel_values is not None:
         image_features = model.encode_image(pixel_values)
     size = prompt + max_new_tokens
-    limit = model.config.llm.max_tokens
-    if size > limit:
-        raise ValueError(
-            f"{size - max_new_tokens} tokens and {max_new_tokens} new ones are more than the "
-            f"{limit} positions of the decoder"
-        )
     cache = KVCache(model.config.llm.layers, batch, size, ids.device)
     last = torch.full_like(ids[:, 0], prompt - 1)
     if attention_mask is not None:

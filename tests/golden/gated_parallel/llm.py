@@ -24,43 +24,33 @@ class Rotation(NamedTuple):
 
 
 class Rope(nn.Module):
-    """Rotary positions, tabled once for `max_tokens` positions."""
-
-    cos: Tensor  # [max_tokens, rope_dim]
-    sin: Tensor  # [max_tokens, rope_dim]
+    """Rotary positions, computed once in each forward for all layers."""
 
     def __init__(self, config: LlmConfig) -> None:
         super().__init__()
         self.config = config
-        table = torch.empty(config.max_tokens, config.rope_dim)
-        self.register_buffer("cos", table, persistent=False)
-        self.register_buffer("sin", table.clone(), persistent=False)
-        self.reset_parameters()
-
-    def reset_parameters(self) -> None:
-        """Fill the tables; call again after `to_empty()`."""
-        config, device = self.config, self.cos.device
-        positions = torch.arange(config.max_tokens, device=device).float()
-        rates = frequencies(config, device)
-        angle = torch.outer(positions, rates)
-        cos, sin = angle.cos(), angle.sin()
-        self.cos.copy_(torch.cat((cos, cos), dim=-1))
-        self.sin.copy_(torch.cat((-sin, sin), dim=-1))
 
     def forward(self, positions: Tensor, dtype: torch.dtype) -> Rotation:
-        """Positions [batch or 1, seq] below `max_tokens`."""
-        if not torch.compiler.is_compiling() and positions.size(1) > len(self.cos):
-            raise ValueError(f"more than {len(self.cos)} tokens: {positions.size(1)}")
-        cos, sin = self.cos[positions], self.sin[positions]
-        return Rotation(cos.unsqueeze(1).to(dtype), sin.unsqueeze(1).to(dtype))
+        """Positions [batch or 1, seq]."""
+        rates = frequencies(self.config, positions)
+        angle = positions[:, None, :, None].float() * rates
+        cos, sin = angle.cos(), angle.sin()
+        factor = self.config.rope_attention_factor
+        cos, sin = cos * factor, sin * factor
+        cos, sin = torch.cat((cos, cos), dim=-1), torch.cat((-sin, sin), dim=-1)
+        return Rotation(cos.to(dtype), sin.to(dtype))
 
 
-def frequencies(config: LlmConfig, device: torch.device) -> Tensor:
-    """Angle per position of each pair, [rope_dim / 2], in float32."""
+def frequencies(config: LlmConfig, positions: Tensor) -> Tensor:
+    """Angle per position, [rope_dim / 2]; sequences beyond the original length turn slower."""
     dim = config.rope_dim
     theta = config.rope_theta
-    even = torch.arange(0, dim, 2, device=device).float()
-    return 1.0 / theta ** (even / dim)
+    even = torch.arange(0, dim, 2, device=positions.device).float()
+    short = even.new_tensor(config.rope_short_factors)
+    long = even.new_tensor(config.rope_long_factors)
+    stretched = positions.max() >= config.rope_original_max_tokens
+    factors = torch.where(stretched, long, short)
+    return 1.0 / (factors * theta ** (even / dim))
 
 
 def attend(
