@@ -26,8 +26,8 @@ def with_masks(graph: LinkedGraph, problems: Problems) -> LinkedGraph:
 
 
 def mask_port(name: str) -> Port:
-    """The port of an input that is a mask."""
-    return Port("mask", (Var(f"{name}.batch", "batch"), Var(f"{name}.seq", "seq")))
+    """The port of an input that is a mask; its axes are called what those of its reader are."""
+    return Port("mask", (Var(f"{name}.rows", "rows"), Var(f"{name}.columns", "columns")))
 
 
 class _Connector:
@@ -38,7 +38,8 @@ class _Connector:
         masks = [name for name, found in graph.inputs.items() if found.port.what == "mask"]
         self._chosen = _connected(graph)  # input of tokens -> its mask
         self._open = [name for name in tokens if name not in self._chosen]
-        self._free = [name for name in masks if name not in self._chosen.values()]
+        read = {edge.source.name for node in graph.nodes.values() for edge in node.inputs.values()}
+        self._free = [name for name in masks if name not in self._chosen.values() and name not in read]
         if len(self._free) == len(self._open):
             self._chosen.update(zip(self._open, self._free, strict=True))
             self._free = []

@@ -39,6 +39,9 @@ def _node(node: Plain, reference: Callable[[str], str], new: NewName) -> Plain:
     ports, reads, changed = node.get("placeholder", {}), node["inputs"], dict(node)
 
     def port(name: str) -> str:
+        features = name.removesuffix("_mask")
+        if name not in ports and features in ports:
+            return new("port", features) + "_mask"
         return new("port", name) if name in ports else name
 
     if isinstance(reads, dict):

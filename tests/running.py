@@ -224,7 +224,7 @@ def inputs(graph: Graph, known: Sizes | None = None, *, seed: int = 0, padded: b
             made[name] = _tokens(graph, name, shape, known, generator)
         elif given.port.what == "mask":
             made[name] = torch.ones(shape, dtype=torch.long)
-            if padded:
+            if padded and _of_text(graph, name):
                 made[name][0, :2] = 0
         elif given.port.what == "grid":
             made[name] = _grid(graph, name, shape[0], known)
@@ -241,6 +241,12 @@ def _grid(graph: Graph, name: str, images: int, known: Sizes) -> Tensor:
     blocks = known.evaluate(reader.signature.inputs["patches"].shape[0]) // side**2
     columns = [1] * (images - 1) + [blocks - images + 1]
     return torch.tensor([[1, side, side * count] for count in columns])
+
+
+def _of_text(graph: Graph, mask: str) -> bool:
+    """Whether a mask is as long as some text."""
+    length = graph.inputs[mask].port.shape[1]
+    return any(given.port.what == "tokens" and given.port.shape[1] == length for given in graph.inputs.values())
 
 
 def _tokens(graph: Graph, name: str, shape: tuple[int, ...], known: Sizes, generator: torch.Generator) -> Tensor:

@@ -43,6 +43,7 @@ ALSO = {
     "cohere2": {"sliding_window_pattern"},
     **{name: {"head_dim"} for name in ("phi3", "starcoder2", "cohere", "granite")},
     "llava": {"image_token_id"},
+    "qwen2_audio": {"audio_token_id"},
 }
 
 

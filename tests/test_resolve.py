@@ -273,7 +273,7 @@ def test_everything_that_was_inferred_is_written_out() -> None:
 @pytest.mark.parametrize("name", SHIPPED)
 def test_components_know_all_their_modules(name: str) -> None:
     """Key names can be given for every parameter there is."""
-    text = {"linear_1": "linear_*", "linear_2": "linear_*"}
+    text = {f"{stem}_{number}": f"{stem}_*" for stem in ("linear", "conv") for number in (1, 2)}
     for node in graphvlm.load(GRAPHS / f"{name}.yaml").nodes.values():
         modules = component(node.kind, node.type).modules
         for parameter in node.spec.parameters():

@@ -97,6 +97,11 @@ DECODERS: dict[str, tuple[dict[str, Any], int]] = {
     "qwen2_5_1_5b": (qwen2(1536, 8960, 28, 12, 2), 1_543_714_304),
     "qwen2_5_3b": (qwen2(2048, 11008, 36, 16, 2), 3_085_938_688),
     "qwen2_5_7b": (qwen2(3584, 18944, 28, 28, 4, vocab_size=152064, tie_word_embeddings=False), 7_615_616_512),
+    "qwen2_audio_7b": (
+        qwen2(4096, 11008, 32, 32, 32, vocab_size=156032, tie_word_embeddings=False, rope_theta=10000.0)
+        | {"rms_norm_eps": 1e-05, "max_position_embeddings": 8192},
+        7_754_878_976,
+    ),
     "qwen3_0_6b": (qwen3(1024, 3072, 28, 16), 596_049_920),
     "qwen3_1_7b": (qwen3(2048, 6144, 28, 16), 1_720_574_976),
     "qwen3_4b": (qwen3(2560, 9728, 36, 32), 4_022_468_096),
@@ -116,24 +121,30 @@ ENCODERS: dict[str, tuple[dict[str, Any], int]] = {
     "siglip2_so400m_patch16_384": (tower("siglip", 384, 16, *SO400M), 413_018_352),
     "siglip2_so400m_patch16_512": (tower("siglip", 512, 16, *SO400M), 413_534_448),
 }
-WHISPER_LARGE = ["num_mel_bins", "hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size"]
+_WHISPER_OLDER = ["num_mel_bins", "d_model", "encoder_layers", "encoder_attention_heads", "encoder_ffn_dim"]
+_WHISPER = ["num_mel_bins", "hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size"]
 SOUNDS: dict[str, tuple[dict[str, Any], int]] = {
     "voxtral_audio": (
-        {"model_type": "voxtral_encoder", **dict(zip(WHISPER_LARGE, (128, 1280, 32, 20, 5120), strict=True))},
+        {"model_type": "voxtral_encoder", **dict(zip(_WHISPER, (128, 1280, 32, 20, 5120), strict=True))},
+        636_968_960,
+    ),
+    "qwen2_audio": (
+        {"model_type": "qwen2_audio_encoder", **dict(zip(_WHISPER_OLDER, (128, 1280, 32, 20, 5120), strict=True))},
         636_968_960,
     ),
 }
 PARTS = {**DECODERS, **ENCODERS, **SOUNDS}
 # graph -> number of parameters; the reference has as many
-MODELS = {"voxtral_mini_3b": 4_676_271_104}
+MODELS = {"qwen2_audio_7b": 8_397_094_912, "voxtral_mini_3b": 4_676_271_104}
 
 
 def config_of(part: str) -> dict[str, Any]:
-    """The published config; a tower stands in a LLaVA, one of sound in a Voxtral."""
+    """The published config; a tower stands in a LLaVA, one of sound in a model of its own."""
     if part in DECODERS:
         return DECODERS[part][0]
     if part in SOUNDS:
-        return {"model_type": "voxtral", "audio_config": SOUNDS[part][0], "audio_token_id": 24}
+        whole = SOUNDS[part][0]["model_type"].removesuffix("_encoder")
+        return {"model_type": whole, "audio_config": SOUNDS[part][0], "audio_token_id": 24}
     strategy = "default" if part.startswith("clip") else "full"
     return {
         "model_type": "llava",

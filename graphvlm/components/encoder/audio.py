@@ -140,7 +140,7 @@ class AudioView:
 
     @property
     def torch(self) -> bool:
-        return self.position != "none" or self.quick_gelu or self.stack.torch
+        return self.position != "none" or self.masked or self.quick_gelu or self.stack.torch
 
     @property
     def functional(self) -> bool:
@@ -166,10 +166,14 @@ class AudioComponent:
         if _masked(settings):
             outputs["mask"] = Port("mask", (clips, tokens))
         return Signature(
-            inputs={"audio": Port("audio", (clips, bins, frames))},
+            inputs={
+                "audio": Port("audio", (clips, bins, frames)),
+                "mask": Port("mask", (clips, frames), optional=True),
+            },
             outputs=outputs,
             sizes=sizes,
             written=written,
+            absent={"mask": Label(settings.span("inputs"), "no `mask` is fed")},
         )
 
     def lower(self, settings: Settings, inferred: Inferred, problems: Problems) -> Audio | None:

@@ -19,11 +19,15 @@ from ...words import suggestion
 
 @dataclass(frozen=True, slots=True)
 class Scatter(Spec):
-    """Decided placeholders: port -> token id, and port -> how many of them an image takes, where that is known."""
+    """Decided placeholders: port -> token id, and port -> how many of them an image takes, where that is known.
+
+    `masked` are the ports whose features may hold padding, which is not placed.
+    """
 
     dim: int
     placeholder: tuple[tuple[str, int], ...]
     tokens: tuple[tuple[str, int], ...]
+    masked: tuple[str, ...] = ()
 
     def summary(self) -> str:
         tokens = ", ".join(f"{port} at token {token}" for port, token in self.placeholder)
@@ -41,6 +45,12 @@ class ScatterView:
     class_name: str
     config: str
     ports: tuple[str, ...]
+    masked: tuple[str, ...]
+
+    @property
+    def parameters(self) -> tuple[str, ...]:
+        """The ports of features, each with its mask behind it if it has one."""
+        return _with_masks(self.ports, self.masked)
 
 
 class ScatterComponent:
@@ -53,14 +63,16 @@ class ScatterComponent:
         batch, seq = Var(f"{name}.batch", "batch"), Var(f"{name}.seq", "seq", free=True)
         vocab, tail = Var(f"{name}.vocab", "vocab"), Var(f"{name}.tail", "seq")
         text = Port("features", (batch, seq, sizes["dim"]), vocab=vocab, tail=tail)
-        placed = {}
+        placed, masks = dict[str, Port](), dict[str, Port]()
         for port in settings.get("placeholder", default={}):
             images, tokens = Var(f"{name}.{port}s", "images"), Var(f"{name}.{port}_tokens", "tokens")
             placed[port] = Port("features", (images, tokens, sizes["dim"]), skippable=True)
+            if f"{port}_mask" not in settings.get("placeholder"):
+                masks[f"{port}_mask"] = Port("mask", (images, tokens), optional=True, skippable=True)
             if settings.has("tokens", port):
                 written[tokens] = known(name, settings, "tokens", port, setting=f"tokens.{port}")
         return Signature(
-            inputs={"text": text, **placed, "ids": Port("tokens", (batch, seq))},
+            inputs={"text": text, **placed, "ids": Port("tokens", (batch, seq)), **masks},
             outputs={"features": text},
             sizes=sizes,
             written=written,
@@ -77,19 +89,26 @@ class ScatterComponent:
                 problems.error("unknown-port", message, counts.key_span(port), help=edit)
         _check_ids(placeholder, settings, inferred, problems)
         lengths = {port: inferred.inputs[port].shape[1] for port in placeholder}
-        tokens = tuple((port, length) for port, length in lengths.items() if isinstance(length, int))
-        return Scatter(inferred.sizes["dim"], tuple(placeholder.items()), tokens)
+        masked = tuple(port for port in placeholder if f"{port}_mask" in {*inferred.inputs} - {*placeholder})
+        tokens = tuple(
+            (port, length) for port, length in lengths.items() if isinstance(length, int) and port not in masked
+        )
+        return Scatter(inferred.sizes["dim"], tuple(placeholder.items()), tokens, masked)
 
     def page(self, node: Node, wiring: Wiring) -> NodePage:
         spec = node.spec
         assert isinstance(spec, Scatter)
         name = class_name(node.name)
         ports = tuple(port for port, _ in spec.placeholder)
-        view = ScatterView(node.name, name, f"{name}Config", ports)
+        view = ScatterView(node.name, name, f"{name}Config", ports, spec.masked)
         fields = tuple(Field(f"{port}_token", "int", str(token)) for port, token in spec.placeholder)
-        arguments = [wiring.arguments[port] for port in ("text", "ids", *ports)]
+        arguments = [wiring.arguments[port] for port in ("text", "ids", *view.parameters)]
         call = Statement(wiring.results["features"], f"self.{node.name}", tuple(arguments), wiring.shapes["features"])
         return NodePage("fusion/scatter.py.j2", view, name, fields, f"{name}(config.{node.name})", (call,))
+
+
+def _with_masks(ports: tuple[str, ...], masked: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(name for port in ports for name in ((port, f"{port}_mask") if port in masked else (port,)))
 
 
 def _check_ids(placeholder: Mapping[str, int], settings: Settings, inferred: Inferred, problems: Problems) -> None:

@@ -8,10 +8,22 @@ from types import MappingProxyType
 from typing import Any
 
 from .fields import Fields
-from .tables import ConfigTable
+from .tables import ConfigTable, Values
 
 # No tower reads these: a scale that only Whisper's decoder knows, layers left out in training, a vocabulary.
 _UNREAD = frozenset({"scale_embedding", "activation_dropout", "layerdrop", "encoder_layerdrop", "vocab_size"})
+
+_WHISPER: Values = MappingProxyType(
+    {
+        "hidden_size": 1280,
+        "intermediate_size": 5120,
+        "num_hidden_layers": 32,
+        "num_attention_heads": 20,
+        "num_mel_bins": 128,
+        "max_source_positions": 1500,
+        "activation_function": "gelu",
+    }
+)
 
 AUDIO_TABLES: Mapping[str, ConfigTable] = MappingProxyType(
     {
@@ -28,20 +40,11 @@ AUDIO_TABLES: Mapping[str, ConfigTable] = MappingProxyType(
             },
             harmless=_UNREAD,
         ),
+        # the published file of Voxtral has the last two, which the class does not read
         "voxtral_encoder": ConfigTable(
-            "voxtral_encoder",
-            {
-                "hidden_size": 1280,
-                "intermediate_size": 5120,
-                "num_hidden_layers": 32,
-                "num_attention_heads": 20,
-                "num_mel_bins": 128,
-                "max_source_positions": 1500,
-                "activation_function": "gelu",
-            },
-            # the published file has the last two, and the class does not read them
-            harmless=_UNREAD | {"head_dim", "num_key_value_heads"},
+            "voxtral_encoder", _WHISPER, harmless=_UNREAD | {"head_dim", "num_key_value_heads"}
         ),
+        "audioflamingo3_encoder": ConfigTable("audioflamingo3_encoder", _WHISPER, harmless=_UNREAD),
     }
 )
 

@@ -32,6 +32,8 @@ class Model:
 MULTIMODAL: Mapping[str, Model] = MappingProxyType(
     {
         "llava": Model("LlavaForConditionalGeneration", "llava"),
+        "audioflamingo3": Model("AudioFlamingo3ForConditionalGeneration", "audio_text"),
+        "qwen2_audio": Model("Qwen2AudioForConditionalGeneration", "audio_text"),
         "voxtral": Model("VoxtralForConditionalGeneration", "audio_text"),
     }
 )

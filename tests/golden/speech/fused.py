@@ -19,19 +19,37 @@ class Fused(nn.Module):
         ids: Tensor,
         speech: Tensor | None,
         sound: Tensor | None,
+        sound_mask: Tensor | None,
     ) -> Tensor:  # [batch, seq, dim]
         if speech is not None:
             text = place(speech, text, ids == self.speech_token, "speech")
-        if sound is not None:
-            text = place(sound, text, ids == self.sound_token, "sound")
+        if sound is not None and sound_mask is not None:
+            rows = valid_first(sound, sound_mask)
+            text = place(rows, text, ids == self.sound_token, "sound", sound_mask)
         return text
 
 
-def place(features: Tensor, text: Tensor, where: Tensor, name: str) -> Tensor:
-    """`text` [batch, seq, dim] with the rows of `features` [..., dim], in order, at `where`."""
+def valid_first(features: Tensor, mask: Tensor) -> Tensor:
+    """The rows of `features` [images, tokens, dim] that `mask` wants, then the others."""
+    order = mask.flatten().int().argsort(descending=True, stable=True)
+    return features.flatten(0, 1)[order]
+
+
+def place(
+    features: Tensor,
+    text: Tensor,
+    where: Tensor,
+    name: str,
+    mask: Tensor | None = None,
+) -> Tensor:
+    """`text` [batch, seq, dim] with the rows of `features` [..., dim], in order, at `where`.
+
+    Of features with a `mask`, as many as it has true.
+    """
     # Counting waits for the device, so a compiled or exported graph leaves it out.
     if not (torch.compiler.is_compiling() or where.is_meta):
         places, rows = int(where.sum()), features.numel() // features.size(-1)
+        rows = rows if mask is None else int(mask.sum())
         if places != rows:
             counts = f"{places} placeholder tokens, and the features fill {rows}"
             raise ValueError(f"the prompt has {counts}: {name}")

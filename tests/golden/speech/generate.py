@@ -72,6 +72,7 @@ def stream(
     input_ids: Tensor,
     input_features: Tensor | None = None,
     music: Tensor | None = None,
+    music_mask: Tensor | None = None,
     *,
     attention_mask: Tensor | None = None,
     max_new_tokens: int = 128,
@@ -94,7 +95,7 @@ def stream(
         input_features_features = model.encode_input_features(input_features)
     music_features = None
     if music is not None:
-        music_features = model.encode_music(music)
+        music_features = model.encode_music(music, music_mask)
     size = prompt + max_new_tokens
     limit = model.config.llm.max_tokens
     if size > limit:

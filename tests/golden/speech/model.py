@@ -2,11 +2,11 @@
 """Two encoders of sound side by side before one decoder, for the tests.
 
 speech          <- input_features
-sounds          <- music
+sounds          <- music, music_mask
 projector       <- speech
 sound_projector <- sounds
 text            <- input_ids
-fused           <- text, projector, sound_projector, input_ids
+fused           <- text, projector, sound_projector, input_ids, sounds
 llm             <- fused, attention_mask
 """
 
@@ -24,6 +24,11 @@ from .projector import Projector
 from .sound_projector import SoundProjector
 from .sounds import Sounds
 from .speech import Speech
+
+
+class MusicFeatures(NamedTuple):
+    sounds_mask: Tensor  # [clips, 3]
+    sound_projector: Tensor  # [clips, 3, 40]
 
 
 class Output(NamedTuple):
@@ -60,16 +65,20 @@ class Model(nn.Module):
         projector: Tensor = self.projector(speech)  # [clips, 6, 40]
         return projector
 
-    def encode_music(self, music: Tensor) -> Tensor:
-        sounds = self.sounds(music)  # [clips, 3, 16]
-        sound_projector: Tensor = self.sound_projector(sounds)  # [clips, 3, 40]
-        return sound_projector
+    def encode_music(
+        self,
+        music: Tensor,
+        music_mask: Tensor | None = None,
+    ) -> MusicFeatures:
+        sounds, sounds_mask = self.sounds(music, music_mask)  # [clips, 3, 16]
+        sound_projector = self.sound_projector(sounds)  # [clips, 3, 40]
+        return MusicFeatures(sounds_mask, sound_projector)
 
     def decode(
         self,
         input_ids: Tensor,
         input_features_features: Tensor | None = None,
-        music_features: Tensor | None = None,
+        music_features: MusicFeatures | None = None,
         attention_mask: Tensor | None = None,
         cache: KVCache | None = None,
         keep: Tensor | None = None,
@@ -80,12 +89,14 @@ class Model(nn.Module):
         of every row. `keep` [batch, seq] marks the tokens whose logits are wanted: they
         come as [tokens, vocab], and the head runs for no other.
         """
+        sounds_mask, sound_projector = music_features or (None, None)
         text = self.text(input_ids)  # [batch, seq, 40]
         fused = self.fused(
             text,
             input_ids,
             input_features_features,
-            music_features,
+            sound_projector,
+            sounds_mask,
         )  # [batch, seq, 40]
         hidden = self.llm(fused, attention_mask, cache)  # [batch, seq, 40]
         if keep is not None:
@@ -98,14 +109,15 @@ class Model(nn.Module):
         input_ids: Tensor,
         input_features: Tensor | None = None,
         music: Tensor | None = None,
+        music_mask: Tensor | None = None,
         attention_mask: Tensor | None = None,
         input_features_features: Tensor | None = None,
-        music_features: Tensor | None = None,
+        music_features: MusicFeatures | None = None,
     ) -> Output:
         if input_features_features is None and input_features is not None:
             input_features_features = self.encode_input_features(input_features)
         if music_features is None and music is not None:
-            music_features = self.encode_music(music)
+            music_features = self.encode_music(music, music_mask)
         return self.decode(
             input_ids,
             input_features_features,
@@ -119,15 +131,16 @@ class Model(nn.Module):
         labels: Tensor,
         input_features: Tensor | None = None,
         music: Tensor | None = None,
+        music_mask: Tensor | None = None,
         attention_mask: Tensor | None = None,
         input_features_features: Tensor | None = None,
-        music_features: Tensor | None = None,
+        music_features: MusicFeatures | None = None,
     ) -> Tensor:
         """Next-token cross entropy over `labels` [batch, seq], -100 where none counts."""
         if input_features_features is None and input_features is not None:
             input_features_features = self.encode_input_features(input_features)
         if music_features is None and music is not None:
-            music_features = self.encode_music(music)
+            music_features = self.encode_music(music, music_mask)
         targets = labels[:, 1:]
         labelled = targets != -100
         # Token i predicts label i + 1, and the last token predicts nothing.

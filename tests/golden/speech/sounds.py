@@ -23,11 +23,11 @@ class Attention(nn.Module):
         )
         self.wo = nn.Linear(config.heads * config.head_dim, config.dim, bias=False)
 
-    def forward(self, x: Tensor) -> Tensor:  # [clips, tokens, dim]
+    def forward(self, x: Tensor, mask: Tensor) -> Tensor:  # [clips, tokens, dim]
         clips, tokens, _ = x.shape
         qkv = self.wqkv(x).view(clips, tokens, -1, self.head_dim).transpose(1, 2)
         q, k, v = qkv.chunk(3, dim=1)  # [clips, heads, tokens, head_dim] each
-        x = F.scaled_dot_product_attention(q, k, v)
+        x = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
         x = self.wo(x.transpose(1, 2).flatten(2))
         return x
 
@@ -51,8 +51,8 @@ class Block(nn.Module):
         self.mlp_norm = nn.RMSNorm(config.dim, eps=config.norm_eps)
         self.mlp = MLP(config)
 
-    def forward(self, x: Tensor) -> Tensor:  # [clips, tokens, dim]
-        x = x + self.attn(self.attn_norm(x))
+    def forward(self, x: Tensor, mask: Tensor) -> Tensor:  # [clips, tokens, dim]
+        x = x + self.attn(self.attn_norm(x), mask)
         x = x + self.mlp(self.mlp_norm(x))
         return x
 
@@ -86,12 +86,19 @@ class Sounds(nn.Module):
         angle = torch.outer(places, self.theta**-steps)
         self.position.copy_(torch.cat((angle.sin(), angle.cos()), dim=1))
 
-    def forward(self, audio: Tensor) -> Tensor:
-        """[clips, 10, 45] -> [clips, 3, 16]"""
+    def forward(self, audio: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
+        """[clips, 10, 45] -> [clips, 3, 16], and the mask of these tokens.
+
+        `mask` [clips, frames] is true where a frame is sound; padding comes after it.
+        """
+        if mask is None:
+            mask = torch.ones_like(audio[:, 0], dtype=torch.bool)
         x: Tensor = quick_gelu(self.conv_1(audio))
         x = x.transpose(1, 2) + self.position  # [clips, 15, 16]
+        mask = mask[:, ::3].bool()
+        visible = mask[:, None, None, :]
         for layer in self.layers:
-            x = layer(x)
+            x = layer(x, visible)
         x = x.reshape(x.size(0), -1, 5, x.size(2)).mean(2)
         x = self.norm(x)
-        return x
+        return x, mask[:, 4::5]
