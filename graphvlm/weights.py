@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -57,12 +57,9 @@ def check(graph: Graph, directory: str | Path, part: str | None = None) -> Repor
     prefix = ""
     if part is not None:
         chosen = _part(rewritten, part)
-        needed = _of_nodes(rewritten, chosen.nodes)
-        alone = {in_files(chosen.prefix + name, spellings): shape for name, shape in stored.items()}
-        if len(alone.keys() & needed.keys()) > len(found.keys() & needed.keys()):
-            found = alone
-        else:
-            prefix = chosen.prefix
+        needed, prefix = _of_nodes(rewritten, chosen.nodes), chosen.prefix
+        names = [name.removeprefix(prefix) for name in needed]
+        found = {prefix + name: stored[key] for name, key in placed(names, stored).items()}
     return _compare(rewritten, needed, found, prefix)
 
 
@@ -86,6 +83,30 @@ def _compare(
         misshapen=tuple(Misshapen(name, found[name], needed[name]) for name in both if found[name] != needed[name]),
         unused=tuple(unused),
     )
+
+
+def placed(names: Sequence[str], stored: Collection[str]) -> dict[str, str]:
+    """Name in a part -> key in the files of any model that has such a part: as generated packages look for it."""
+    base = _best_prefix(names, stored)
+    found = {key.removeprefix(base): key for key in stored if base and key.startswith(base)}
+    for top in dict.fromkeys(name.partition(".")[0] + "." for name in names if "." in name):
+        inner = [name.removeprefix(top) for name in names if name.startswith(top)]
+        prefix = _best_prefix(inner, stored, top, base + top)
+        found |= {top + key.removeprefix(prefix): key for key in stored if key.startswith(prefix)}
+    return found | {name: base + name for name in names if base + name in stored}
+
+
+def _best_prefix(names: Sequence[str], stored: Collection[str], top: str = "", usual: str = "") -> str:
+    """Below which prefix most of `names` are stored; one name says nothing without `top`."""
+    prefixes = {usual}
+    for name in names[:: len(names) // 8 + 1]:
+        found = (key.removesuffix(name) for key in stored if f".{key}".endswith(f".{name}"))
+        prefixes.update(prefix for prefix in found if "." in name or prefix.endswith(top))
+
+    def fit(prefix: str) -> tuple[int, bool, bool]:
+        return sum(prefix + name in stored for name in names), prefix == usual, prefix.endswith(top)
+
+    return max(sorted(prefixes), key=fit)
 
 
 def in_files(name: str, spellings: Mapping[str, str]) -> str:

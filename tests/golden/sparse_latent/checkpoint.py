@@ -2,7 +2,7 @@
 """Checkpoints: the name map between this package and the reference, load and save."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import NamedTuple
@@ -192,7 +192,7 @@ def find_whole(model: nn.Module, directory: Path) -> dict[str, Stored]:
 
 
 def find_parts(model: nn.Module, source: Mapping[str, str | Path]) -> dict[str, Stored]:
-    """Where the keys of each part lie: in a checkpoint of it alone, or of any whole."""
+    """Where the keys of each part lie: in a checkpoint of it alone, or of any model."""
     found: dict[str, Stored] = {}
     problems: list[str] = []
     for part, directory in source.items():
@@ -200,14 +200,51 @@ def find_parts(model: nn.Module, source: Mapping[str, str | Path]) -> dict[str, 
         for node in part_nodes(part):
             wanted |= pieces_of(model, node)
         prefix = PARTS[part][1]
-        headers = read_headers(Path(directory))
-        whole = {in_files(key): stored for key, stored in headers.items()}
-        alone = {in_files(prefix + key): stored for key, stored in headers.items()}
-        best = max((whole, alone), key=lambda keys: len(wanted.keys() & keys.keys()))
-        problems += [f"{problem} ({part})" for problem in unfit(best, wanted, prefix)]
-        found |= {name: best[name] for name in wanted if name in best}
+        stored = read_headers(Path(directory))
+        names = [name.removeprefix(prefix) for name in wanted]
+        keys = placed(names, stored)
+        own = {prefix + name: stored[key] for name, key in keys.items()}
+        problems += [f"{problem} ({part})" for problem in unfit(own, wanted, prefix)]
+        found |= {name: own[name] for name in wanted if name in own}
     check(problems)
     return found
+
+
+def placed(names: list[str], stored: Collection[str]) -> dict[str, str]:
+    """Name in a part -> key in the files of any model that has such a part.
+
+    A part lies below one prefix; in some models, what is below each of its first names
+    has a prefix of its own: `model.text_model.layers`, and `lm_head` as everywhere.
+    """
+    base = best_prefix(names, stored)
+    below = (key for key in stored if base and key.startswith(base))
+    found = {key.removeprefix(base): key for key in below}
+    for top in {name.partition(".")[0] + "." for name in names if "." in name}:
+        inner = [name.removeprefix(top) for name in names if name.startswith(top)]
+        prefix = best_prefix(inner, stored, top, base + top)
+        below = (key for key in stored if key.startswith(prefix))
+        found |= {top + key.removeprefix(prefix): key for key in below}
+    return found | {name: base + name for name in names if base + name in stored}
+
+
+def best_prefix(
+    names: list[str],
+    stored: Collection[str],
+    top: str = "",
+    usual: str = "",
+) -> str:
+    """Below which prefix most of `names` are; one name says nothing without `top`."""
+    prefixes = {usual}
+    for name in names[:: len(names) // 8 + 1]:
+        keys = (key for key in stored if f".{key}".endswith(f".{name}"))
+        found = {key.removesuffix(name) for key in keys}
+        prefixes |= {prefix for prefix in found if "." in name or prefix.endswith(top)}
+
+    def fit(prefix: str) -> tuple[int, bool, bool]:
+        count = sum(prefix + name in stored for name in names)
+        return count, prefix == usual, prefix.endswith(top)
+
+    return max(sorted(prefixes), key=fit)
 
 
 def part_nodes(part: str) -> tuple[str, ...]:
