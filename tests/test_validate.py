@@ -164,7 +164,7 @@ MISTAKES = [
     ("type: scatter", "type: scater", "unknown-type", "scater", "fusion has no type `scater`", "mean `scatter`?"),
     ("type: scatter", "type: vit", "unknown-type", "vit", "its types are `prefix`", "write `kind: encoder`"),
     ("type: transformer", "type: vicuna", "unknown-type", "vicuna", "has no type", "`use: decoder/vicuna_"),
-    ("    type: scatter\n", "", "missing-key", "fused", "`fused` needs `type`", "`prefix` or `scatter`"),
+    ("    type: scatter\n", "", "missing-key", "fused", "`fused` needs `type`", "`prefix`, `scatter` or `spread`"),
     ("r: {kind: projector, type: mlp, inputs: vision}", "r: 3", "wrong-type", "3", "takes a mapping", ""),
     # keys of nodes
     ("    dim: 24", "    dmi: 24", "unknown-key", "dmi", "`vision` has no key `dmi`", "mean `dim`? the keys of"),

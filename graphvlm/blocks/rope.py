@@ -22,10 +22,13 @@ def parse_rope(
 ) -> Rope | None:
     """The rotary positions of a layer, or None where it has none or they are wrong."""
     position = settings.get("position", default="none")
-    if not isinstance(position, dict) or position.get("type", "rope") != "rope":
+    if not isinstance(position, dict) or position.get("type", "rope") not in _ROTARY:
         return None
     dim = int(position.get("dim") or attention.rotary_dim)
+    sections = tuple(position.get("sections") or ())
     if not _check_dim(settings, inferred, attention, dim, problems):
+        return None
+    if position.get("type") == "mrope" and not _check_sections(settings, inferred, sections, dim, problems):
         return None
     theta, scaling = float(position.get("theta", 10000.0)), dict(position.get("scaling") or {})
     kind = str(scaling.pop("type", "default"))
@@ -46,11 +49,31 @@ def parse_rope(
         scaling=tuple((name, _decimal(value)) for name, value in scaling.items()),
         style=position.get("style", "half"),
         whole=dim == attention.rotary_dim,
+        sections=sections,
+        spread=position.get("layout", "contiguous") == "interleaved",
     )
 
 
 def _decimal(value: Any) -> float | tuple[float, ...]:
     return tuple(map(float, value)) if isinstance(value, list) else float(value)
+
+
+_ROTARY = ("rope", "mrope")
+
+
+def _check_sections(
+    settings: Settings, inferred: Inferred, sections: tuple[int, ...], dim: int, problems: Problems
+) -> bool:
+    """Every pair turns by one of the three numbers of a position."""
+    if sum(sections) == dim // 2:
+        return True
+    problems.error(
+        "bad-sections",
+        f"`sections` of `{inferred.node}` are for {sum(sections)} pairs, and {dim} numbers of a head make {dim // 2}",
+        settings.span("position", "sections"),
+        help=f"write three numbers that make {dim // 2} together",
+    )
+    return False
 
 
 def _check_dim(settings: Settings, inferred: Inferred, attention: Attention, dim: int, problems: Problems) -> bool:

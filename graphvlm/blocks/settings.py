@@ -197,9 +197,10 @@ RopeStyle = Literal["half", "interleaved"]
 class Rope:
     """Rotary positions over the first `dim` numbers of a head: pairs (i, i + dim / 2), or (2i, 2i + 1) `interleaved`.
 
-    `whole` if that is all of the head. `scaling` holds the numbers that the type of scaling needs, for some of them one
-    a pair. `table` keeps cos and sin of all `max_tokens` positions as buffers; without it they are computed once in
-    each forward.
+    With `sections`, positions have three numbers (frame, row, column), and so many pairs turn by each: one section
+    behind the other, or every third pair (`spread`). `whole` if that is all of the head. `scaling` holds the numbers
+    that the type of scaling needs, for some of them one a pair. `table` keeps cos and sin of all `max_tokens` positions
+    as buffers; without it they are computed once in each forward.
     """
 
     dim: int
@@ -210,6 +211,8 @@ class Rope:
     style: RopeStyle = "half"
     whole: bool = True
     table: bool = False
+    sections: tuple[int, ...] = ()
+    spread: bool = False
 
     @property
     def varies(self) -> bool:

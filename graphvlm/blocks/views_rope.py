@@ -23,7 +23,8 @@ class RotationView:
 @dataclass(frozen=True, slots=True)
 class RopeClassView:
     """One `Rope` class. `dim`, `rates` and `factor` are expressions; a class for several positions is given the first
-    two when it is built, and `dim` and `rates` are empty. `factor` is empty where cos and sin are left as they are."""
+    two when it is built, and `dim` and `rates` are empty. `factor` is empty where cos and sin are left as they are.
+    `sections` is the config field for positions of three numbers, which are `spread` over the pairs or not."""
 
     config: str
     name: str
@@ -34,6 +35,8 @@ class RopeClassView:
     factor: str
     dim: str
     rates: str
+    sections: str = ""
+    spread: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +65,11 @@ class RopesView:
     ropes: tuple[RopeView, ...]
     none: bool
     mixed: bool
+
+    @property
+    def sections(self) -> bool:
+        """Whether positions have three numbers."""
+        return any(each.sections for each in self.classes)
 
     @property
     def shared(self) -> bool:
@@ -116,7 +124,7 @@ def ropes_view(
     groups: dict[tuple[object, ...], list[int]] = {}
     for index, rope in enumerate(stack.rotary):
         # A class may serve several; not where it reads a factor of one of them, or the positions themselves.
-        own = index if _factor(rope, "") or rope.varies else None
+        own = index if _factor(rope, "") or rope.varies or rope.sections else None
         groups.setdefault((rope.style, rope.whole, rope.table, own), []).append(index)
         _add_numbers(rope, f"{prefixes[index]}rope", fields)
     constructs, classes = dict[int, str](), []
@@ -132,6 +140,8 @@ def ropes_view(
             factor=_factor(first, f"config.{prefix}rope"),
             dim=turned[group[0]] if alone else "",
             rates=f"{prefix}frequencies" if alone else "",
+            sections=f"config.{prefix}rope_sections" if first.sections else "",
+            spread=first.spread,
         )
         classes.append(made)
         for index in group:
@@ -170,3 +180,8 @@ def _add_numbers(rope: Rope, prefix: str, fields: Fields) -> None:
             whole = name.endswith("_tokens") and value.is_integer()
             text = str(int(value)) if whole else literal(value)
             fields.found[own] = Field(own, "int" if whole else "float", text)
+    if rope.sections:
+        comment = "pairs by frame, row, column"
+        fields.found[f"{prefix}_sections"] = Field(
+            f"{prefix}_sections", "tuple[int, int, int]", literal(rope.sections), comment
+        )

@@ -149,7 +149,7 @@ def make(graph: Graph) -> Pages:
         and Ref(decoder.name, "logits") in graph.outputs.values()
         and bool(tokens)
         and all(stage.optional for stage in stages.encoders)
-        and all(name == tokens or _skippable(graph, name) for name in _joint_inputs(graph, stages))
+        and all(name == tokens or _skippable(graph, stages, name) for name in _joint_inputs(graph, stages))
     )
     keep = scored and graph.passes.label_logits
     pages: dict[str, NodePage] = {}
@@ -272,10 +272,11 @@ def _joint_inputs(graph: Graph, stages: Stages) -> list[str]:
     return [name for name in graph.inputs if name in read]
 
 
-def _skippable(graph: Graph, name: str) -> bool:
+def _skippable(graph: Graph, stages: Stages, name: str) -> bool:
+    """Whether the joint stage can do without an input that it reads."""
     ports = [
         node.signature.inputs[port]
-        for node in graph.nodes.values()
+        for node in map(graph.nodes.__getitem__, stages.joint)
         for port, ref in node.inputs.items()
         if ref == Ref(name)
     ]
@@ -286,10 +287,10 @@ def _joint_arguments(
     graph: Graph, stages: Stages, encoders: tuple[EncodeView, ...], decoder: Node | None, keep: bool
 ) -> Iterator[Argument]:
     direct = _joint_inputs(graph, stages)
-    yield from (Argument(name, "Tensor") for name in direct if not _skippable(graph, name))
+    yield from (Argument(name, "Tensor") for name in direct if not _skippable(graph, stages, name))
     yield from (Argument(view.variable, view.result) for view in encoders if not view.optional)
     yield from (Argument(view.variable, f"{view.result} | None", "None") for view in encoders if view.optional)
-    yield from (Argument(name, "Tensor | None", "None") for name in direct if _skippable(graph, name))
+    yield from (Argument(name, "Tensor | None", "None") for name in direct if _skippable(graph, stages, name))
     if decoder:
         yield Argument("cache", "KVCache | None", "None")
     if keep:
@@ -299,7 +300,7 @@ def _joint_arguments(
 def _forward_arguments(graph: Graph, stages: Stages, encoders: tuple[EncodeView, ...]) -> list[Argument]:
     """Every input once, what is needed first; then what can be passed in place of an input."""
     direct = _joint_inputs(graph, stages)
-    read = dict.fromkeys(name for name in direct if not _skippable(graph, name))
+    read = dict.fromkeys(name for name in direct if not _skippable(graph, stages, name))
     read |= dict.fromkeys(a.name for view in encoders if not view.optional for a in view.arguments if not a.default)
     free = dict.fromkeys(a.name for view in encoders for a in view.arguments)
     free |= dict.fromkeys(name for name in direct)

@@ -1,7 +1,8 @@
 """Rotary tables: cos and sin of every position are computed once, when the model is built, and looked up after that.
 
 Equal because they depend on the position alone, not on the input. Scalings whose angles depend on how long the sequence
-is are left out. So are tables of more than `LIMIT` numbers, which would cost more memory than they save time.
+is are left out, and positions of three numbers. So are tables of more than `LIMIT` numbers, which would cost more
+memory than they save time.
 """
 
 from __future__ import annotations
@@ -28,5 +29,5 @@ def _node(node: Node) -> Node:
 
 
 def _tabled(rope: Rope) -> Rope:
-    fits = not rope.varies and rope.max_tokens * rope.dim <= LIMIT
+    fits = not rope.varies and not rope.sections and rope.max_tokens * rope.dim <= LIMIT
     return replace(rope, table=True) if fits else rope

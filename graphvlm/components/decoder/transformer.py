@@ -8,13 +8,13 @@ from typing import Any
 
 from ...blocks.expressions import bias_argument, norm_expression, norm_field
 from ...blocks.parameters import MODULES, Parameter, linear, norm, plain, stack
-from ...blocks.parse import parse_norm, parse_stack
+from ...blocks.parse import layer_count, parse_norm, parse_stack
 from ...blocks.settings import Learned, Norm, Stack
 from ...blocks.views import StackView, causal_use, stack_view
 from ...code import Field, NodePage, Statement, Wiring, literal
 from ...component import Inferred, Port, Signature, Spec, counted, sizes_of
 from ...diagnostics import Label
-from ...dims import Var
+from ...dims import Dim, Var
 from ...ir import Node
 from ...names import class_name
 from ...problems import Problems
@@ -37,7 +37,8 @@ class Head:
 
 @dataclass(frozen=True, slots=True)
 class Transformer(Spec):
-    """A decided decoder. `cut` if outputs are wanted for the last tokens only, those of the text."""
+    """A decided decoder. `cut` if outputs are wanted for the last tokens only, those of the text; after the layers
+    `inject`, what flows into ports of their own is added to the hidden states."""
 
     vocab: int
     max_tokens: int
@@ -47,6 +48,7 @@ class Transformer(Spec):
     final_norm: Norm | None
     head: Head | None
     cut: bool
+    inject: tuple[int, ...] = ()
 
     @property
     def stack(self) -> Stack:
@@ -97,6 +99,7 @@ class TransformerView:
     input_norm: str
     final_norm: str
     head: str
+    inject: tuple[int, ...]
     tp: bool
 
 
@@ -116,6 +119,7 @@ class TransformerComponent:
             inputs={
                 "features": Port("features", (batch, seq, dim), vocab=vocab, tail=tail),
                 "mask": Port("mask", (batch, seq), optional=True),
+                **dict(_more_ports(settings, batch, seq, dim)),
             },
             outputs={**logits, "hidden": hidden},
             sizes=sizes,
@@ -131,6 +135,7 @@ class TransformerComponent:
         if blocks is None:
             return None
         _check_bias(settings, inferred, problems)
+        _check_positions(settings, inferred, blocks, problems)
         settings_norm = parse_norm(settings, "norm")
         features = inferred.inputs["features"]
         return Transformer(
@@ -142,6 +147,7 @@ class TransformerComponent:
             final_norm=settings_norm if settings.get("final_norm", default=True) else None,
             head=_head(settings),
             cut=features.tail != features.shape[1],
+            inject=_inject(settings, inferred, problems),
         )
 
     def page(self, node: Node, wiring: Wiring) -> NodePage:
@@ -177,6 +183,7 @@ class TransformerComponent:
             input_norm=norms[0],
             final_norm=norms[1],
             head=head,
+            inject=spec.inject,
             tp=node.tensor_parallel > 1,
         )
         calls = _calls(node, spec, wiring)
@@ -235,13 +242,49 @@ def _learned(settings: Settings, inferred: Inferred, max_tokens: int, problems: 
     return Learned(most + offset, offset)
 
 
+def _more_ports(settings: Settings, batch: Dim, seq: Dim, dim: Dim) -> Iterator[tuple[str, Port]]:
+    """Positions of three numbers, and what is added after some layers."""
+    if settings.get("position") and settings.get("position", "type") == "mrope":
+        yield "positions", Port("positions", (3, batch, seq), optional=True, skippable=True)
+    for layer in settings.get("inject", default=[]):
+        yield f"inject_{layer}", Port("features", (batch, seq, dim), skippable=True)
+
+
+def _inject(settings: Settings, inferred: Inferred, problems: Problems) -> tuple[int, ...]:
+    """The layers after which something is added."""
+    found, count = tuple(settings.get("inject", default=[])), layer_count(settings)
+    wrong = next((layer for layer in found if layer >= count), None)
+    if wrong is not None:
+        problems.clash(
+            "no-such-layer",
+            f"`inject` of `{inferred.node}` names layer {wrong}; there are {count} layers, 0 to {count - 1}",
+            Label(settings.span("inject"), "no such layer"),
+            *settings.labels("layers", text=f"{count} layers"),
+            help=f"use numbers from 0 to {count - 1}",
+        )
+    return found
+
+
+def _check_positions(settings: Settings, inferred: Inferred, blocks: Stack, problems: Problems) -> None:
+    """Positions have one number in all layers, or three."""
+    if len({bool(rope.sections) for rope in blocks.rotary}) > 1:
+        problems.error(
+            "position-of-layer",
+            f"positions of some layers of `{inferred.node}` have three numbers, and those of others one",
+            settings.span("layers", "where"),
+            help="use positions of type `mrope` in all layers, or in none",
+        )
+
+
 def _where(settings: Settings) -> tuple[Tree, ...]:
     found = settings.tree.get("layers", "where")
     return found.elements() if found else ()
 
 
 def _other_fields(spec: Transformer) -> Iterator[Field]:
-    """Config fields of what stands before and after the layers."""
+    """Config fields of what stands before, between and after the layers."""
+    if spec.inject:
+        yield Field("inject", "tuple[int, ...]", literal(spec.inject), "after these layers, something is added")
     if spec.learned:
         yield Field("positions", "int", str(spec.learned.rows))
         if spec.learned.offset:
@@ -256,8 +299,14 @@ def _calls(node: Node, spec: Transformer, wiring: Wiring) -> tuple[Statement, ..
     hidden = wiring.results["hidden"]
     mask = wiring.arguments.get("mask", "None")
     shape = wiring.shapes["hidden"]
-    read = (wiring.arguments["features"], mask, wiring.arguments["cache"])
-    lines = [Statement(hidden, f"self.{node.name}", read, wiring.shapes["features"] if spec.cut else shape)]
+    read = [wiring.arguments["features"], mask]
+    if any(rope.sections for rope in spec.layers.rotary):
+        read.append(wiring.arguments.get("positions", "None"))
+    if spec.inject:
+        added = [wiring.arguments[f"inject_{layer}"] for layer in spec.inject]
+        read.append(f"({', '.join(added)}{',' if len(added) == 1 else ''})")
+    read.append(wiring.arguments["cache"])
+    lines = [Statement(hidden, f"self.{node.name}", tuple(read), wiring.shapes["features"] if spec.cut else shape)]
     if spec.cut:
         lines.append(Statement(hidden, "", (f"{hidden}[:, -{wiring.tail}.size(1) :]",), shape))
     if "logits" in wiring.results:

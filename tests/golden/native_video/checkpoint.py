@@ -3,6 +3,7 @@
 
 import json
 from collections.abc import Collection, Iterator, Mapping
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import NamedTuple
 
@@ -40,18 +41,38 @@ NAMES: dict[str, list[str]] = {
     "deep_merger.linear_1": ["deep_merger.linear_1"],
     "deep_merger.linear_2": ["deep_merger.linear_2"],
     "deep_merger.linear_3": ["deep_merger.linear_3"],
+    "text": ["text"],
+    "llm.layers.*.attn_norm": ["llm.layers.*.attn_norm"],
+    "llm.layers.*.attn.wqkv": [
+        "llm.layers.*.attn.wq",
+        "llm.layers.*.attn.wk",
+        "llm.layers.*.attn.wv",
+    ],
+    "llm.layers.*.attn.wo": ["llm.layers.*.attn.wo"],
+    "llm.layers.*.mlp_norm": ["llm.layers.*.mlp_norm"],
+    "llm.layers.*.mlp.gate_up": ["llm.layers.*.mlp.gate", "llm.layers.*.mlp.up"],
+    "llm.layers.*.mlp.down": ["llm.layers.*.mlp.down"],
+    "llm.norm": ["llm.norm"],
 }
 
 # How the rows of a merged matrix are shared, where not evenly.
 SHARES: dict[str, tuple[int, ...]] = {
     "vision.layers.*.attn.wqkv": (3, 1, 1),
+    "llm.layers.*.attn.wqkv": (2, 1, 1),
 }
+
+# Keys that no output depends on.
+UNUSED = [
+    "llm.head.*",
+]
 
 # What loads from a directory of its own: its nodes, and the prefix of its keys in a whole.
 PARTS: dict[str, tuple[tuple[str, ...], str]] = {
     "vision": (("vision",), "vision."),
     "merger": (("merger",), "merger."),
     "deep_merger": (("deep_merger",), "deep_merger."),
+    "text": (("text",), "text."),
+    "llm": (("llm",), "llm."),
 }
 
 SHARD_BYTES = 5 * 1024**3
@@ -258,7 +279,7 @@ def unfit(
             shape = (sum(map(len, pieces)), *pieces[0].shape[1:])
             if stored.shape != shape:
                 yield f"misshapen: {name} is {stored.shape}, not {shape}"
-        elif name.startswith(prefix):
+        elif name.startswith(prefix) and not unused(name):
             yield f"unexpected: {name}"
 
 
@@ -271,6 +292,10 @@ def check(problems: list[str]) -> None:
 def in_files(key: str) -> str:
     """A key in any known spelling, as it is written in files."""
     return key
+
+
+def unused(name: str) -> bool:
+    return any(fnmatchcase(name, pattern) for pattern in UNUSED)
 
 
 def read_headers(directory: Path) -> dict[str, Stored]:

@@ -40,10 +40,53 @@ class DeepMergerConfig:
 
 
 @dataclass(frozen=True)
+class TextConfig:
+    vocab: int = 640
+    dim: int = 64
+
+
+@dataclass(frozen=True)
+class FusedConfig:
+    image_token: int = 600
+
+
+@dataclass(frozen=True)
+class DeepConfig:
+    image_token: int = 600
+
+
+@dataclass(frozen=True)
+class PositionsConfig:
+    image_token: int = 600
+    group: int = 2  # side of the blocks of patches that are one token
+
+
+@dataclass(frozen=True)
+class LlmConfig:
+    vocab: int = 640
+    max_tokens: int = 256
+    dim: int = 64
+    layers: int = 2
+    norm_eps: float = 1e-06
+    heads: int = 4
+    kv_heads: int = 2
+    head_dim: int = 16
+    mlp_hidden: int = 128
+    rope_theta: float = 10000.0
+    rope_sections: tuple[int, int, int] = (4, 2, 2)  # pairs by frame, row, column
+    inject: tuple[int, ...] = (0,)  # after these layers, something is added
+
+
+@dataclass(frozen=True)
 class Config:
     vision: VisionConfig = VisionConfig()
     merger: MergerConfig = MergerConfig()
     deep_merger: DeepMergerConfig = DeepMergerConfig()
+    text: TextConfig = TextConfig()
+    fused: FusedConfig = FusedConfig()
+    deep: DeepConfig = DeepConfig()
+    positions: PositionsConfig = PositionsConfig()
+    llm: LlmConfig = LlmConfig()
 
 
 DEFAULT = Config()
