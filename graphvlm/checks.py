@@ -201,10 +201,13 @@ def check_checkpoint(linked: LinkedGraph, problems: Problems) -> None:
 
 
 def _check_names(node: Linked, problems: Problems) -> None:
-    names = node.settings.tree.get("checkpoint", "names")
-    by_head = node.settings.tree.get("checkpoint", "by_head")
-    written = [("names", key, names.key_span(key)) for key, _ in names.items()] if names else []
-    written += [("by_head", str(each.value), each.span) for each in by_head.elements()] if by_head else []
+    written = []
+    for where in ("names", "leading"):
+        named = node.settings.tree.get("checkpoint", where)
+        written += [(where, key, named.key_span(key)) for key, _ in named.items()] if named else []
+    for where in ("by_head", "transposed"):
+        listed = node.settings.tree.get("checkpoint", where)
+        written += [(where, str(each.value), each.span) for each in listed.elements()] if listed else []
     modules = component(node.kind, node.type).modules
     for where, key, span in written:
         stem, _, leaf = key.rpartition(".")

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from .blocks.parameters import Parameter
@@ -63,16 +63,36 @@ class Node:
 
 @dataclass(frozen=True, slots=True)
 class NodeCheckpoint:
-    """How the reference names the weights of a node: `prefix` + the name of each of our modules in `names`.
+    """How the reference names the weights of a node: each of our modules by `names`, then in its `whole` form.
 
-    The joined matrices that begin with a module of `by_head` have the rows of a head together.
+    `starts` are beginnings of names and what they become in a checkpoint of the whole; the first that fits counts.
+    The joined matrices that begin with a module of `by_head` have the rows of a head together. `leading` is how many
+    axes of length one the reference has before ours, `transposed` are modules whose matrix has our rows as columns.
     """
 
-    prefix: str
+    starts: tuple[tuple[str, str], ...]
     names: Mapping[str, str] = field(default_factory=dict)
     by_head: tuple[str, ...] = ()
+    leading: Mapping[str, int] = field(default_factory=dict)
+    transposed: tuple[str, ...] = ()
     ignore: tuple[str, ...] = ()
     aliases: Mapping[str, str] = field(default_factory=dict)
+
+    def whole(self, name: str) -> str:
+        """A name (or the beginning of one) as it is in a checkpoint of the whole graph."""
+        return in_whole(name, self.starts)
+
+
+def in_whole(name: str, starts: Iterable[tuple[str, str]]) -> str:
+    """A name of a part alone as it is in a whole."""
+    found = ((old, new) for old, new in starts if name.startswith(old))
+    old, new = next(found, ("", ""))
+    return new + name.removeprefix(old)
+
+
+def in_part(name: str, starts: Iterable[tuple[str, str]]) -> str:
+    """The other way."""
+    return in_whole(name, ((new, old) for old, new in starts))
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,7 +32,7 @@ class Part:
 
     name: str
     nodes: tuple[str, ...]
-    prefix: str
+    starts: tuple[tuple[str, str], ...]
     aliases: Mapping[str, str]
 
 
@@ -43,17 +43,30 @@ def entries(graph: Graph) -> tuple[Entry, ...]:
 
 def node_entries(node: Node, parameters: tuple[Parameter, ...]) -> tuple[Entry, ...]:
     """The entries for some parameters of a node."""
-    prefix = node.checkpoint.prefix
     return tuple(
         Entry(
             f"{node.name}.{parameter.path}",
             tuple(
-                Key(prefix + name, (rows, *parameter.row))
+                Key(node.checkpoint.whole(name), _stored(node, parameter, (rows, *parameter.row)))
                 for name, rows in named_rows(node.checkpoint.names, parameter)
             ),
         )
         for parameter in parameters
     )
+
+
+def _stored(node: Node, parameter: Parameter, shape: tuple[int, ...]) -> tuple[int, ...]:
+    """The shape in files of a tensor that we keep in `shape`."""
+    leading, transposed = stored_otherwise(node, parameter)
+    return (1,) * leading + (shape[::-1] if transposed else shape)
+
+
+def stored_otherwise(node: Node, parameter: Parameter) -> tuple[int, bool]:
+    """How many axes of length one the reference has before ours, and whether it has our rows as columns."""
+    path = starred(parameter.path)[0]
+    module = path.rpartition(".")[0]
+    leading = node.checkpoint.leading.get(path) or node.checkpoint.leading.get(module) or 0
+    return leading, len(parameter.shape) > 1 and bool({path, module} & {*node.checkpoint.transposed})
 
 
 def shapes(found: Iterable[Entry]) -> dict[str, tuple[int, ...]]:
@@ -114,15 +127,15 @@ def dead_patterns(graph: Graph) -> tuple[str, ...]:
         node = graph.nodes[dead.node]
         for path in dead.paths:
             stem = _module_name(node.checkpoint.names, path)
-            found.append(f"{node.checkpoint.prefix}{stem}.*")
+            found.append(node.checkpoint.whole(f"{stem}.*"))
     return tuple(dict.fromkeys(found))
 
 
 def ignored_patterns(graph: Graph) -> tuple[str, ...]:
     """Patterns of keys that a checkpoint may hold and that nothing here needs."""
-    named = [node.checkpoint.prefix + pattern for node in graph.nodes.values() for pattern in node.checkpoint.ignore]
+    named = [node.checkpoint.whole(pattern) for node in graph.nodes.values() for pattern in node.checkpoint.ignore]
     tied = [
-        f"{node.checkpoint.prefix}{_module_name(node.checkpoint.names, 'head')}.*"
+        node.checkpoint.whole(f"{_module_name(node.checkpoint.names, 'head')}.*")
         for node in graph.nodes.values()
         if getattr(getattr(node.spec, "head", None), "tied", False)
     ]
@@ -148,7 +161,7 @@ def _module_name(names: Mapping[str, str], path: str) -> str:
 def aliases(graph: Graph) -> dict[str, str]:
     """Other spellings of key prefixes -> file layout; the graph's first, then those of the nodes, longest first."""
     own = {
-        node.checkpoint.prefix + old: node.checkpoint.prefix + new
+        node.checkpoint.whole(old): node.checkpoint.whole(new)
         for node in graph.nodes.values()
         for old, new in node.checkpoint.aliases.items()
     }
@@ -168,7 +181,7 @@ def parts(graph: Graph) -> tuple[Part, ...]:
         if name in inner or not node.spec.parameters():
             continue
         nodes = (*embeddings.get(name, ()), name)
-        found.append(Part(name, nodes, node.checkpoint.prefix, node.checkpoint.aliases))
+        found.append(Part(name, nodes, node.checkpoint.starts, node.checkpoint.aliases))
     return tuple(found)
 
 

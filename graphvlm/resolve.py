@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 from . import checks
 from .component import Inferred
@@ -83,12 +84,20 @@ def _checkpoint(linked: LinkedGraph, node: Linked) -> NodeCheckpoint:
     own = node.settings.get("checkpoint", default={})
     prefixes = Settings(linked.tree).get("checkpoint", "prefixes", default={})
     return NodeCheckpoint(
-        prefix=prefixes.get(node.name, f"{node.name}."),
+        starts=_starts(prefixes.get(node.name, f"{node.name}.")),
         names=own.get("names") or {},
         by_head=tuple(own.get("by_head", ())),
+        leading=own.get("leading") or {},
+        transposed=tuple(own.get("transposed") or ()),
         ignore=tuple(own.get("ignore") or ()),
         aliases=own.get("aliases") or {},
     )
+
+
+def _starts(prefix: Any) -> tuple[tuple[str, str], ...]:
+    """Beginnings of names and what they become, longest first; a prefix comes before every name."""
+    starts = {"": prefix} if isinstance(prefix, str) else prefix
+    return tuple(sorted(starts.items(), key=lambda item: -len(item[0])))
 
 
 def _with_embedding_names(linked: LinkedGraph, nodes: dict[str, Node]) -> dict[str, Node]:
@@ -98,7 +107,7 @@ def _with_embedding_names(linked: LinkedGraph, nodes: dict[str, Node]) -> dict[s
         reference = node.checkpoint.names.get("embed")
         embedding = embeddings.get(name)
         if reference is not None and embedding is not None and not named[embedding.name].checkpoint.names:
-            checkpoint = NodeCheckpoint(node.checkpoint.prefix, {"": reference})
+            checkpoint = NodeCheckpoint(node.checkpoint.starts, {"": reference})
             named[embedding.name] = replace(named[embedding.name], checkpoint=checkpoint)
     return named
 

@@ -9,7 +9,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from .diagnostics import Diagnostic, GraphError, did_you_mean
-from .ir import Graph
+from .ir import Graph, in_part, in_whole
 from .keys import Part, aliases, dead_keys, dead_patterns, entries, ignored_patterns, parts, shapes
 from .passes import apply_all
 
@@ -54,13 +54,13 @@ def check(graph: Graph, directory: str | Path, part: str | None = None) -> Repor
     stored = dict(read_headers(Path(directory)))
     spellings = aliases(rewritten)
     found = {in_files(name, spellings): shape for name, shape in stored.items()}
-    prefix = ""
+    own: tuple[str, ...] = ("",)
     if part is not None:
         chosen = _part(rewritten, part)
-        needed, prefix = _of_nodes(rewritten, chosen.nodes), chosen.prefix
-        names = [name.removeprefix(prefix) for name in needed]
-        found = {prefix + name: stored[key] for name, key in placed(names, stored).items()}
-    return _compare(rewritten, needed, found, prefix)
+        needed, own = _of_nodes(rewritten, chosen.nodes), tuple(new for _, new in chosen.starts)
+        keys = placed([in_part(name, chosen.starts) for name in needed], stored)
+        found = {in_whole(name, chosen.starts): stored[key] for name, key in keys.items()}
+    return _compare(rewritten, needed, found, own)
 
 
 def expected(graph: Graph) -> dict[str, tuple[int, ...]]:
@@ -70,10 +70,10 @@ def expected(graph: Graph) -> dict[str, tuple[int, ...]]:
 
 
 def _compare(
-    graph: Graph, needed: Mapping[str, tuple[int, ...]], found: Mapping[str, tuple[int, ...]], prefix: str
+    graph: Graph, needed: Mapping[str, tuple[int, ...]], found: Mapping[str, tuple[int, ...]], own: tuple[str, ...]
 ) -> Report:
     patterns = (*dead_patterns(graph), *ignored_patterns(graph))
-    extra = [name for name in found if name not in needed and name.startswith(prefix)]
+    extra = [name for name in found if name not in needed and name.startswith(own)]
     unused = [name for name in extra if any(fnmatchcase(name, pattern) for pattern in patterns)]
     both = [name for name in needed if name in found]
     return Report(

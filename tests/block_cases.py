@@ -75,6 +75,13 @@ BLOCK_CASES = [
             ({HEADS: f"{HEADS[:-1]}, sinks: true}}"}, "attention sinks"),
         )
     ),
+    # names of weights
+    Case(
+        "unknown-module",
+        {"checkpoint: {use: checkpoint/clip_vision}": "checkpoint: {leading: {positoin: 1}}"},
+        *("positoin", ("vision",), "`checkpoint.leading` of `vision` names `positoin`", "did you mean `position`?"),
+        {"checkpoint: {use: checkpoint/clip_vision}": "checkpoint: {leading: {position: 1}}"},
+    ),
     # tokens of an image put together
     Case(
         "grid-mismatch",

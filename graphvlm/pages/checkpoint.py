@@ -6,8 +6,19 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from ..blocks.parameters import Parameter, Piece
+from ..code import quoted
 from ..ir import Graph, Node
-from ..keys import aliases, dead_patterns, ignored_patterns, named_rows, parts, reference_name, shares, starred
+from ..keys import (
+    aliases,
+    dead_patterns,
+    ignored_patterns,
+    named_rows,
+    parts,
+    reference_name,
+    shares,
+    starred,
+    stored_otherwise,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,12 +31,17 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class PartView:
-    """What loads from one directory; `prefix` stands before its keys in a checkpoint of the whole."""
+    """What loads from one directory; `starts` are beginnings of its keys and what they are in a whole."""
 
     name: str
     nodes: tuple[str, ...]
-    prefix: str
+    starts: tuple[tuple[str, str], ...]
     aliases: tuple[tuple[str, str], ...]
+
+    @property
+    def beginnings(self) -> str:
+        """The starts as a Python dict."""
+        return "{" + ", ".join(f"{quoted(old)}: {quoted(new)}" for old, new in self.starts) + "}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +55,8 @@ class CheckpointView:
     ignored: tuple[str, ...]
     parts: tuple[PartView, ...]
     by_head: tuple[tuple[str, int, tuple[int, ...]], ...]
+    leading: tuple[tuple[str, int], ...]
+    transposed: tuple[str, ...]
 
     @property
     def stacked(self) -> bool:
@@ -65,9 +83,20 @@ def make(graph: Graph) -> CheckpointView:
         aliases=tuple(aliases(graph).items()),
         dead=dead_patterns(graph),
         ignored=ignored_patterns(graph),
-        parts=tuple(PartView(p.name, p.nodes, p.prefix, tuple(p.aliases.items())) for p in parts(graph)),
+        parts=tuple(PartView(p.name, p.nodes, p.starts, tuple(p.aliases.items())) for p in parts(graph)),
         by_head=tuple(item for node in graph.nodes.values() for item in _by_head(node)),
+        leading=tuple((name, leading) for name, leading, _ in _otherwise(graph) if leading),
+        transposed=tuple(name for name, _, transposed in _otherwise(graph) if transposed),
     )
+
+
+def _otherwise(graph: Graph) -> Iterator[tuple[str, int, bool]]:
+    """(reference key, leading axes, whether transposed) of every tensor that files keep in another shape."""
+    for node in graph.nodes.values():
+        for parameter in node.spec.parameters():
+            leading, transposed = stored_otherwise(node, parameter)
+            if leading or transposed:
+                yield node.checkpoint.whole(named_rows(node.checkpoint.names, parameter)[0][0]), leading, transposed
 
 
 def _by_head(node: Node) -> Iterator[tuple[str, int, tuple[int, ...]]]:
@@ -78,7 +107,7 @@ def _by_head(node: Node) -> Iterator[tuple[str, int, tuple[int, ...]]]:
     joined: dict[str, list[Piece]] = {}
     for piece in (piece for parameter in node.spec.parameters() for piece in parameter.pieces if piece.heads):
         name = reference_name(node.checkpoint.names, piece.path).rpartition(".")[0]
-        joined.setdefault(f"{node.checkpoint.prefix}{name}", []).append(piece)
+        joined.setdefault(node.checkpoint.whole(name), []).append(piece)
     usual: dict[str, tuple[int, tuple[int, ...]]] = {}
     for name, pieces in joined.items():
         if starred(pieces[0].path)[0].rpartition(".")[0] in node.checkpoint.by_head:
@@ -93,11 +122,10 @@ def _by_head(node: Node) -> Iterator[tuple[str, int, tuple[int, ...]]]:
 
 def _modules(node: Node) -> Iterator[tuple[str, Row, tuple[int, ...]]]:
     """(our module, its row with layers folded into `*`, rows of each piece) for every parameter of a node."""
-    prefix = node.checkpoint.prefix
     for parameter in node.spec.parameters():
         pattern, _ = starred(parameter.path)
         named = _starred_rows(node, parameter)
-        theirs = tuple(prefix + name for name, _ in named)
+        theirs = tuple(node.checkpoint.whole(name) for name, _ in named)
         leaf = f".{pattern.rpartition('.')[2]}"
         if not all(name.endswith(leaf) for name in theirs):
             leaf = ""

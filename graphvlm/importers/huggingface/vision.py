@@ -45,9 +45,10 @@ def read_vision(vision: Fields) -> Vision:
     """The encoder of a vision config."""
     vision.check_names()
     kind = VISION_KINDS[vision.table.model_type]
-    size, patch, dim = _square(vision, "image_size"), _square(vision, "patch_size"), vision.integer("hidden_size")
+    size, patch = read_square(vision, "image_size"), read_square(vision, "patch_size")
+    dim = vision.integer("hidden_size")
     heads, layers = vision.integer("num_attention_heads"), vision.integer("num_hidden_layers")
-    _check_sizes(vision, size, patch, dim, heads)
+    check_sizes(vision, size, patch, dim, heads)
     node: dict[str, Any] = {
         "kind": "encoder",
         "type": "vit",
@@ -72,8 +73,16 @@ def read_vision(vision: Fields) -> Vision:
     return Vision(node, layers, (size // patch) ** 2, kind.class_token, kind.checkpoint)
 
 
-def _square(vision: Fields, key: str) -> int:
+def read_square(vision: Fields, key: str) -> int:
+    """A size in pixels: one number, or where the class has a pair by default, a pair of equal ones."""
     tree = vision.tree.get(key)
+    usual = vision.table.understood[key]
+    if isinstance(usual, tuple):
+        pair = usual if tree is None else tree.plain()
+        if isinstance(pair, int):
+            return vision.integer(key)
+        if isinstance(pair, (list, tuple)) and len(set(pair)) == 1 and type(pair[0]) is int and pair[0] > 0:
+            return int(pair[0])
     if tree is not None and tree.is_sequence:
         message = f"`{vision.name(key)}` is a list: only square images and patches are read"
         vision.unsupported(key, message, "write one number; the class of transformers takes no list here either")
@@ -81,7 +90,8 @@ def _square(vision: Fields, key: str) -> int:
     return vision.integer(key)
 
 
-def _check_sizes(vision: Fields, size: int, patch: int, dim: int, heads: int) -> None:
+def check_sizes(vision: Fields, size: int, patch: int, dim: int, heads: int) -> None:
+    """Heads of whole numbers, and at least one patch."""
     if dim % heads:
         message = f"`{vision.name('hidden_size')}`: a width of {dim} is not a multiple of {heads} heads"
         vision.problems.conflict(message, vision.span("hidden_size"))

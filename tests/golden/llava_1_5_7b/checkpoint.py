@@ -72,11 +72,12 @@ UNUSED = [
     "language_model.model.layers.*.self_attn.rotary_emb.inv_freq",
 ]
 
-# What loads from a directory of its own: its nodes, and the prefix of its keys in a whole.
-PARTS: dict[str, tuple[tuple[str, ...], str]] = {
-    "vision": (("vision",), "vision_tower."),
-    "projector": (("projector",), "multi_modal_projector."),
-    "llm": (("text", "llm"), "language_model."),
+# What loads from a directory of its own: its nodes, and what its keys begin with there
+# and in a whole.
+PARTS: dict[str, tuple[tuple[str, ...], dict[str, str]]] = {
+    "vision": (("vision",), {"": "vision_tower."}),
+    "projector": (("projector",), {"": "multi_modal_projector."}),
+    "llm": (("text", "llm"), {"": "language_model."}),
 }
 
 SHARD_BYTES = 5 * 1024**3
@@ -200,7 +201,7 @@ def find_whole(model: nn.Module, directory: Path) -> dict[str, Stored]:
     """Where each reference key lies in a checkpoint of the whole model."""
     wanted = pieces_of(model)
     found = {in_files(key): stored for key, stored in read_headers(directory).items()}
-    check([*unfit(found, wanted, prefix="")])
+    check([*unfit(found, wanted, {"": ""})])
     return {name: found[name] for name in wanted}
 
 
@@ -212,12 +213,11 @@ def find_parts(model: nn.Module, source: Mapping[str, str | Path]) -> dict[str, 
         wanted: dict[str, list[Tensor]] = {}
         for node in part_nodes(part):
             wanted |= pieces_of(model, node)
-        prefix = PARTS[part][1]
+        starts = PARTS[part][1]
         stored = read_headers(Path(directory))
-        names = [name.removeprefix(prefix) for name in wanted]
-        keys = placed(names, stored)
-        own = {prefix + name: stored[key] for name, key in keys.items()}
-        problems += [f"{problem} ({part})" for problem in unfit(own, wanted, prefix)]
+        keys = placed([in_part(name, starts) for name in wanted], stored)
+        own = {in_whole(name, starts): stored[key] for name, key in keys.items()}
+        problems += [f"{problem} ({part})" for problem in unfit(own, wanted, starts)]
         found |= {name: own[name] for name in wanted if name in own}
     check(problems)
     return found
@@ -269,9 +269,10 @@ def part_nodes(part: str) -> tuple[str, ...]:
 def unfit(
     found: Mapping[str, Stored],
     wanted: Mapping[str, list[Tensor]],
-    prefix: str,
+    starts: Mapping[str, str],
 ) -> Iterator[str]:
     """What keeps `found` from filling `wanted`."""
+    own = tuple(starts.values())
     for name in wanted:
         if name not in found:
             yield f"missing: {name}"
@@ -281,7 +282,7 @@ def unfit(
             shape = (sum(map(len, pieces)), *pieces[0].shape[1:])
             if stored.shape != shape:
                 yield f"misshapen: {name} is {stored.shape}, not {shape}"
-        elif name.startswith(prefix) and not unused(name):
+        elif name.startswith(own) and not unused(name):
             yield f"unexpected: {name}"
 
 
@@ -289,6 +290,19 @@ def check(problems: list[str]) -> None:
     if problems:
         lines = "\n  ".join(problems)
         raise ValueError(f"the checkpoint does not fit the model:\n  {lines}")
+
+
+def in_whole(key: str, starts: Mapping[str, str]) -> str:
+    """A key of a part alone, as it is in a whole."""
+    for old, new in starts.items():
+        if key.startswith(old):
+            return new + key.removeprefix(old)
+    return key
+
+
+def in_part(key: str, starts: Mapping[str, str]) -> str:
+    """The other way."""
+    return in_whole(key, {new: old for old, new in starts.items()})
 
 
 def in_files(key: str) -> str:

@@ -36,19 +36,22 @@ NAMES: dict[str, list[str]] = {
     "projector.down": ["projector.down"],
     "narrow.norm": ["narrow.norm"],
     "narrow.linear_1": ["narrow.linear_1"],
-    "text": ["text"],
-    "llm.layers.*.attn_norm": ["llm.layers.*.attn_norm"],
+    "text": ["model.language_model.embed_tokens"],
+    "llm.layers.*.attn_norm": ["model.language_model.layers.*.input_layernorm"],
     "llm.layers.*.attn.wqkv": [
-        "llm.layers.*.attn.wq",
-        "llm.layers.*.attn.wk",
-        "llm.layers.*.attn.wv",
+        "model.language_model.layers.*.self_attn.q_proj",
+        "model.language_model.layers.*.self_attn.k_proj",
+        "model.language_model.layers.*.self_attn.v_proj",
     ],
-    "llm.layers.*.attn.wo": ["llm.layers.*.attn.wo"],
-    "llm.layers.*.mlp_norm": ["llm.layers.*.mlp_norm"],
-    "llm.layers.*.mlp.gate_up": ["llm.layers.*.mlp.gate", "llm.layers.*.mlp.up"],
-    "llm.layers.*.mlp.down": ["llm.layers.*.mlp.down"],
-    "llm.norm": ["llm.norm"],
-    "llm.head": ["llm.head"],
+    "llm.layers.*.attn.wo": ["model.language_model.layers.*.self_attn.o_proj"],
+    "llm.layers.*.mlp_norm": ["model.language_model.layers.*.post_attention_layernorm"],
+    "llm.layers.*.mlp.gate_up": [
+        "model.language_model.layers.*.mlp.gate_proj",
+        "model.language_model.layers.*.mlp.up_proj",
+    ],
+    "llm.layers.*.mlp.down": ["model.language_model.layers.*.mlp.down_proj"],
+    "llm.norm": ["model.language_model.norm"],
+    "llm.head": ["lm_head"],
 }
 
 # How the rows of a merged matrix are shared, where not evenly.
@@ -56,19 +59,32 @@ SHARES: dict[str, tuple[int, ...]] = {
     "llm.layers.*.attn.wqkv": (3, 1, 1),
 }
 
-# Keys that no output depends on.
+# Axes of length one that the reference has before ours.
+LEADING = {
+    "vision.class_token": 2,
+    "vision.position": 1,
+}
+
+# What the reference keeps with its rows as columns.
+TRANSPOSED = ["narrow.linear_1.weight"]
+
+# Keys that no output depends on: dead layers first.
 UNUSED = [
     "vision.layers.3.*",
     "vision.norm.*",
+    "model.language_model.layers.*.self_attn.rotary_emb.inv_freq",
 ]
 
-# What loads from a directory of its own: its nodes, and the prefix of its keys in a whole.
-PARTS: dict[str, tuple[tuple[str, ...], str]] = {
-    "vision": (("vision",), "vision."),
-    "projector": (("projector",), "projector."),
-    "narrow": (("narrow",), "narrow."),
-    "text": (("text",), "text."),
-    "llm": (("llm",), "llm."),
+# What loads from a directory of its own: its nodes, and what its keys begin with there
+# and in a whole.
+PARTS: dict[str, tuple[tuple[str, ...], dict[str, str]]] = {
+    "vision": (("vision",), {"": "vision."}),
+    "projector": (("projector",), {"": "projector."}),
+    "narrow": (("narrow",), {"": "narrow."}),
+    "llm": (
+        ("text", "llm"),
+        {"lm_head.": "lm_head.", "model.": "model.language_model."},
+    ),
 }
 
 SHARD_BYTES = 5 * 1024**3
@@ -128,6 +144,9 @@ def load(model: nn.Module, found: Mapping[str, Stored]) -> None:
         # Opened for each tensor: whatever an open file has mapped counts as memory.
         with safe_open(stored.file, framework="pt") as file:
             tensor = file.get_tensor(stored.key)
+        tensor = tensor.reshape(tensor.shape[LEADING.get(name, 0) :])
+        if name in TRANSPOSED:
+            tensor = tensor.T
         rows = [len(piece) for piece in targets[name]]
         for piece, part in zip(targets[name], torch.split(tensor, rows), strict=True):
             piece.copy_(part)
@@ -144,6 +163,9 @@ def save_pretrained(model: Model, directory: str | Path) -> None:
         if size + tensor.nbytes > SHARD_BYTES and shards[-1]:
             shards.append({})
             size = 0
+        if name in TRANSPOSED:
+            tensor = tensor.T
+        tensor = tensor.reshape((1,) * LEADING.get(name, 0) + tensor.shape)
         shards[-1][name] = tensor.contiguous()
         size, total = size + tensor.nbytes, total + tensor.nbytes
     weight_map: dict[str, str] = {}
@@ -194,7 +216,7 @@ def find_whole(model: nn.Module, directory: Path) -> dict[str, Stored]:
     """Where each reference key lies in a checkpoint of the whole model."""
     wanted = pieces_of(model)
     found = {in_files(key): stored for key, stored in read_headers(directory).items()}
-    check([*unfit(found, wanted, prefix="")])
+    check([*unfit(found, wanted, {"": ""})])
     return {name: found[name] for name in wanted}
 
 
@@ -206,12 +228,11 @@ def find_parts(model: nn.Module, source: Mapping[str, str | Path]) -> dict[str, 
         wanted: dict[str, list[Tensor]] = {}
         for node in part_nodes(part):
             wanted |= pieces_of(model, node)
-        prefix = PARTS[part][1]
+        starts = PARTS[part][1]
         stored = read_headers(Path(directory))
-        names = [name.removeprefix(prefix) for name in wanted]
-        keys = placed(names, stored)
-        own = {prefix + name: stored[key] for name, key in keys.items()}
-        problems += [f"{problem} ({part})" for problem in unfit(own, wanted, prefix)]
+        keys = placed([in_part(name, starts) for name in wanted], stored)
+        own = {in_whole(name, starts): stored[key] for name, key in keys.items()}
+        problems += [f"{problem} ({part})" for problem in unfit(own, wanted, starts)]
         found |= {name: own[name] for name in wanted if name in own}
     check(problems)
     return found
@@ -263,9 +284,10 @@ def part_nodes(part: str) -> tuple[str, ...]:
 def unfit(
     found: Mapping[str, Stored],
     wanted: Mapping[str, list[Tensor]],
-    prefix: str,
+    starts: Mapping[str, str],
 ) -> Iterator[str]:
     """What keeps `found` from filling `wanted`."""
+    own = tuple(starts.values())
     for name in wanted:
         if name not in found:
             yield f"missing: {name}"
@@ -273,9 +295,12 @@ def unfit(
         if name in wanted:
             pieces = wanted[name]
             shape = (sum(map(len, pieces)), *pieces[0].shape[1:])
+            if name in TRANSPOSED:
+                shape = shape[::-1]
+            shape = (1,) * LEADING.get(name, 0) + shape
             if stored.shape != shape:
                 yield f"misshapen: {name} is {stored.shape}, not {shape}"
-        elif name.startswith(prefix) and not unused(name):
+        elif name.startswith(own) and not unused(name):
             yield f"unexpected: {name}"
 
 
@@ -283,6 +308,19 @@ def check(problems: list[str]) -> None:
     if problems:
         lines = "\n  ".join(problems)
         raise ValueError(f"the checkpoint does not fit the model:\n  {lines}")
+
+
+def in_whole(key: str, starts: Mapping[str, str]) -> str:
+    """A key of a part alone, as it is in a whole."""
+    for old, new in starts.items():
+        if key.startswith(old):
+            return new + key.removeprefix(old)
+    return key
+
+
+def in_part(key: str, starts: Mapping[str, str]) -> str:
+    """The other way."""
+    return in_whole(key, {new: old for old, new in starts.items()})
 
 
 def in_files(key: str) -> str:

@@ -63,14 +63,15 @@ SHARES: dict[str, tuple[int, ...]] = {
     "llm.layers.*.attn.wqkv": (3, 1, 1),
 }
 
-# What loads from a directory of its own: its nodes, and the prefix of its keys in a whole.
-PARTS: dict[str, tuple[tuple[str, ...], str]] = {
-    "speech": (("speech",), "speech."),
-    "sounds": (("sounds",), "sounds."),
-    "projector": (("projector",), "projector."),
-    "sound_projector": (("sound_projector",), "sound_projector."),
-    "text": (("text",), "text."),
-    "llm": (("llm",), "llm."),
+# What loads from a directory of its own: its nodes, and what its keys begin with there
+# and in a whole.
+PARTS: dict[str, tuple[tuple[str, ...], dict[str, str]]] = {
+    "speech": (("speech",), {"": "speech."}),
+    "sounds": (("sounds",), {"": "sounds."}),
+    "projector": (("projector",), {"": "projector."}),
+    "sound_projector": (("sound_projector",), {"": "sound_projector."}),
+    "text": (("text",), {"": "text."}),
+    "llm": (("llm",), {"": "llm."}),
 }
 
 SHARD_BYTES = 5 * 1024**3
@@ -196,7 +197,7 @@ def find_whole(model: nn.Module, directory: Path) -> dict[str, Stored]:
     """Where each reference key lies in a checkpoint of the whole model."""
     wanted = pieces_of(model)
     found = {in_files(key): stored for key, stored in read_headers(directory).items()}
-    check([*unfit(found, wanted, prefix="")])
+    check([*unfit(found, wanted, {"": ""})])
     return {name: found[name] for name in wanted}
 
 
@@ -208,12 +209,11 @@ def find_parts(model: nn.Module, source: Mapping[str, str | Path]) -> dict[str, 
         wanted: dict[str, list[Tensor]] = {}
         for node in part_nodes(part):
             wanted |= pieces_of(model, node)
-        prefix = PARTS[part][1]
+        starts = PARTS[part][1]
         stored = read_headers(Path(directory))
-        names = [name.removeprefix(prefix) for name in wanted]
-        keys = placed(names, stored)
-        own = {prefix + name: stored[key] for name, key in keys.items()}
-        problems += [f"{problem} ({part})" for problem in unfit(own, wanted, prefix)]
+        keys = placed([in_part(name, starts) for name in wanted], stored)
+        own = {in_whole(name, starts): stored[key] for name, key in keys.items()}
+        problems += [f"{problem} ({part})" for problem in unfit(own, wanted, starts)]
         found |= {name: own[name] for name in wanted if name in own}
     check(problems)
     return found
@@ -265,9 +265,10 @@ def part_nodes(part: str) -> tuple[str, ...]:
 def unfit(
     found: Mapping[str, Stored],
     wanted: Mapping[str, list[Tensor]],
-    prefix: str,
+    starts: Mapping[str, str],
 ) -> Iterator[str]:
     """What keeps `found` from filling `wanted`."""
+    own = tuple(starts.values())
     for name in wanted:
         if name not in found:
             yield f"missing: {name}"
@@ -277,7 +278,7 @@ def unfit(
             shape = (sum(map(len, pieces)), *pieces[0].shape[1:])
             if stored.shape != shape:
                 yield f"misshapen: {name} is {stored.shape}, not {shape}"
-        elif name.startswith(prefix):
+        elif name.startswith(own):
             yield f"unexpected: {name}"
 
 
@@ -285,6 +286,19 @@ def check(problems: list[str]) -> None:
     if problems:
         lines = "\n  ".join(problems)
         raise ValueError(f"the checkpoint does not fit the model:\n  {lines}")
+
+
+def in_whole(key: str, starts: Mapping[str, str]) -> str:
+    """A key of a part alone, as it is in a whole."""
+    for old, new in starts.items():
+        if key.startswith(old):
+            return new + key.removeprefix(old)
+    return key
+
+
+def in_part(key: str, starts: Mapping[str, str]) -> str:
+    """The other way."""
+    return in_whole(key, {new: old for old, new in starts.items()})
 
 
 def in_files(key: str) -> str:
