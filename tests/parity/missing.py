@@ -1,0 +1,140 @@
+"""What the language or the importer lacks for a multimodal model type of `transformers`, while it cannot be imported.
+
+Written from the modeling files of 5.23. A type that has parity, or is imported, is not looked up here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+_CROSS = "cross-attention to image features (`kv`)"
+_QFORMER = "a Q-Former (learned segments, `kv`)"
+_MAMBA = "state-space layers (Mamba 2)"
+_SHORT_CONV = "short convolutions among the layers"
+_INDEXER = "attention to the keys that an indexer chooses"
+_CONFORMER = "Conformer blocks (depthwise convolution, relative positions)"
+_SAM = "SAM's tower (windows, decomposed relative positions, convolution neck)"
+_VQ = "images as tokens of a codebook (VQ-GAN)"
+_ENC_DEC = "an encoder-decoder language model"
+_NATIVE = "its tower of native resolution"
+_ONLY_READER = "nothing but its reader in the importer"
+_DELTA = "linear attention (gated delta rule)"
+_TIMM = "a tower of timm"
+_PER_LAYER = "embeddings for every layer, and layers that share keys and values"
+_HYPER = "hyper-connections"
+_SPEECH = "speech that comes out, by a talker and a vocoder"
+
+MISSING: Mapping[str, str] = MappingProxyType(
+    {
+        "aria": f"a projector that attends to image features by learned queries ({_CROSS}); experts in groups",
+        "aya_vision": _ONLY_READER,
+        "blip": f"{_CROSS}, post-norm text layers",
+        "blip-2": _QFORMER,
+        "chameleon": _VQ,
+        "cohere2_vision": _ONLY_READER,
+        "cohere_compass": _NATIVE,
+        "cosmos3_edge": _NATIVE,
+        "cosmos3_omni": f"{_NATIVE}; the readers of its generation parts",
+        "deepseek_ocr2": f"{_SAM}; a language model as the encoder",
+        "deepseek_vl": _ONLY_READER,
+        "deepseek_vl_hybrid": _SAM,
+        "diffusion_gemma": "text by diffusion: a decoder that attends to an encoder's cache both ways",
+        "dots3_note": f"{_INDEXER}; experts in the tower; several kinds of input",
+        "emu3": _VQ,
+        "ernie4_5_vl_moe": "experts that each kind of token has of its own",
+        "evolla": f"proteins: {_CROSS} of a sequence encoder",
+        "exaone4_5": _NATIVE,
+        "fast_vlm": _TIMM,
+        "florence2": f"{_ENC_DEC}; attention over channels (DaViT)",
+        "fun_asr_nano": "memory blocks (FSMN: a convolution beside attention) in the encoder of sound",
+        "fuyu": "rows of patches as tokens: a linear layer instead of a tower",
+        "gemma3": _ONLY_READER,
+        "gemma3n": f"{_PER_LAYER}; {_TIMM}",
+        "gemma4": f"{_PER_LAYER}; {_CONFORMER}",
+        "gemma4_unified": f"{_PER_LAYER}; patches without a tower",
+        "git": "image tokens that see each other and text that sees them (a prefix mask over a scratch decoder)",
+        "glm46v": _NATIVE,
+        "glm4v": _NATIVE,
+        "glm4v_moe": _NATIVE,
+        "glm5_next": f"{_HYPER}; {_INDEXER}; linear attention with forget gates",
+        "glm_ocr": _NATIVE,
+        "glmasr": "rotary positions in the encoder of sound",
+        "glmga": _NATIVE,
+        "got_ocr2": _SAM,
+        "granite4_vision": f"{_QFORMER} over windows; features added in several layers",
+        "granite_docling": "a router among projectors; features added in several layers",
+        "granite_speech": f"{_CONFORMER}; {_QFORMER}; adapters of weights that only sound switches on",
+        "granite_speech_plus": f"{_CONFORMER}; {_QFORMER}; adapters of weights that only sound switches on",
+        "hunyuan_vl": f"{_NATIVE}; rows that end in a learned token",
+        "hyperclovax_vision_v2": "the reader of its text model; its tower is that of Qwen2.5-VL",
+        "idefics": f"gated {_CROSS}; a perceiver",
+        "idefics2": f"a perceiver ({_CROSS})",
+        "idefics3": "positions in buckets for images of several sizes",
+        "inkling2": f"{_SHORT_CONV}; logits of relative positions; attention over earlier blocks",
+        "inkling_mm_model": f"{_SHORT_CONV}; logits of relative positions",
+        "instructblip": _QFORMER,
+        "instructblipvideo": _QFORMER,
+        "internvl": _ONLY_READER,
+        "janus": f"{_VQ} (only understanding would need its tower's reader)",
+        "kimi_k25": f"{_NATIVE}, with pooling over frames",
+        "kosmos-2": f"a resampler with learned queries ({_CROSS}); norms inside attention and mlp",
+        "kosmos-2.5": f"patches with row and column embeddings; a resampler with learned queries ({_CROSS})",
+        "kyutai_speech_to_text": "several codebooks summed at every step (a codec's tokens)",
+        "lfm2_vl": _SHORT_CONV,
+        "lfm3_vl": f"{_SHORT_CONV}, in the tower too",
+        "lighton_ocr": "its reader; its tower is that of Pixtral",
+        "llama4": "chunked attention, layers without positions and scaled queries in its reader",
+        "llava_next": "tiles of several numbers and their packing",
+        "llava_next_video": "tiles of several numbers and their packing; pooled frames",
+        "llava_onevision": "tiles of several numbers and their packing",
+        "minicpm_ocr": f"{_DELTA}; a merger of patches between the layers of a tower",
+        "minicpmv4_6": f"{_DELTA}; a merger of patches between the layers of a tower",
+        "minicpmv4_7": f"{_DELTA}; a merger of patches between the layers of a tower",
+        "minimax_m3_vl": _INDEXER,
+        "mistral3": _NATIVE,
+        "mistral4": "the reader of its text model, which stands alone here (latent attention, experts)",
+        "mistral_large4": _INDEXER,
+        "mllama": _CROSS,
+        "molmo2": "features added to the words' embeddings; attention pooling over windows",
+        "moss_transcribe_diarize": _ONLY_READER,
+        "muse_glimmer": f"{_NATIVE}; attention gates of its text model",
+        "muse_spark": f"{_NATIVE}; gates on residual sums; causal convolutions of sound",
+        "nemo_speechlm": f"{_CONFORMER}; {_MAMBA}",
+        "nemotron_h_omni": f"{_MAMBA}; RADIO's conditioned patches",
+        "ovis2": "image tokens as weighted sums of a visual vocabulary",
+        "paddleocr_vl": _NATIVE,
+        "paligemma": "a prefix that sees itself both ways",
+        "perception_lm": _TIMM,
+        "phi4_multimodal": f"{_CONFORMER}; adapters of weights that each kind of input switches on",
+        "pi0": "actions by flow matching: two decoders that share attention",
+        "pix2struct": f"{_ENC_DEC}; patches with row and column embeddings",
+        "pp_chart2table": _SAM,
+        "pp_formulanet": f"{_ENC_DEC}; {_SAM}",
+        "qianfan_ocr": "its reader; tower and projector are those of InternVL",
+        "qwen2_5_omni": _SPEECH,
+        "qwen2_5_omni_thinker": "positions that run through sound, images and text together",
+        "qwen2_5_vl": _NATIVE,
+        "qwen2_vl": _NATIVE,
+        "qwen3_5": f"{_DELTA}; {_NATIVE}",
+        "qwen3_5_moe": f"{_DELTA}; {_NATIVE}",
+        "qwen3_asr": "chunks of sound that only see themselves, after two-dimensional convolutions",
+        "qwen3_omni_moe": _SPEECH,
+        "qwen3_omni_moe_thinker": "positions that run through sound, images and text together",
+        "qwen3_vl": f"{_NATIVE}; features added in several layers (deepstack)",
+        "qwen3_vl_moe": f"{_NATIVE}; features added in several layers (deepstack)",
+        "qwen4_exp": f"{_DELTA}; {_INDEXER}; embeddings of word groups",
+        "shieldgemma2": "yes and no as the only outputs; the model inside is a Gemma 3",
+        "smolvlm": "positions in buckets for images of several sizes",
+        "step3p7": "convolutions that shrink the tower's map; gates of attention heads",
+        "t5gemma2": _ENC_DEC,
+        "udop": f"{_ENC_DEC}; biases of relative positions on a page",
+        "unlimited_ocr": f"{_SAM} beside CLIP",
+        "vibevoice_asr": "convolutional tokenizers of sound",
+        "video_llama_3": f"{_NATIVE}; frames that are merged and left out",
+        "video_llava": "videos beside images, through two towers",
+        "vipllava": "features of several layers in its reader",
+        "vision-encoder-decoder": _ENC_DEC,
+        "voxtral_realtime": "causal convolutions of sound; norms that time conditions",
+    }
+)
