@@ -24,7 +24,21 @@ if TYPE_CHECKING:
     from .code import NodePage, Wiring
     from .ir import Node
 
-What = Literal["image", "tokens", "mask", "features", "logits", "patches", "grid", "sizes", "audio", "positions"]
+What = Literal[
+    "image",
+    "stack",
+    "pixel_mask",
+    "patches",
+    "grid",
+    "sizes",
+    "counts",
+    "audio",
+    "tokens",
+    "mask",
+    "positions",
+    "features",
+    "logits",
+]
 
 
 @dataclass(frozen=True, slots=True)

@@ -213,6 +213,9 @@ _AXES: Mapping[What, tuple[str | int, ...]] = MappingProxyType(
         "patches": ("patches", "numbers"),
         "grid": ("images", 3),
         "sizes": ("images", 2),
+        "stack": ("stacks", "depth", "channels", "height", "width"),
+        "pixel_mask": ("stacks", "depth", "height", "width"),
+        "counts": ("batch",),
         "audio": ("clips", "bins", "frames"),
     }
 )

@@ -20,6 +20,9 @@ WHAT: Mapping[str, str] = MappingProxyType(
         "grid": "grids of patches",
         "sizes": "sizes of images",
         "audio": "spectrograms",
+        "stack": "stacks of images",
+        "pixel_mask": "a mask of pixels",
+        "counts": "numbers of images",
         "positions": "positions",
     }
 )

@@ -23,6 +23,8 @@ from graphvlm.components.fusion.scatter import Scatter
 from graphvlm.dims import Dim, Many, Sum, Var
 from graphvlm.ir import Graph, Node, Ref
 
+from . import tiling
+
 ROOT = Path(__file__).parents[1]
 GRAPHS = ROOT / "graphs"
 TINY = GRAPHS / "tiny.yaml"
@@ -102,6 +104,24 @@ VARIANTS: Mapping[str, tuple[str, ...]] = MappingProxyType(
             "nodes.fused={type: prefix, placeholder: null, inputs: null}",
             "nodes.fused.inputs={text: text, image: projector}",
         ),
+        "tiles": (
+            "inputs={pixel_values: stack, image_sizes: sizes}",
+            "nodes.tiles={kind: encoder, type: image_stack, inputs: {stack: pixel_values, sizes: image_sizes}}",
+            "nodes.tiles.tiling={size: 56, resolutions: [[56, 112], [112, 56], [112, 112], [56, 168]]}",
+            "nodes.vision.inputs=tiles",
+            "nodes.packed={kind: projector, type: tile_packing}",
+            "nodes.packed.inputs={features: projector, grid: tiles.grid, sizes: image_sizes}",
+            "nodes.fused.inputs.image=packed",
+        ),
+        "tiles_scaled": (
+            "inputs={pixel_values: stack, image_sizes: sizes}",
+            "nodes.tiles={kind: encoder, type: image_stack, inputs: {stack: pixel_values, sizes: image_sizes}}",
+            "nodes.tiles.tiling={size: 56, resolutions: [[56, 56], [112, 112], [168, 168]]}",
+            "nodes.vision.inputs=tiles",
+            "nodes.packed={kind: projector, type: tile_packing, max_tiles: 2, separator: true, whole: last}",
+            "nodes.packed.inputs={features: projector, grid: tiles.grid, sizes: image_sizes}",
+            "nodes.fused.inputs.image=packed",
+        ),
         "whole_prefix": (
             "nodes.fused={type: prefix, logits: all, placeholder: null, inputs: null}",
             "nodes.fused.inputs={text: text, image: projector}",
@@ -180,14 +200,14 @@ class Sizes:
 
 
 _DEFAULT = {"batch": 2, "seq": 6, "images": 3, "tokens": 5, "channels": 3, "height": 28, "width": 42, "clips": 2}
-_DEFAULT |= {"patches": 5, "numbers": 6}
+_DEFAULT |= {"patches": 5, "numbers": 6, "depth": 2}
 
 
 def sizes(graph: Graph, **wanted: int) -> Sizes:
     """Sizes by the names people call them (`batch=3, seq=7`); a text is `seq` longer than its placeholders."""
     numbers = {**_DEFAULT, **wanted}
     dims = [var for given in graph.inputs.values() for dim in given.port.shape for var in _open(dim)]
-    found = {var.key: numbers[var.name] for var in dims}
+    found = tiling.open_sizes(graph, {var.key: numbers[var.name] for var in dims})
     for name, given in graph.inputs.items():
         if given.port.what == "tokens":
             batch, seq = given.port.shape
@@ -228,6 +248,8 @@ def inputs(graph: Graph, known: Sizes | None = None, *, seed: int = 0, padded: b
                 made[name][0, :2] = 0
         elif given.port.what == "grid":
             made[name] = _grid(graph, name, shape[0], known)
+        elif given.port.what == "sizes":
+            made[name] = torch.tensor(tiling.image_sizes(shape[0]))
         else:
             made[name] = torch.randn(shape, generator=generator)
     return made

@@ -31,9 +31,11 @@ from .cases import (
     rope,
 )
 from .diagnosing import edited, problems, under
+from .tile_cases import TILE_CASES
 
 CASES = [
     *BLOCK_CASES,
+    *TILE_CASES,
     # sizes
     Case(
         "vocabulary-mismatch",

@@ -41,6 +41,7 @@ COMPILED = (
     "yarn_rope",
     "layer_kinds",
     "whole_prefix",
+    "tiles_scaled",
     "image_alone",
     "many_outputs",
 )

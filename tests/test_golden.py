@@ -34,6 +34,7 @@ OWN = (
     "sliding_sandwich",
     "sparse_latent",
     "speech",
+    "tiles",
 )
 NAMES = (*SHIPPED, *OWN)
 

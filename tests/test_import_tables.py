@@ -44,6 +44,7 @@ ALSO = {
     **{name: {"head_dim"} for name in ("phi3", "starcoder2", "cohere", "granite")},
     "llava": {"image_token_id"},
     "qwen2_audio": {"audio_token_id"},
+    "llava_next": {"image_token_id"},
 }
 
 

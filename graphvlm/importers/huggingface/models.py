@@ -35,6 +35,7 @@ MULTIMODAL: Mapping[str, Model] = MappingProxyType(
         "audioflamingo3": Model("AudioFlamingo3ForConditionalGeneration", "audio_text"),
         "qwen2_audio": Model("Qwen2AudioForConditionalGeneration", "audio_text"),
         "voxtral": Model("VoxtralForConditionalGeneration", "audio_text"),
+        "llava_next": Model("LlavaNextForConditionalGeneration", "tiles"),
     }
 )
 

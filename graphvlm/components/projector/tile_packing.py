@@ -1,0 +1,171 @@
+"""`projector/tile_packing`: the tokens of images that were cut into tiles, put together again, in one sequence."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import isqrt
+from typing import Any
+
+from ...blocks.parameters import Parameter, plain
+from ...code import Field, NodePage, Statement, Wiring
+from ...component import Inferred, Port, Signature, Spec, sizes_of
+from ...dims import Var
+from ...ir import Node
+from ...names import class_name
+from ...problems import Problems
+from ...settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class TilePacking(Spec):
+    """A decided packing of tiles of `side` x `side` tokens."""
+
+    dim: int
+    side: int
+    newline: bool
+    separator: bool
+    unpad: bool
+    max_tiles: int
+    whole_first: bool
+
+    def parameters(self) -> tuple[Parameter, ...]:
+        return tuple(plain(name, self.dim) for name in self.learned)
+
+    @property
+    def learned(self) -> tuple[str, ...]:
+        """The learned tokens, in the order in which they stand behind those of the tiles."""
+        return (*(("newline",) if self.newline else ()), *(("separator",) if self.separator else ()))
+
+    def summary(self) -> str:
+        words = ["tile packing", f"{self.side} x {self.side} tokens", *self.learned]
+        return ", ".join([*words, *(["unpadded"] if self.unpad else [])])
+
+    def resolved(self) -> dict[str, Any]:
+        return {"dim": self.dim, "tokens": self.side**2}
+
+
+@dataclass(frozen=True, slots=True)
+class TilePackingView:
+    """What the template places: the learned tokens, and expressions over the numbers of each image or token.
+
+    `newline` and `separator` are their rows in the table of all tokens; `rest` what is in it behind those of the tiles.
+    """
+
+    name: str
+    class_name: str
+    config: str
+    tokens: int
+    dim: int
+    learned: tuple[str, ...]
+    unpad: bool
+    scaled: bool
+    whole_first: bool
+    inner: str
+    lengths: str
+    longest: str
+    width: str
+    span: str
+    before: str
+    newline: str
+    separator: str
+    rest: str
+    parameters: tuple[str, ...]
+
+    def shifted(self, row: str, column: str) -> str:
+        """Where a row and a column of an image are in all its tiles."""
+        return f"{row} + margin[image, 0], {column} + margin[image, 1]" if self.unpad else f"{row}, {column}"
+
+
+class TilePackingComponent:
+    """Ports, checks and page of `projector/tile_packing`."""
+
+    modules = frozenset(("newline", "separator"))
+
+    def signature(self, name: str, settings: Settings) -> Signature:
+        sizes, written = sizes_of(name, settings, "dim", "tokens")
+        images, tiles = Var(f"{name}.images", "images"), Var(f"{name}.tiles", "tiles")
+        inputs = {
+            "features": Port("features", (tiles, sizes["tokens"], sizes["dim"])),
+            "grid": Port("sizes", (images, 2)),
+        }
+        if settings.get("unpad", default=True):
+            inputs["sizes"] = Port("sizes", (images, 2))
+        packed = Port("features", (1, Var(f"{name}.packed", "tokens"), sizes["dim"]))
+        return Signature(inputs, {"features": packed}, sizes, written)
+
+    def lower(self, settings: Settings, inferred: Inferred, problems: Problems) -> TilePacking | None:
+        tokens = inferred.sizes["tokens"]
+        side = isqrt(tokens)
+        if side**2 != tokens:
+            problems.error(
+                "tokens-not-square",
+                f"`{inferred.node}` puts square tiles together, and a tile has {tokens} tokens, no square number",
+                settings.span("tokens") if settings.has("tokens") else settings.span("inputs"),
+                labels=inferred.label("tokens", f"{tokens} tokens"),
+                help="leave the class token out with `output: {drop_cls: true}` in the encoder"
+                if isqrt(tokens - 1) ** 2 == tokens - 1
+                else "feed it an encoder of square images",
+            )
+            return None
+        return TilePacking(
+            dim=inferred.sizes["dim"],
+            side=side,
+            newline=bool(settings.get("newline", default=True)),
+            separator=bool(settings.get("separator", default=False)),
+            unpad=bool(settings.get("unpad", default=True)),
+            max_tiles=int(settings.get("max_tiles", default=0)),
+            whole_first=settings.get("whole", default="first") == "first",
+        )
+
+    def page(self, node: Node, wiring: Wiring) -> NodePage:
+        spec = node.spec
+        assert isinstance(spec, TilePacking)
+        name = class_name(node.name)
+        view = _view(node.name, spec)
+        fields = [Field("side", "int", str(spec.side), "rows and columns of tokens in a tile")]
+        if spec.max_tiles:
+            fields.append(Field("max_tiles", "int", str(spec.max_tiles), "larger images are scaled down"))
+        if spec.learned:
+            fields.append(Field("dim", "int", str(spec.dim)))
+        arguments = tuple(wiring.arguments[port] for port in node.inputs)
+        call = Statement(wiring.results["features"], f"self.{node.name}", arguments, wiring.shapes["features"])
+        construct = f"{name}(config.{node.name})"
+        return NodePage("projector/tile_packing.py.j2", view, name, tuple(fields), construct, (call,))
+
+
+def _view(name: str, spec: TilePacking) -> TilePackingView:
+    """The page of a packing. An image that was not cut has no rows, and one newline."""
+    rows, most = ("rows.clamp(min=1)", "side * (side + 1)") if spec.newline else ("rows", "whole")
+    tokens = f"{rows} * {'(columns + 1)' if spec.newline else 'columns'}"
+    cut = " - cut[image]" if spec.separator else ""
+    learned = [f"self.{each}" for each in spec.learned]
+    rest = f"{learned[0]}.unsqueeze(0)" if len(learned) == 1 else f"torch.stack(({', '.join(learned)}))"
+    return TilePackingView(
+        name=name,
+        class_name=class_name(name),
+        config=f"{class_name(name)}Config",
+        tokens=spec.side**2,
+        dim=spec.dim,
+        learned=spec.learned,
+        unpad=spec.unpad,
+        scaled=bool(spec.max_tiles),
+        whole_first=spec.whole_first,
+        inner="high, wide" if spec.max_tiles else "rows, columns",
+        lengths=f"whole + {'cut + ' if spec.separator else ''}{tokens}",
+        longest=f"({most} + 1)" if spec.separator else most,
+        width="columns[image] + 1" if spec.newline else "columns[image].clamp(min=1)",
+        span=f"({tokens})[image]",
+        before=f" - whole{cut}" if spec.whole_first else "",
+        newline=f"table.size(0) - {len(learned)}" if spec.newline else "",
+        separator="table.size(0) - 1" if spec.separator else "",
+        rest=rest if learned else "",
+        parameters=(
+            "self",
+            "features: Tensor",
+            "grid: Tensor",
+            *(("sizes: Tensor",) if spec.unpad else ()),
+        ),
+    )
+
+
+COMPONENT = TilePackingComponent()

@@ -1,0 +1,110 @@
+"""Images in tiles: every option of packing against plain loops, stacks that were filled up, and images never cut."""
+
+from __future__ import annotations
+
+from functools import cache
+from itertools import product
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+import graphvlm
+from graphvlm.components.projector.tile_packing import TilePacking
+from graphvlm.ir import Graph
+
+from .running import TINY, VARIANTS, packaged, randomise
+from .tiling import SIZES, grid, pack
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+RESOLUTIONS = ((56, 56), (56, 112), (112, 56), (168, 168), (56, 224))
+OPTIONS = {
+    "newline": (True, False),
+    "separator": (False, True),
+    "unpad": (True, False),
+    "max_tiles": (None, 2),
+    "whole": ("first", "last"),
+}
+CHOICES = [dict(zip(OPTIONS, choice, strict=True)) for choice in product(*OPTIONS.values())]
+HALF = [choice for choice in CHOICES if sum(map(bool, choice.values())) % 2]  # any four of them in every way
+
+
+@cache
+def graph(choice: tuple[tuple[str, Any], ...] = ()) -> Graph:
+    settings = ", ".join(f"{name}: {str(value).lower()}" for name, value in choice if value is not None)
+    changes = [*VARIANTS["tiles"], f"nodes.tiles.tiling.resolutions={[list(each) for each in RESOLUTIONS]}"]
+    changes += [f"nodes.packed={{{settings}}}"] if settings else []
+    if ("unpad", False) in choice:
+        changes.append("nodes.packed.inputs.sizes=null")
+    return graphvlm.load(TINY, overrides=changes)
+
+
+@cache
+def model(choice: tuple[tuple[str, Any], ...] = ()) -> Any:
+    made = packaged(graph(choice)).Model()
+    randomise(made)
+    return made
+
+
+def features(count: int, dim: int = 40) -> Tensor:
+    return torch.randn(count, 16, dim, generator=torch.Generator().manual_seed(0))
+
+
+@pytest.mark.parametrize("choice", HALF, ids=lambda choice: "-".join(map(str, choice.values())))
+def test_packing_is_what_loops_make(choice: dict[str, Any]) -> None:
+    """Also of an image that was not cut, in the middle and at the end."""
+    key = tuple(choice.items())
+    packed, spec = model(key).packed, graph(key).nodes["packed"].spec
+    assert isinstance(spec, TilePacking)
+    grids = [grid(size, RESOLUTIONS, 56) for size in SIZES]
+    grids[1] = grids[-1] = (0, 0)
+    tiles = features(sum(rows * columns + 1 for rows, columns in grids))
+    learned = torch.stack([getattr(packed, name) for name in spec.learned] or [torch.zeros(40)])
+    sizes = (torch.tensor(SIZES),) if choice["unpad"] else ()
+    made = packed(tiles, torch.tensor(grids), *sizes)
+    expected = pack(spec, tiles, grids, SIZES, learned)
+    assert made.shape == (1, *expected.shape)
+    assert torch.allclose(made[0], expected, rtol=0, atol=1e-6)
+
+
+def test_tiles_are_chosen_by_the_size_of_the_image() -> None:
+    """For many sizes; those that fit several resolutions equally well, too."""
+    sizes = [(high, wide) for high in range(1, 240, 7) for wide in (1, 8, 56, 57, high, 2 * high, 239)]
+    resolutions = model().tiles.best_resolution(torch.tensor(sizes))
+    assert (resolutions // 56).tolist() == [list(grid(size, RESOLUTIONS, 56)) for size in sizes]
+
+
+def test_what_fills_a_stack_up_does_not_matter() -> None:
+    """Nor how much there is of it, and an image alone is what it is beside others."""
+    tiles = [1 + rows * columns for rows, columns in (grid(size, RESOLUTIONS, 56) for size in SIZES)]
+    sizes = torch.tensor(SIZES)
+    stack = torch.randn(len(SIZES), max(tiles) + 2, 3, 56, 56)
+    together = model().encode_image(stack, sizes)
+    alone = [
+        model().encode_image(stack[image : image + 1, :count], sizes[image : image + 1])
+        for image, count in enumerate(tiles)
+    ]
+    assert torch.allclose(together, torch.cat(alone, dim=1), atol=1e-5)
+
+
+def test_images_of_zeros_fill_a_stack_up() -> None:
+    """Without `tiling`, a stack is the images of a prompt; a mask of pixels goes with its image."""
+    overrides = [
+        "inputs={pixel_values: stack, pixel_attention_mask: pixel_mask, input_ids: null}",
+        "nodes={llm: null, fused: null, text: null, projector: null}",
+        "nodes.images={kind: encoder, type: image_stack}",
+        "nodes.images.inputs={stack: pixel_values, pixel_mask: pixel_attention_mask}",
+        "nodes.vision.inputs=images",
+        "outputs={logits: null, features: vision}",
+        "checkpoint=null",
+    ]
+    images = packaged(graphvlm.load(TINY, overrides=overrides)).Model().images
+    stack = torch.randn(3, 2, 3, 56, 56)
+    stack[0, 1] = stack[2, 0] = 0
+    mask = torch.arange(6).view(3, 2, 1, 1).expand(3, 2, 56, 56)
+    made, masks = images(stack, mask)
+    assert torch.equal(made, stack.flatten(0, 1)[[0, 2, 3, 5]])
+    assert masks[:, 0, 0].tolist() == [0, 2, 3, 5]
+    assert images(stack, None)[1] is None
