@@ -7,7 +7,7 @@ from dataclasses import replace
 from math import gcd
 
 from .blocks.parse_attention import divisors
-from .blocks.settings import Mlp, Op
+from .blocks.settings import Delta, Mlp, Op
 from .diagnostics import Label
 from .ir import Node, Parallelism
 from .linked import LinkedGraph
@@ -72,6 +72,8 @@ def _unsplit(node: Node) -> str:
 def _unsplit_op(op: Op) -> str:
     if isinstance(op, Mlp):
         return "a mixture of experts" if op.moe else ""
+    if isinstance(op, Delta):
+        return "linear attention"
     if op.latent:
         return "latent attention"
     if op.qk_norm and not op.norm_heads:

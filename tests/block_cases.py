@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .cases import HEADS, LATENT, MLP, PARALLEL, RMS, ROPE, Case, each, latent, moe, pooled
+from .cases import HEADS, LATENT, MLP, PARALLEL, RMS, ROPE, Case, each, latent, linear, moe, pooled
 
 BLOCK_CASES = [
     # sublayers
@@ -35,6 +35,47 @@ BLOCK_CASES = [
         latent(),
     ),
     Case("odd-head-dim", latent(rope_dim=3), "3", (ROPE,), "a head of `llm` is 3 wide", "`rope_dim: 4`", latent()),
+    # linear attention
+    Case(
+        "linear-conflict",
+        linear(),
+        *(
+            "6",
+            ("8", ROPE, "{key_heads: 2, key_dim: 8}"),
+            "are for layers that all have linear attention",
+            "remove `attention.heads`",
+        ),
+        linear("key_heads: 2, key_dim: 8", "{at: [1], attention: {linear: null}}"),
+    ),
+    Case(
+        "linear-conflict",
+        linear("key_heads: 2, key_dim: 8", "{at: [1], attention: {linear: null}}", "{at: [0], attention: {window: 3}}"),
+        *("3", ("{key_heads: 2, key_dim: 8}",), "`attention.window` of `llm`", "remove `attention.window`"),
+        linear("key_heads: 2, key_dim: 8", "{at: [1], attention: {linear: null, window: 3}}"),
+    ),
+    Case(
+        "linear-conflict",
+        {"attention: {heads: 3, bias: true}": "attention: {linear: {key_heads: 2, key_dim: 8}}"},
+        *("{key_heads: 2, key_dim: 8}", (), "goes through a sequence in order", "remove `linear`"),
+    ),
+    Case(
+        "missing-key",
+        linear("key_heads: 2, key_dim: 8", "{at: [1], attention: {linear: null}}", heads=""),
+        *("{linear: null}", (), "needs `heads`: not all of its layers are linear", "add `heads`"),
+        linear("key_heads: 2, key_dim: 8", "{at: [1], attention: {heads: 6, head_dim: 8, linear: null}}", heads=""),
+    ),
+    Case(
+        "heads-not-divisible",
+        linear("key_heads: 4, value_heads: 6, key_dim: 8", "{at: [1], attention: {linear: null}}"),
+        *("4", ("6",), "the 6 value heads of `llm` cannot share 4 query and key heads", "1, 2, 3 or 6"),
+        linear("key_heads: 3, value_heads: 6, key_dim: 8", "{at: [1], attention: {linear: null}}"),
+    ),
+    Case(
+        "bad-norm-place",
+        linear("key_heads: 2, key_dim: 8, norm: {place: post}", "{at: [1], attention: {linear: null}}"),
+        *("post", (), "stands in one place only", "remove `place`"),
+        linear("key_heads: 2, key_dim: 8, norm: {eps: 1.0e-3}", "{at: [1], attention: {linear: null}}"),
+    ),
     # experts
     Case("bad-routing", moe("top: 9"), "9", ("4",), "asks for 9 experts of 4", "at most 4", moe("top: 4")),
     Case(
@@ -71,6 +112,7 @@ BLOCK_CASES = [
         for edits, what in (
             (moe("top: 1"), "a mixture of experts"),
             (latent(), "latent attention"),
+            (linear("key_heads: 2, key_dim: 8", "{at: [1], attention: {linear: null}}"), "linear attention"),
             ({HEADS: f"{HEADS[:-1]}, qk_norm: {{over: all}}}}"}, "a norm over all heads together"),
             ({HEADS: f"{HEADS[:-1]}, sinks: true}}"}, "attention sinks"),
         )

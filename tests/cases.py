@@ -52,6 +52,13 @@ def latent(more: str = "", rope_dim: int = 4) -> Mapping[str, str]:
     return {HEADS: f"attention: {{heads: 6, latent: {{{', '.join(filter(None, (widths, more)))}}}}}"}
 
 
+def linear(
+    settings: str = "key_heads: 2, key_dim: 8", *entries: str, heads: str = "heads: 6, head_dim: 8, "
+) -> Mapping[str, str]:
+    """Linear attention in both layers, but for what `entries` say, beside what full attention would have."""
+    return {HEADS: f"attention: {{{heads}linear: {{{settings}}}}}", **(layers(*entries) if entries else {})}
+
+
 def moe(top: str, router: str = "") -> Mapping[str, str]:
     return {MLP: f"{MLP}, moe: {{experts: 4, {top}, router: {{{router}}}}}"}
 

@@ -33,6 +33,8 @@ SHIPPED = tuple(sorted(path.stem for path in GRAPHS.glob("*.yaml")))
 _WHERE = "nodes.llm.layers={count: %d, where: [%s]}"
 _ROPE = "nodes.llm.position.scaling={type: %s}"
 
+_LINEAR = "{key_heads: 2, value_heads: 4, key_dim: 6, value_dim: 10, conv: 3}"
+
 # Overrides of the tiny graph: together they show every option of every block.
 VARIANTS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
@@ -53,6 +55,14 @@ VARIANTS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "layer_kinds": (
             _WHERE
             % (7, "{name: wide, at: [0, 3], mlp: {hidden: 96}}, {name: plain, range: [4, 6], mlp: {gated: false}}"),
+        ),
+        "linear_attention": (
+            f"nodes.llm.attention.linear={_LINEAR}",
+            _WHERE % (4, "{name: full, at: [2], attention: {linear: null}}"),
+        ),
+        "all_linear": (
+            f"nodes.llm.attention={{heads: null, kv_heads: null, head_dim: null, bias: null, linear: {_LINEAR}}}",
+            "nodes.llm.position=none",
         ),
         "layer_norm": ("nodes.llm.norm={type: layer, bias: false}", "nodes.vision.output={drop_cls: true}"),
         "no_final_norm": ("nodes.llm.final_norm=false",),
@@ -173,8 +183,7 @@ def _shrunk(node: Node) -> Iterator[str]:
         yield f"{at}.attention.heads=3"
         yield f"{at}.mlp.hidden=44"
     elif isinstance(spec, Transformer):
-        attention = spec.layers.attention()
-        kv_heads = 6 if attention.kv_heads == attention.heads else 2
+        kv_heads = 6 if all(each.kv_heads == each.heads for each in spec.layers.attentions) else 2
         yield f"{at}={{vocab: {VOCAB}, dim: 48, layers: 2, max_tokens: 128}}"
         yield f"{at}.attention={{heads: 6, kv_heads: {kv_heads}, head_dim: 20}}"
         yield f"{at}.mlp.hidden=72"

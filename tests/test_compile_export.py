@@ -44,8 +44,9 @@ COMPILED = (
     "tiles_scaled",
     "image_alone",
     "many_outputs",
+    "linear_attention",
 )
-EXPORTED = (*COMPILED, "window", "tied", "text_alone", "prefix", "linear_rope", "qk_norm_alone", "hidden")
+EXPORTED = (*COMPILED, "window", "tied", "text_alone", "prefix", "linear_rope", "qk_norm_alone", "hidden", "all_linear")
 
 
 def graph(name: str) -> Graph:
@@ -113,7 +114,9 @@ def decoding(name: str) -> Any:
     return sys.modules[f"{packaged(graph(name)).__name__}.generate"]
 
 
-@pytest.mark.parametrize("name", [*SHIPPED, "mixed_windows", "window", "dynamic_rope", "whole_prefix", "text_alone"])
+@pytest.mark.parametrize(
+    "name", [*SHIPPED, "mixed_windows", "window", "dynamic_rope", "whole_prefix", "text_alone", "linear_attention"]
+)
 def test_decoding_steps_compile_once(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The step of the first token is compiled; the others, and those of a second prompt as long, are not."""
     counter = Counter()

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 import graphvlm
-from graphvlm.blocks.settings import Attention, Mlp, Stack
+from graphvlm.blocks.settings import Attention, Delta, Mlp, Stack
 from graphvlm.ir import Graph
 from graphvlm.passes import apply_all
 
@@ -29,6 +29,7 @@ OWN = (
     "every_block",
     "gated_parallel",
     "image_tower",
+    "linear_hybrid",
     "native_video",
     "regrouped_spans",
     "sliding_sandwich",
@@ -157,7 +158,7 @@ def test_they_show_every_block() -> None:
     wanted |= {("windows", False, 1), ("windows", True, 2)}
     wanted |= {"interleaved", "learned", "input_norm", ("whole", False), ("ropes", 2, True), "relu2", "parallel"}
     wanted |= {"pre", "post", "sandwich", "branch", "shared", "tanh", "alpha", "layer_scale", "scaled", "unit_offset"}
-    wanted |= {"scale", "softcap", "sinks", "gated", "latent", "over all heads"}
+    wanted |= {"scale", "softcap", "sinks", "gated", "latent", "linear", "over all heads"}
     wanted |= {("moe", *each) for each in (("sigmoid", True, True, True), ("softmax", False, False, False))}
     assert wanted - shown == set()
 
@@ -175,6 +176,8 @@ def _sublayers_shown(stack: Stack) -> Iterator[object]:
         if isinstance(op, Attention):
             yield from (word for word in ("scale", "softcap", "sinks", "gated", "latent") if getattr(op, word))
             yield "" if op.norm_heads else "over all heads"
+        elif isinstance(op, Delta):
+            yield "linear"
         elif op.moe:
             router = op.moe.router
             yield ("moe", router.score, router.bias, router.top_groups < router.groups, router.normalize)

@@ -42,6 +42,7 @@ ALSO = {
     "gpt_neox": {"rotary_emb_base", "rotary_pct"},
     "cohere2": {"sliding_window_pattern"},
     **{name: {"head_dim"} for name in ("phi3", "starcoder2", "cohere", "granite")},
+    **{name: {"full_attention_interval"} for name in ("qwen3_next", "qwen3_5_text", "qwen3_5_moe_text")},
     "llava": {"image_token_id"},
     "qwen2_audio": {"audio_token_id"},
     "llava_next": {"image_token_id"},
@@ -133,6 +134,17 @@ def test_which_layers_have_a_window(model_type: str, first: int, window: int | N
     (tmp_path / "graph.yaml").write_text(import_config(tmp_path), encoding="utf-8")
     spec: Any = graphvlm.load(tmp_path / "graph.yaml").nodes["llm"].spec
     assert list(spec.layers.windows) == expected
+
+
+@pytest.mark.parametrize("interval", [1, 3, 8])
+def test_which_layers_are_linear(interval: int, tmp_path: Path) -> None:
+    """As the class decides it when the file has no layer types."""
+    fields = {"num_hidden_layers": 7, "full_attention_interval": interval}
+    expected = [kind == "linear_attention" for kind in CLASSES["qwen3_5_text"](**fields).layer_types]
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "qwen3_5_text", **fields}))
+    (tmp_path / "graph.yaml").write_text(import_config(tmp_path), encoding="utf-8")
+    spec: Any = graphvlm.load(tmp_path / "graph.yaml").nodes["llm"].spec
+    assert list(spec.layers.linear) == expected
 
 
 def test_no_table_says_two_things() -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cache
 
-from .settings import Attention, Latent, LayerKind, Mlp, Moe, Norm, Stack
+from .settings import Attention, Delta, Latent, LayerKind, Mlp, Moe, Norm, Op, Stack
 
 # Every module of a stack, whatever its settings, with the index of its layer as `*`.
 MODULES = frozenset(
@@ -14,6 +14,8 @@ MODULES = frozenset(
     for path in (
         *("attn_norm", "attn_post_norm", "attn_gate", "attn.wq", "attn.wk", "attn.wv", "attn.wo"),
         *("attn.q_norm", "attn.k_norm", "attn.sinks", "attn.wg"),
+        *("attn.in_q", "attn.in_k", "attn.in_v", "attn.in_z", "attn.in_b", "attn.in_a", "attn.conv"),
+        *("attn.a_log", "attn.dt_bias", "attn.norm", "attn.out"),
         *("attn.wq_a", "attn.q_a_norm", "attn.wq_b", "attn.wkv_a", "attn.kv_a_norm", "attn.wkv_b"),
         *("mlp_norm", "mlp_post_norm", "mlp_gate", "mlp.gate", "mlp.up", "mlp.down"),
         *("mlp.router", "mlp.router_bias", "mlp.experts.*.gate", "mlp.experts.*.up", "mlp.experts.*.down"),
@@ -26,7 +28,7 @@ MODULES = frozenset(
 class Piece:
     """`rows` rows of a parameter that have a name of their own, `path`, when nothing is merged.
 
-    They are those of `heads` heads, or of none.
+    They are those of `heads` heads (or groups of heads), or of none.
     """
 
     path: str
@@ -130,6 +132,21 @@ def _latent(settings: Attention, latent: Latent, dim: int) -> Iterator[Parameter
     yield from linear("wkv_b", latent.kv_rank, settings.heads * (latent.nope_dim + latent.value_dim), bias=False)
 
 
+def delta(settings: Delta, dim: int) -> Iterator[Parameter]:
+    """Weights of a linear attention, named as in the generated `GatedDeltaNet`."""
+    keys, values = settings.key_heads * settings.key_dim, settings.value_heads * settings.value_dim
+    share, own = (keys, settings.key_heads), (values, settings.value_heads)
+    each = (settings.value_heads, settings.key_heads)
+    yield plain("a_log", settings.value_heads)
+    yield plain("dt_bias", settings.value_heads)
+    yield from joined("in_qkv", dim, {"in_q": share, "in_k": share, "in_v": own}, bias=False)
+    yield from linear("in_z", dim, values, bias=False, heads=settings.value_heads)
+    yield from joined("in_ba", dim, {"in_b": each, "in_a": each}, bias=False)
+    yield plain("conv.weight", 2 * keys + values, 1, settings.conv)
+    yield from norm("norm", settings.norm, settings.value_dim)
+    yield from linear("out", values, dim, bias=False)
+
+
 def mlp(settings: Mlp, dim: int) -> Iterator[Parameter]:
     """Weights of a feed-forward, named as in the generated `MLP`."""
     if settings.moe:
@@ -164,13 +181,19 @@ def _stacked(path: str, experts: int, names: tuple[str, ...], rows: int, inside:
     return Parameter(path, (experts, len(names) * rows, inside), pieces, stacked=True)
 
 
+def _weights(op: Op, dim: int) -> Iterator[Parameter]:
+    """Weights of an operation."""
+    if isinstance(op, Attention):
+        return attention(op, dim)
+    return delta(op, dim) if isinstance(op, Delta) else mlp(op, dim)
+
+
 def layer(kind: LayerKind, dim: int) -> Iterator[Parameter]:
     """Weights of one layer."""
     for sublayer in kind.sublayers:
         if sublayer.place != "shared":
             yield from norm(f"{sublayer.name}_norm", sublayer.norm, dim)
-        weights = attention(sublayer.op, dim) if isinstance(sublayer.op, Attention) else mlp(sublayer.op, dim)
-        for parameter in weights:
+        for parameter in _weights(sublayer.op, dim):
             yield parameter.under(sublayer.name)
         if sublayer.place == "sandwich":
             yield from norm(f"{sublayer.name}_post_norm", sublayer.norm, dim)

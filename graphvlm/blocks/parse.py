@@ -11,10 +11,11 @@ from ..problems import Problems
 from ..settings import Settings
 from ..tree import Tree
 from .parse_attention import parse_attention
+from .parse_linear import check_unread, is_linear, parse_linear
 from .parse_mlp import parse_mlp
 from .parse_norm import make_norm, make_residual, norm_place, norm_settings, parse_norm
 from .rope import parse_rope
-from .settings import Attention, LayerKind, Op, Rope, Stack, Sublayer
+from .settings import Attention, Delta, LayerKind, Op, Rope, Stack, Sublayer
 
 __all__ = ["layer_count", "parse_norm", "parse_stack"]
 
@@ -81,14 +82,19 @@ def parse_stack(
     entries = [Settings(tree) for tree in _where(settings)]
     found = _Found()
     parsed: dict[tuple[int, ...], int | None] = {}
+    layers: dict[tuple[int, ...], Settings] = {}
     chosen = _entries_by_layer(entries, layer_count(settings), settings, inferred, problems)
     for key in chosen:
         if key not in parsed:
             tree = settings.tree
             for index in key:
                 tree = merge(tree, entries[index].tree)
-            groups = _groups(_Layer(Settings(tree), inferred, mlp_bias, max_tokens, grid, problems), found)
+            layers[key] = Settings(tree)
+            groups = _groups(_Layer(layers[key], inferred, mlp_bias, max_tokens, grid, problems), found)
             parsed[key] = None if groups is None else found.kind(LayerKind("", groups), key)
+    sources = [(settings, list(layers.values()))]
+    sources += [(entry, [layers[key] for key in layers if index in key]) for index, entry in enumerate(entries)]
+    check_unread(inferred.node, sources, problems)
     order = [kind for key in chosen if (kind := parsed[key]) is not None]
     return _ordered(found, order, inferred.sizes["dim"], entries) if len(order) == len(chosen) else None
 
@@ -104,8 +110,7 @@ def _ordered(found: _Found, order: list[int], dim: int, entries: list[Settings])
     kinds = tuple(replace(found.kinds[place][0], name=names[place]) for place in places)
     stack = Stack(dim, kinds, tuple(places.index(index) for index in order), tuple(found.rotary))
     # The rotary positions of the usual kind come first too.
-    used = [rope for index in range(len(kinds)) if (rope := stack.attention(index).rope) is not None]
-    ropes = list(dict.fromkeys(used))
+    ropes = list(dict.fromkeys(each.rope for each in stack.attentions if each.rope is not None))
     rotary = tuple(found.rotary[rope] for rope in ropes)
     return replace(stack.map_ops(lambda op: _renumbered(op, ropes)), rotary=rotary)
 
@@ -129,13 +134,11 @@ def _unused(name: str, taken: list[str]) -> str:
 def _groups(layer: _Layer, found: _Found) -> tuple[tuple[Sublayer, ...], ...] | None:
     """The sublayers of a layer, those that read the same in one group; None if something in them is wrong."""
     settings = layer.settings
-    own = settings.child("attention")
-    attention = parse_attention(own, layer.inferred, parse_norm(settings, "norm"), layer.problems)
+    attention = _attention(layer, found)
     mlp = parse_mlp(settings.child("mlp"), layer.inferred.node, bias=layer.mlp_bias, problems=layer.problems)
     if attention is None or mlp is None or not _check_grid(layer, attention):
         return None
-    rope = parse_rope(settings, layer.inferred, attention, layer.max_tokens, layer.problems)
-    ops: dict[str, Op] = {"attn": replace(attention, rope=found.rope(rope)), "mlp": mlp}
+    ops: dict[str, Op] = {"attn": attention, "mlp": mlp}
     order = _each(layer)
     if order is None:
         return None
@@ -143,9 +146,9 @@ def _groups(layer: _Layer, found: _Found) -> tuple[tuple[Sublayer, ...], ...] | 
     return groups if _check_places(layer, groups) else None
 
 
-def _check_grid(layer: _Layer, attention: Attention) -> bool:
+def _check_grid(layer: _Layer, attention: Attention | Delta) -> bool:
     """Whether a mask over the places of patches stands where these are known."""
-    if layer.grid or attention.grid is None:
+    if layer.grid or isinstance(attention, Delta) or attention.grid is None:
         return True
     layer.problems.error(
         "bad-mask",
@@ -154,6 +157,18 @@ def _check_grid(layer: _Layer, attention: Attention) -> bool:
         help="remove `mask`, or encode the images with `type: native_vit`",
     )
     return False
+
+
+def _attention(layer: _Layer, found: _Found) -> Attention | Delta | None:
+    """The attention of a layer, with its rotary positions unless it is linear."""
+    own, norm = layer.settings.child("attention"), parse_norm(layer.settings, "norm")
+    if is_linear(layer.settings):
+        return parse_linear(own.child("linear"), layer.inferred, norm, layer.problems)
+    attention = parse_attention(own, layer.inferred, norm, layer.problems)
+    if attention is None:
+        return None
+    rope = parse_rope(layer.settings, layer.inferred, attention, layer.max_tokens, layer.problems)
+    return replace(attention, rope=found.rope(rope))
 
 
 def _each(layer: _Layer) -> list[list[str]] | None:

@@ -16,6 +16,10 @@ from .settings import Attention, Bias, GridMask, Latent, Norm
 
 def parse_attention(settings: Settings, inferred: Inferred, norm: Norm, problems: Problems) -> Attention | None:
     """The attention of a layer; checks how heads divide. Its rotary positions are set by the caller."""
+    if not settings.has("heads"):
+        message = f"`attention` of `{inferred.node}` needs `heads`: not all of its layers are linear"
+        problems.error("missing-key", message, settings.span(), help="add `heads`")
+        return None
     if settings.has("latent"):
         return _latent_attention(settings, inferred, norm, problems)
     heads, dim = int(settings.get("heads")), inferred.sizes["dim"]

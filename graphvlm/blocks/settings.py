@@ -104,6 +104,25 @@ class Latent:
 
 
 @dataclass(frozen=True, slots=True)
+class Delta:
+    """Linear attention by the gated delta rule: a state [key_dim, value_dim] in place of a sequence of keys and values.
+
+    Each token lets the state of a head fade, overwrites what it holds at the token's key, by up to `beta_max`, and
+    reads it with its query. `value_heads` states share `key_heads` queries and keys. A causal convolution of `conv`
+    tokens and an activation stand before; `norm` and a gate, by head, after.
+    """
+
+    key_heads: int
+    value_heads: int
+    key_dim: int
+    value_dim: int
+    conv: int
+    activation: str
+    beta_max: float
+    norm: Norm
+
+
+@dataclass(frozen=True, slots=True)
 class Router:
     """How each token chooses its experts.
 
@@ -148,7 +167,7 @@ class Mlp:
     merged: bool = False
 
 
-Op: TypeAlias = Attention | Mlp
+Op: TypeAlias = Attention | Delta | Mlp
 Gate = Literal["tanh", "alpha", "layer_scale"]
 
 
@@ -244,27 +263,42 @@ class Stack:
     rotary: tuple[Rope, ...] = ()
 
     @property
+    def attentions(self) -> tuple[Attention, ...]:
+        """The attentions of all kinds of layers that are not linear."""
+        found = map(self.attention, range(len(self.kinds)))
+        return tuple(attention for attention in found if attention)
+
+    @property
+    def linear(self) -> tuple[bool, ...]:
+        """Whether each layer has linear attention."""
+        return tuple(self.attention(index) is None for index in self.order)
+
+    @property
     def windows(self) -> tuple[int | None, ...]:
-        """The attention window of each layer."""
-        return tuple(self.attention(index).window for index in self.order)
+        """The attention window of each layer; a linear one, which has none, is like the first that is not."""
+        usual = self.attentions[0].window if self.attentions else None
+        found = [self.attention(index) for index in self.order]
+        return tuple(attention.window if attention else usual for attention in found)
 
     @property
     def rope_of(self) -> tuple[int | None, ...]:
-        """Which of `rotary` each layer uses."""
-        return tuple(self.attention(index).rope for index in self.order)
+        """Which of `rotary` each layer uses; a linear one, which uses none, is like the first that is not."""
+        usual = self.attentions[0].rope if self.attentions else None
+        found = [self.attention(index) for index in self.order]
+        return tuple(attention.rope if attention else usual for attention in found)
 
     def resolved(self) -> dict[str, Any]:
         """The sizes that follow from others, as settings; nothing where layers differ and would inherit them."""
         if len(self.kinds) != 1:
             return {}
         attention = self.attention()
-        if attention.latent:
+        if attention is None or attention.latent:
             return {}
         return {"attention": {"kv_heads": attention.kv_heads, "head_dim": attention.head_dim}}
 
-    def attention(self, kind: int = 0) -> Attention:
-        """The self-attention of a kind of layer."""
-        return next(s.op for s in self.kinds[kind].sublayers if isinstance(s.op, Attention))
+    def attention(self, kind: int = 0) -> Attention | None:
+        """The self-attention of a kind of layer, unless it is linear."""
+        return next((s.op for s in self.kinds[kind].sublayers if isinstance(s.op, Attention)), None)
 
     def map_ops(self, change: Callable[[Op], Op]) -> Stack:
         """The same stack with every operation changed."""

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 from ..code import WIDTH, Field, literal
 from ..names import class_name
 from .expressions import Fields, norm_expression, pattern
-from .settings import Attention, LayerKind, Mlp, Norm, Stack, Sublayer
+from .settings import Attention, Delta, LayerKind, Mlp, Norm, Op, Stack, Sublayer
 from .views_ops import (
     AttentionView,
+    DeltaView,
     Given,
     LatentView,
     MlpView,
     MoeView,
     attention_view,
+    delta_view,
     latent_view,
     mlp_view,
     moe_view,
@@ -39,9 +41,10 @@ class SublayerView:
 
 @dataclass(frozen=True, slots=True)
 class BlockView:
-    """One `Block` class: what it builds, and the lines of its `forward`."""
+    """One `Block` class: what it is given, what it builds, and the lines of its `forward`."""
 
     name: str
+    given: Given
     sublayers: tuple[SublayerView, ...]
     lines: tuple[str, ...]
 
@@ -68,8 +71,7 @@ class Use:
 def causal_use(stack: Stack) -> Use:
     """That of a decoder; whether its layers can do without a mask, the order of the tokens being one."""
     windowed = len(set(stack.windows)) == 1 and stack.windows[0] is not None
-    ops = [stack.attention(index) for index in range(len(stack.kinds))]
-    always = windowed or any(op.softcap or op.sinks for op in ops)
+    always = windowed or any(op.softcap or op.sinks for op in stack.attentions)
     return Use(("batch", "seq"), mask="Tensor" if always else "Tensor | None", causal=True, cached=True)
 
 
@@ -77,17 +79,20 @@ def causal_use(stack: Stack) -> Use:
 class StackView:
     """All classes of a stack and how its `ModuleList` is filled.
 
-    `windows` is "one" if all layers have the same, "mixed" if not, and empty if none has any.
+    `windows` is "one" if all layers have the same, "mixed" if not, and empty if none has any; `linear` is which layers
+    have linear attention.
     """
 
     config: str
     attentions: tuple[AttentionView, ...]
     latents: tuple[LatentView, ...]
+    deltas: tuple[DeltaView, ...]
     mlps: tuple[MlpView, ...]
     moes: tuple[MoeView, ...]
     blocks: tuple[BlockView, ...]
     pattern: str
     windows: str
+    linear: Literal["", "some", "all"]
     given: Given
     ropes: RopesView | None
     offset_norm: bool
@@ -108,7 +113,8 @@ class StackView:
         """Whether the classes call functions of `torch.nn.functional`."""
         scores = [view.scores for view in self.attentions] + [view.scores for view in self.latents]
         activations = {view.activation for view in self.mlps} - {"quick_gelu"}
-        return bool(activations or self.moes or self.offset_norm) or not all(each.own for each in scores)
+        known = activations or self.moes or self.deltas or self.offset_norm
+        return bool(known) or not all(each.own for each in scores)
 
     @property
     def torch(self) -> bool:
@@ -116,7 +122,8 @@ class StackView:
         split = any(attention.merged and attention.grouped for attention in self.attentions)
         tables = any(block.gated for block in self.blocks)
         gated = any(view.scores.gated for view in self.attentions)
-        return split or tables or gated or self.quick_gelu or self.offset_norm or self.own_scores or bool(self.moes)
+        known = gated or self.quick_gelu or self.offset_norm or self.own_scores or self.moes or self.deltas
+        return split or tables or bool(known)
 
 
 def stack_view(stack: Stack, config: str, use: Use, *, tp: int, outer: tuple[Norm | None, ...] = ()) -> StackView:
@@ -128,6 +135,8 @@ def stack_view(stack: Stack, config: str, use: Use, *, tp: int, outer: tuple[Nor
         _add_pattern(fields, "windows", [literal(window) for window in windows])
     elif use.causal and windows[0]:
         fields.add("window", windows[0])
+    if len(set(stack.linear)) > 1:
+        _add_pattern(fields, "linear", [literal(linear) for linear in stack.linear], "bool")
     if len(set(ropes)) > 1:
         numbers = [len(stack.rotary) if rope is None else rope for rope in ropes]
         _add_pattern(fields, "rope_of", [str(number) for number in numbers], "int")
@@ -136,16 +145,23 @@ def stack_view(stack: Stack, config: str, use: Use, *, tp: int, outer: tuple[Nor
         config=config,
         attentions=tuple(classes.attentions.values()),
         latents=tuple(classes.latents.values()),
+        deltas=tuple(classes.deltas.values()),
         mlps=tuple(classes.mlps.values()),
         moes=tuple(classes.moes.values()),
         blocks=tuple(classes.blocks.values()),
         pattern="" if len(classes.blocks) <= 1 else pattern("kinds = ", [of_kind[i] for i in stack.order], 8),
         windows="mixed" if len(set(windows)) > 1 else "one" if any(windows) else "",
+        linear="some" if len(set(stack.linear)) > 1 else "all" if any(stack.linear) else "",
         given=classes.given,
         ropes=classes.ropes(),
         offset_norm=any(norm is not None and norm.unit_offset for norm in norms),
         fields=tuple(fields.found.values()),
     )
+
+
+def _delta_given(given: Given) -> Given:
+    """What of it a linear attention takes: its mask is that of the tokens, not of keys that queries see."""
+    return replace(given, rope="", mask="Tensor | None")
 
 
 def _add_pattern(fields: Fields, name: str, values: list[str], item: str = "int | None") -> None:
@@ -168,7 +184,7 @@ def _norms(sublayer: Sublayer) -> Iterator[Norm | None]:
         yield sublayer.op.latent.norm if sublayer.op.latent else None
 
 
-_View = TypeVar("_View", AttentionView, LatentView, MlpView, MoeView, BlockView)
+_View = TypeVar("_View", AttentionView, LatentView, DeltaView, MlpView, MoeView, BlockView)
 
 
 class _Classes:
@@ -180,6 +196,7 @@ class _Classes:
         self.fields.add("layers", len(stack.order))
         self.attentions: dict[AttentionView, AttentionView] = {}
         self.latents: dict[LatentView, LatentView] = {}
+        self.deltas: dict[DeltaView, DeltaView] = {}
         self.mlps: dict[MlpView, MlpView] = {}
         self.moes: dict[MoeView, MoeView] = {}
         self.blocks: dict[BlockView, BlockView] = {}
@@ -193,15 +210,16 @@ class _Classes:
     def block(self, kind: LayerKind) -> str:
         """The class of a kind of layer."""
         views = tuple(self._sublayer(sublayer, kind) for sublayer in kind.sublayers)
-        extra = "".join(f", {name}" for name in self.given.names)
-        lines = tuple(line for group in kind.groups for line in _group_lines(group, extra))
-        return self._once(self.blocks, BlockView("", views, lines), "Block", kind.name)
+        lines = tuple(line for group in kind.groups for line in _group_lines(group, self.given))
+        linear = any(isinstance(sublayer.op, Delta) for sublayer in kind.sublayers)
+        given = replace(self.given, mask=_delta_given(self.given).mask) if linear else self.given
+        return self._once(self.blocks, BlockView("", given, views, lines), "Block", kind.name)
 
     def _sublayer(self, sublayer: Sublayer, kind: LayerKind) -> SublayerView:
         name, residual = sublayer.name, sublayer.residual
         norm = "" if sublayer.place == "shared" else self._norm(sublayer.norm, kind)
         op = sublayer.op
-        made = self._attention(op, kind) if isinstance(op, Attention) else self._mlp(op, kind)
+        made = self._op(op, kind)
         size = "config.dim" if residual.gate == "layer_scale" else "1"
         scaled = residual.scale != 1
         return SublayerView(
@@ -213,6 +231,15 @@ class _Classes:
             gate_init=literal(residual.init),
             scale=self.fields.add(f"{name}_scale", residual.scale, kind.name) if scaled else "",
         )
+
+    def _op(self, op: Op, kind: LayerKind) -> str:
+        """The class of an operation."""
+        if isinstance(op, Attention):
+            return self._attention(op, kind)
+        if isinstance(op, Mlp):
+            return self._mlp(op, kind)
+        view = delta_view(op, kind, self.fields, _delta_given(self.given))
+        return self._once(self.deltas, view, "GatedDeltaNet", kind.name)
 
     def _norm(self, norm: Norm, kind: LayerKind) -> str:
         return norm_expression(norm, "config.dim", self.fields.eps(norm, kind))
@@ -272,16 +299,16 @@ class _Classes:
         return found
 
 
-def _group_lines(group: tuple[Sublayer, ...], extra: str) -> Iterator[str]:
+def _group_lines(group: tuple[Sublayer, ...], given: Given) -> Iterator[str]:
     """The lines of sublayers that read the same `x`."""
     if len(group) == 1:
-        yield from _update(group[0], extra)
+        yield from _update(group[0], given)
         return
     source = ""
     if any(sublayer.place == "shared" for sublayer in group):
         yield f"h = self.{group[0].name}_norm(x)"
         source = "h"
-    terms = [f"{_factor(each)}{_branch(each, _read(each, source), extra)}" for each in group]
+    terms = [f"{_factor(each)}{_branch(each, _read(each, source), given)}" for each in group]
     line = f"x = x + {' + '.join(terms)}"
     if len(line) <= _ROOM:
         yield line
@@ -294,10 +321,10 @@ def _group_lines(group: tuple[Sublayer, ...], extra: str) -> Iterator[str]:
 _ROOM = WIDTH - 8
 
 
-def _update(sublayer: Sublayer, extra: str) -> Iterator[str]:
+def _update(sublayer: Sublayer, given: Given) -> Iterator[str]:
     """`x` after one sublayer; in two lines where one would be long."""
     factor = _factor(sublayer)
-    for inner in (_call(sublayer, _read(sublayer, ""), extra), "h"):
+    for inner in (_call(sublayer, _read(sublayer, ""), given), "h"):
         whole = _placed(sublayer, inner)
         line = f"x = x + {factor}{whole}"
         if sublayer.place == "post":
@@ -308,13 +335,14 @@ def _update(sublayer: Sublayer, extra: str) -> Iterator[str]:
         yield f"h = {inner}"
 
 
-def _branch(sublayer: Sublayer, read: str, extra: str) -> str:
-    return _placed(sublayer, _call(sublayer, read, extra))
+def _branch(sublayer: Sublayer, read: str, given: Given) -> str:
+    return _placed(sublayer, _call(sublayer, read, given))
 
 
-def _call(sublayer: Sublayer, read: str, extra: str) -> str:
-    more = extra if isinstance(sublayer.op, Attention) else ""
-    return f"self.{sublayer.name}({read}{more})"
+def _call(sublayer: Sublayer, read: str, given: Given) -> str:
+    own = _delta_given(given) if isinstance(sublayer.op, Delta) else given
+    names = () if isinstance(sublayer.op, Mlp) else own.names
+    return f"self.{sublayer.name}({', '.join((read, *names))})"
 
 
 def _read(sublayer: Sublayer, shared: str) -> str:

@@ -49,14 +49,14 @@ class GridView:
 
 def grid_use(stack: Stack, *, turned: bool) -> Use:
     """That of an encoder over a grid; layers that make their scores themselves take a mask, the others groups."""
-    ops = [stack.attention(index) for index in range(len(stack.kinds))]
-    own = any(op.softcap or op.sinks or op.latent for op in ops)
+    own = any(op.softcap or op.sinks or op.latent for op in stack.attentions)
     return Use(("batch", "patches"), ROTATION.name if turned else "", "Tensor" if own else "Groups")
 
 
 def grid_view(stack: Stack) -> tuple[GridView, tuple[Field, ...]]:
     """The view of a stack, and the config fields that it reads."""
-    of_layer = [stack.attention(index).grid or GridMask("frame") for index in stack.order]
+    ops = stack.attentions
+    of_layer = [ops[index].grid or GridMask("frame") for index in stack.order]
     masks, numbers, fields = list(dict.fromkeys(of_layer)), list[str](), list[Field]()
     for mask in masks:
         if mask.within == "window":
@@ -68,7 +68,6 @@ def grid_view(stack: Stack) -> tuple[GridView, tuple[Field, ...]]:
     windows = tuple(field.name for field in fields)
     if len(masks) > 1:
         fields.append(pattern_field("group_of", [str(masks.index(mask)) for mask in of_layer], "int"))
-    ops = [stack.attention(index) for index in range(len(stack.kinds))]
     view = GridView(
         numbers=tuple(numbers),
         windows=windows,

@@ -159,7 +159,8 @@ def ropes_view(
 
 def _prefix(stack: Stack, index: int) -> str:
     """What stands before the names of the rotary positions: the kind of layer that has them; nothing for the first."""
-    kind = next(kind.name for place, kind in enumerate(stack.kinds) if stack.attention(place).rope == index)
+    found = ((kind, stack.attention(place)) for place, kind in enumerate(stack.kinds))
+    kind = next(kind.name for kind, attention in found if attention and attention.rope == index)
     return f"{kind}_" if index and kind else ""
 
 

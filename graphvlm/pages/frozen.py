@@ -66,8 +66,8 @@ def _frozen_modules(graph: Graph, freeze: Freeze) -> list[str]:
     frozen: dict[str, bool] = {}
     for name, node in graph.nodes.items():
         for parameter in node.spec.parameters():
-            is_frozen = all(f"{name}.{piece.path}" in chosen for piece in parameter.pieces)
             path = f"{name}.{parameter.path}"
+            is_frozen = path in chosen or all(f"{name}.{piece.path}" in chosen for piece in parameter.pieces)
             frozen[path] = is_frozen
             while "." in path:
                 path = path.rpartition(".")[0]

@@ -36,6 +36,15 @@ class GenerateView:
     prompt_arguments: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class MemoryView:
+    """What the cache of a layer holds: keys and values, states of linear attention, or in some layers the ones and in
+    some the others."""
+
+    linear: bool
+    keyed: bool
+
+
 def make(graph: Graph) -> dict[str, Page]:
     """The pages of a graph after its passes."""
     made = model.make(graph)
@@ -55,10 +64,17 @@ def make(graph: Graph) -> dict[str, Page]:
             pages[f"{name}.py"] = Page(page.template, {"node": page.context})
     if any(node.kind == "decoder" for node in graph.nodes.values()):
         generate = _generate(graph, view) if view.decoder else None
-        pages["generate.py"] = Page("package/generate.py.j2", {"model": view, "generate": generate})
+        views = {"model": view, "generate": generate, "memory": _memory(graph)}
+        pages["generate.py"] = Page("package/generate.py.j2", views)
     call = tuple(a.name for a in view.forward_arguments if a.name in graph.inputs)
     pages["README.md"] = Page("package/README.md.j2", {"model": view, "readme": readme.make(graph, call)})
     return pages
+
+
+def _memory(graph: Graph) -> MemoryView:
+    stacks = [node.spec.stack for node in graph.nodes.values() if node.kind == "decoder"]
+    linear = [each for stack in stacks if stack for each in stack.linear]
+    return MemoryView(linear=any(linear), keyed=not all(linear))
 
 
 def _generate(graph: Graph, view: model.ModelView) -> GenerateView:

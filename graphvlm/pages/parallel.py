@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..blocks.settings import Attention, Op
+from ..blocks.settings import Attention, Mlp, Op
 from ..ir import Graph, Node
 
 
@@ -64,4 +64,4 @@ def _split(op: Op) -> tuple[tuple[str, ...], str]:
     """The projections of an operation that are split by columns, and the one split by rows."""
     if isinstance(op, Attention):
         return ("wq", "wk", "wv", "wg") if op.gated else ("wq", "wk", "wv"), "wo"
-    return ("gate", "up") if op.gated else ("up",), "down"
+    return ("gate", "up") if isinstance(op, Mlp) and op.gated else ("up",), "down"

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from ..blocks.settings import Attention, Op
+from ..blocks.settings import Attention, Delta, Op
 from ..ir import Graph, Node
 
 
@@ -36,4 +36,4 @@ def _merge(op: Op) -> Op:
         # A norm over all heads of the queries stands between their projection and the split into heads.
         alike = op.bias.q == op.bias.k == op.bias.v and op.latent is None and op.norm_heads
         return replace(op, merged=alike)
-    return replace(op, merged=op.gated)
+    return op if isinstance(op, Delta) else replace(op, merged=op.gated)

@@ -63,6 +63,15 @@ _BY_TYPE = {
     "full_attention": {"rope_type": "linear", "rope_theta": 5000.0, "factor": 3.0},
 }
 
+_DELTA = {
+    "head_dim": 20,
+    "linear_num_key_heads": 2,
+    "linear_num_value_heads": 6,
+    "linear_key_head_dim": 10,
+    "linear_value_head_dim": 14,
+    "layer_types": ["linear_attention", "full_attention", "linear_attention"],
+}
+
 FAMILIES: Mapping[str, Make] = MappingProxyType(
     {
         "gemma3_text": _family(
@@ -72,6 +81,26 @@ FAMILIES: Mapping[str, Make] = MappingProxyType(
             query_pre_attn_scalar=30,
             layer_types=_SLIDING,
             rope_parameters=_BY_TYPE,
+        ),
+        "qwen3_next": _family(
+            "qwen3_next",
+            **_rope(partial_rotary_factor=0.5),
+            **_DELTA,
+            moe_intermediate_size=20,
+            shared_expert_intermediate_size=24,
+            num_experts=6,
+            num_experts_per_tok=3,
+            mlp_only_layers=[2],
+        ),
+        "qwen3_5_text": _family("qwen3_5_text", **_rope(partial_rotary_factor=0.5), **_DELTA),
+        "qwen3_5_moe_text": _family(
+            "qwen3_5_moe_text",
+            **_rope(partial_rotary_factor=0.5, mrope_section=[2, 2, 1], mrope_interleaved=True),
+            **{**_DELTA, "linear_num_value_heads": 2, "linear_conv_kernel_dim": 3},
+            moe_intermediate_size=20,
+            shared_expert_intermediate_size=24,
+            num_experts=5,
+            num_experts_per_tok=2,
         ),
         "deepseek_v2": _family(
             "deepseek_v2", **_rope(), **_DEEPSEEK, q_lora_rank=None, topk_method="group_limited_greedy"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +22,13 @@ from .agreement import LIMIT, attended, relative_error
 from .families import FAMILIES
 from .multimodal import MULTIMODAL
 from .multimodal.llava import CASES as LLAVA_CASES
-from .reference import Reference
+from .reference import VOCAB, Reference
 
 pytestmark = pytest.mark.slow
 
 IMPORTED = ("mixtral", "qwen2_moe_dense_window", "qwen3_moe", "olmo2", "gemma", "gemma2")
 COMPILED = [*FAMILIES, *IMPORTED, *(name for name in MULTIMODAL if name not in LLAVA_CASES)]
+LINEAR = ("qwen3_next", "qwen3_5_text")
 JOINED = ("phi3", "glm4", "gpt_neox")
 
 
@@ -59,6 +61,26 @@ def test_joined_matrices_load_into_parameters_of_their_own(
     seen = attended(inputs)
     assert relative_error(made[seen], expected[seen]) <= LIMIT
     check_saved(model, reference(name), tmp_path)
+
+
+@pytest.mark.parametrize("name", LINEAR)
+def test_sequences_longer_than_a_chunk(
+    name: str, reference: Callable[[str], Reference], package: Callable[[str], Any], ours: Callable[[str], Any]
+) -> None:
+    """Linear attention goes chunk by chunk through a prompt, and on from there token by token."""
+    generator = torch.Generator().manual_seed(3)
+    inputs = {
+        "input_ids": torch.randint(3, VOCAB, (2, 150), generator=generator),
+        "attention_mask": torch.ones(2, 150, dtype=torch.long),
+    }
+    inputs["attention_mask"][0, :70] = 0
+    with torch.no_grad():
+        made, expected = ours(name)(**inputs).logits, reference(name).logits(inputs)
+    seen = attended(inputs)
+    assert relative_error(made[seen], expected[seen]) <= LIMIT
+    tokens = reference(name).fresh().generate(**inputs, max_new_tokens=8, do_sample=False)
+    generate = import_module(f"{package(name).__name__}.generate").generate
+    assert torch.equal(generate(ours(name), **inputs, max_new_tokens=8), tokens)
 
 
 @pytest.mark.parametrize("name", COMPILED)

@@ -69,10 +69,15 @@ class Transformer(Spec):
             yield from linear("head", self.layers.dim, self.vocab, self.head.bias)
 
     def summary(self) -> str:
-        attention = self.layers.attention()
-        kv = f" over {attention.kv_heads}" if attention.kv_heads != attention.heads else ""
-        layers, heads = counted(len(self.layers.order), "layer"), counted(attention.heads, "head")
-        return f"transformer, {layers}, {self.layers.dim} wide, {heads}{kv}"
+        words = ["transformer", counted(len(self.layers.order), "layer")]
+        linear = sum(self.layers.linear)
+        if linear:
+            words.append(f"{linear if self.layers.attentions else 'all'} of them linear")
+        words.append(f"{self.layers.dim} wide")
+        for attention in self.layers.attentions[:1]:
+            kv = f" over {attention.kv_heads}" if attention.kv_heads != attention.heads else ""
+            words.append(f"{counted(attention.heads, 'head')}{kv}")
+        return ", ".join(words)
 
     def resolved(self) -> dict[str, Any]:
         return {"vocab": self.vocab, "dim": self.layers.dim, **self.layers.resolved()}

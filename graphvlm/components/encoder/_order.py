@@ -8,7 +8,7 @@ from ...settings import Settings
 
 
 def check_order(name: str, settings: Settings, blocks: Stack, problems: Problems, *, tokens: str) -> None:
-    """Note windows that count back, and positions of single layers; `tokens` says what the encoder reads."""
+    """Note windows that count back, linear attention, positions of single layers; `tokens` is what the encoder reads."""
     if any(blocks.windows):
         written = settings.has("attention", "window")
         problems.error(
@@ -16,6 +16,14 @@ def check_order(name: str, settings: Settings, blocks: Stack, problems: Problems
             f"`window` of `{name}` counts back along a sequence, and {tokens} see each other in both directions",
             settings.span("attention", "window") if written else settings.span("layers", "where"),
             help="remove `window`",
+        )
+    if any(blocks.linear):
+        written = settings.has("attention", "linear")
+        problems.error(
+            "linear-conflict",
+            f"`linear` of `{name}` goes through a sequence in order, and {tokens} see each other in both directions",
+            settings.span("attention", "linear") if written else settings.span("layers", "where"),
+            help="remove `linear`",
         )
     if blocks.rotary:
         problems.error(

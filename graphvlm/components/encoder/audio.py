@@ -88,7 +88,7 @@ class Audio(Spec):
 
     def summary(self) -> str:
         size = f"{self.bins} bins" if self.frames is None else f"{self.bins} bins x {self.frames} frames"
-        heads = f", {counted(self.layers.attention().heads, 'head')}" if self.layers.order else ""
+        heads = f", {counted(self.layers.attentions[0].heads, 'head')}" if self.layers.attentions else ""
         return f"audio, {size}, {counted(len(self.layers.order), 'layer')}, {self.layers.dim} wide{heads}"
 
     def resolved(self) -> dict[str, Any]:

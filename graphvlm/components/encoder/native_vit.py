@@ -100,7 +100,7 @@ class NativeVit(Spec):
             yield from norm("norm", self.norm, dim)
 
     def summary(self) -> str:
-        heads = f", {counted(self.layers.attention().heads, 'head')}" if self.layers.order else ""
+        heads = f", {counted(self.layers.attentions[0].heads, 'head')}" if self.layers.attentions else ""
         size = f"patches of {self.patch.size} px"
         return f"native_vit, {size}, {counted(len(self.layers.order), 'layer')}, {self.layers.dim} wide{heads}"
 

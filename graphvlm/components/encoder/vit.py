@@ -23,7 +23,7 @@ from ...ir import Node
 from ...names import class_name
 from ...problems import Problems
 from ...settings import Settings
-from ._order import check_read
+from ._order import check_order, check_read
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +82,7 @@ class Vit(Spec):
 
     def summary(self) -> str:
         size = f"{self.height} px" if self.height == self.width else f"{self.height} x {self.width} px"
-        heads = f", {counted(self.layers.attention().heads, 'head')}" if self.layers.order else ""
+        heads = f", {counted(self.layers.attentions[0].heads, 'head')}" if self.layers.attentions else ""
         return f"vit, {size}, {counted(len(self.layers.order), 'layer')}, {self.layers.dim} wide{heads}"
 
     def resolved(self) -> dict[str, Any]:
@@ -156,7 +156,7 @@ class VitComponent:
         check_read(inferred.node, "vit", settings, _UNREAD, problems)
         blocks = parse_stack(settings, inferred, mlp_bias=True, problems=problems)
         if blocks:
-            _check_windows(inferred.node, settings, blocks, problems)
+            check_order(inferred.node, settings, blocks, problems, tokens="the patches of an image")
         states = _states(inferred.node, settings, problems)
         class_token = bool(settings.get("class_token", default=False))
         drop = bool(settings.get("output", "drop_cls", default=False))
@@ -280,24 +280,6 @@ def _check_patches(name: str, settings: Settings, problems: Problems) -> None:
         Label(settings.span("patch", "size"), "the patches"),
         help=f"{edit}, or leave the last {size - fit} pixels out with `remainder: crop` in `patch`" if fit else edit,
     )
-
-
-def _check_windows(name: str, settings: Settings, blocks: Stack, problems: Problems) -> None:
-    if any(blocks.windows):
-        written = settings.has("attention", "window")
-        problems.error(
-            "window-without-order",
-            f"`window` of `{name}` counts back along a sequence, and the patches of an image have no such order",
-            settings.span("attention", "window") if written else settings.span("layers", "where"),
-            help="remove `window`: every patch sees every other",
-        )
-    if blocks.rotary:
-        problems.error(
-            "position-of-layer",
-            f"`position` of a layer of `{name}`: an image encoder has one kind of position, before its first layer",
-            settings.span("layers", "where"),
-            help="remove `position` under `where`",
-        )
 
 
 def _wanted(settings: Settings) -> list[int]:

@@ -14,11 +14,22 @@ def everywhere(text: Fields, mlp: Node) -> Experts:
     return Experts({**mlp, "moe": _moe(text, "num_local_experts", normalize=True)})
 
 
-def some_dense(text: Fields, mlp: Node) -> Experts:
-    """Experts with a width of their own in most layers, with one that is shared if the class has it."""
-    moe = _moe(text, "num_experts", normalize=text.boolean("norm_topk_prob"))
+def all_shared(text: Fields, mlp: Node) -> Experts:
+    """All layers alike, with one that is shared; the weights of the chosen experts sum to one."""
+    return Experts({**mlp, "moe": _with_shared(text, normalize=True)})
+
+
+def _with_shared(text: Fields, *, normalize: bool) -> dict[str, Any]:
+    """Experts, and one that is shared if the class has it."""
+    moe = _moe(text, "num_experts", normalize=normalize)
     if text.knows("shared_expert_intermediate_size"):
         moe["shared"] = {"hidden": text.integer("shared_expert_intermediate_size"), "gate": "sigmoid"}
+    return moe
+
+
+def some_dense(text: Fields, mlp: Node) -> Experts:
+    """Experts with a width of their own in most layers, with one that is shared if the class has it."""
+    moe = _with_shared(text, normalize=text.boolean("norm_topk_prob"))
     sparse = {**mlp, "hidden": text.integer("moe_intermediate_size"), "moe": moe}
     dense = _dense_layers(text)
     if len(dense) == text.integer("num_hidden_layers"):

@@ -66,6 +66,9 @@ TEXT: Mapping[str, str] = MappingProxyType(
         "granite": "GraniteForCausalLM",
         "deepseek_v2": "DeepseekV2ForCausalLM",
         "deepseek_v3": "DeepseekV3ForCausalLM",
+        "qwen3_next": "Qwen3NextForCausalLM",
+        "qwen3_5_text": "Qwen3_5ForCausalLM",
+        "qwen3_5_moe_text": "Qwen3_5MoeForCausalLM",
     }
 )
 

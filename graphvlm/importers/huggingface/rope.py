@@ -158,7 +158,7 @@ def _rope(theta: float) -> dict[str, Any]:
 def _table(text: Fields) -> ConfigTable:
     """The fields of a rotary object, under the name of the class whose config it stands in."""
     names = frozenset().union(*_READ.values()) | {"rope_type", "type", "rope_theta", "partial_rotary_factor"}
-    return ConfigTable(text.table.model_type, dict.fromkeys(names), nullable=names)
+    return ConfigTable(text.table.model_type, dict.fromkeys(names), nullable=names, rotary=text.table.rotary)
 
 
 def _refuse_partial(text: Fields, place: Fields) -> None:
@@ -205,7 +205,7 @@ def _type(rope: Fields, most: int) -> str:
 
 def _check_names(rope: Fields, kind: str, most: int) -> None:
     """Only the numbers that this type reads; transformers warns of others and goes on without them."""
-    read = _READ[kind] | {"rope_type", "type", "rope_theta", "partial_rotary_factor"}
+    read = _READ[kind] | {"rope_type", "type", "rope_theta", "partial_rotary_factor"} | rope.table.rotary
     for key, tree in rope.tree.items():
         repeats = key == "original_max_position_embeddings" and tree.value == most
         if tree.value is not None and key not in read and not repeats:

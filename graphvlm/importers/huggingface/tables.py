@@ -55,7 +55,7 @@ class ConfigTable:
 
     `nullable` are the understood fields that may be null; `harmless` is what the class has beside `HARMLESS`;
     `neutral` is added to `NEUTRAL`. `called` are the names that this class has for fields that most call otherwise:
-    usual name -> its name.
+    usual name -> its name. `rotary` are fields of its rotary object that nothing here depends on.
     """
 
     model_type: str
@@ -64,6 +64,7 @@ class ConfigTable:
     harmless: frozenset[str] = frozenset()
     neutral: Values = field(default_factory=dict)
     called: Mapping[str, str] = field(default_factory=dict)
+    rotary: frozenset[str] = frozenset()
 
     def name(self, key: str) -> str:
         """What this class calls the field that is usually called `key`."""

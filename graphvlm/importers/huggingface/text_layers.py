@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from .fields import Fields, shown
@@ -93,24 +93,32 @@ def _all_sliding(text: Fields, kind: TextKind, count: int) -> list[int]:
     """The layers that have a window, if there is one."""
     if kind.window in ("none", "all"):
         return list(range(count)) if kind.window == "all" else []
-    types = text.get("layer_types")
-    if types is None or types.value is None:
+    sliding = layers_of_type(text, count, _LAYER_TYPES)
+    if sliding is None:
         return _usual_sliding(text, kind, count)
-    names = types.plain()
-    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-        text.problems.error("invalid-config", f"`{text.name('layer_types')}` must be a list of words", types.span)
-        return []
-    if len(names) != count:
-        _contradiction(text, f"{len(names)} layer types for {count} layers")
-    unknown = next((element for element in types.elements() if element.value not in _LAYER_TYPES), None)
-    if unknown is not None:
-        message = f"the layer type `{shown(unknown.value)}` of `{text.name('layer_types')}` is not in the language"
-        text.unsupported("layer_types", message, "the language has `full_attention` and `sliding_attention`")
-        return []
-    sliding = [index for index, name in enumerate(names) if _LAYER_TYPES[name]]
     if sliding and _window(text) is None:
         _contradiction(text, "some layers have a window, but `use_sliding_window` or `sliding_window` says none")
     return sliding
+
+
+def layers_of_type(text: Fields, count: int, types: Mapping[str, bool]) -> list[int] | None:
+    """The layers that `layer_types` gives a type of which `types` says true; None where the file does not list them."""
+    tree = text.get("layer_types")
+    if tree is None or tree.value is None:
+        return None
+    names = tree.plain()
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        text.problems.error("invalid-config", f"`{text.name('layer_types')}` must be a list of words", tree.span)
+        return []
+    if len(names) != count:
+        _contradiction(text, f"{len(names)} layer types for {count} layers")
+    unknown = next((element for element in tree.elements() if element.value not in types), None)
+    if unknown is not None:
+        message = f"the layer type `{shown(unknown.value)}` of `{text.name('layer_types')}` is not in the language"
+        known = " and ".join(f"`{name}`" for name in types if name.endswith("_attention"))
+        text.unsupported("layer_types", message, f"the language has {known}")
+        return []
+    return [index for index, name in enumerate(names) if types[name]]
 
 
 def _usual_sliding(text: Fields, kind: TextKind, count: int) -> list[int]:

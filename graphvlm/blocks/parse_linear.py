@@ -1,0 +1,88 @@
+"""From the settings of a linear attention to a `Delta`; what no layer reads of an attention is reported here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ..component import Inferred
+from ..diagnostics import Label, Span
+from ..problems import Problems
+from ..settings import Settings
+from ..words import listed
+from .parse_attention import divisors, either
+from .parse_norm import make_norm, norm_settings
+from .settings import Delta, Norm
+
+
+def is_linear(settings: Settings) -> bool:
+    """Whether the attention of a layer is linear."""
+    return settings.has("attention", "linear")
+
+
+def parse_linear(settings: Settings, inferred: Inferred, norm: Norm, problems: Problems) -> Delta | None:
+    """The linear attention of a layer; its norm is as in the layer unless it says otherwise, without an offset."""
+    key_heads = int(settings.get("key_heads"))
+    value_heads = int(settings.get("value_heads", default=key_heads))
+    key_dim = int(settings.get("key_dim"))
+    if value_heads % key_heads:
+        problems.clash(
+            "heads-not-divisible",
+            f"the {value_heads} value heads of `{inferred.node}` cannot share {key_heads} query and key heads evenly",
+            Label(settings.span("key_heads"), f"does not divide {value_heads}"),
+            *settings.labels("value_heads", text=f"{value_heads} value heads"),
+            help=f"set `key_heads` to {either(divisors(value_heads))}",
+        )
+        return None
+    if settings.has("norm", "place"):
+        problems.error(
+            "bad-norm-place",
+            f"the norm of the linear attention of `{inferred.node}` stands in one place only",
+            settings.span("norm", "place"),
+            help="remove `place`",
+        )
+        return None
+    return Delta(
+        key_heads=key_heads,
+        value_heads=value_heads,
+        key_dim=key_dim,
+        value_dim=int(settings.get("value_dim", default=key_dim)),
+        conv=int(settings.get("conv", default=4)),
+        activation=settings.get("activation", default="silu"),
+        beta_max=float(settings.get("beta_max", default=1.0)),
+        norm=make_norm(norm_settings({"type": norm.type, "eps": norm.eps}, settings.get("norm"))),
+    )
+
+
+def check_unread(node: str, sources: list[tuple[Settings, list[Settings]]], problems: Problems) -> None:
+    """Note what is written for layers that all have linear attention, which does not read it.
+
+    `sources` are the settings of the node and of its entries, each with those of the layers it is for.
+    """
+    for source, layers in sources:
+        if not layers or not all(map(is_linear, layers)):
+            continue
+        unread = dict(_unread(source))
+        if unread:
+            names, one = listed(unread), len(unread) == 1
+            problems.clash(
+                "linear-conflict",
+                f"{names} of `{node}` {'is' if one else 'are'} for layers that all have linear attention, "
+                f"which does not read {'it' if one else 'them'}",
+                *(Label(span, "not read") for span in unread.values()),
+                Label(layers[0].span("attention", "linear"), "linear attention"),
+                help=f"remove {names}",
+            )
+
+
+def _unread(source: Settings) -> Iterator[tuple[str, Span]]:
+    """What a mapping sets of an attention, or of rotary positions."""
+    tree = source.tree.get("attention")
+    for key, value in tree.items() if tree else ():
+        if key not in _READ and value.value is not None:
+            yield f"attention.{key}", value.span
+    position = source.get("position")
+    if isinstance(position, dict) and position.get("type", "rope") == "rope":
+        yield "position", source.span("position")
+
+
+_READ = ("linear", "norm", "residual", "use")

@@ -1,0 +1,150 @@
+"""Decoders with linear attention in most layers, and an output gate on the attention of the others."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
+
+from ..experts import all_shared, some_dense
+from ..fields import Fields
+from ..tables import ConfigTable
+from ..text_fields import ROPE, ROUTER_LOSS
+from ..text_kind import Node, TextKind, Variant
+from ..text_layers import layers_of_type
+
+_FIELDS: Mapping[str, Any] = MappingProxyType(
+    {
+        "vocab_size": 151936,
+        "hidden_size": 2048,
+        "intermediate_size": 5632,
+        "num_hidden_layers": 48,
+        "num_attention_heads": 16,
+        "num_key_value_heads": 2,
+        "head_dim": 256,
+        "hidden_act": "silu",
+        "max_position_embeddings": 32768,
+        "rms_norm_eps": 1e-6,
+        "bos_token_id": None,
+        "eos_token_id": None,
+        "tie_word_embeddings": False,
+        "attention_bias": False,
+        "linear_conv_kernel_dim": 4,
+        "linear_key_head_dim": 128,
+        "linear_value_head_dim": 128,
+        "linear_num_key_heads": 16,
+        "linear_num_value_heads": 32,
+        "layer_types": None,
+        "full_attention_interval": 4,  # not a field of the classes, which make layer types of it
+        **ROPE,
+        "partial_rotary_factor": 0.25,
+    }
+)
+_EXPERTS = {
+    "moe_intermediate_size": 512,
+    "shared_expert_intermediate_size": 512,
+    "num_experts_per_tok": 10,
+    "num_experts": 512,
+}
+_NULLABLE = frozenset({"layer_types"})
+
+QWEN3_NEXT = ConfigTable(
+    "qwen3_next",
+    {**_FIELDS, **_EXPERTS, "decoder_sparse_step": 1, "mlp_only_layers": None, "norm_topk_prob": True},
+    nullable=_NULLABLE | {"mlp_only_layers"},
+    harmless=ROUTER_LOSS,
+)
+
+# Heads that predict further tokens, which the classes leave out; and the type of numbers in a kernel of another code.
+_OTHER_CODE = frozenset({"mtp_num_hidden_layers", "mtp_use_dedicated_embeddings", "mamba_ssm_dtype"})
+# Of a text alone all three positions are one.
+_THREE = frozenset({"mrope_section", "mrope_interleaved"})
+
+QWEN3_5 = ConfigTable(
+    "qwen3_5_text",
+    {
+        **_FIELDS,
+        "vocab_size": 248320,
+        "hidden_size": 4096,
+        "intermediate_size": 12288,
+        "num_hidden_layers": 32,
+        "num_key_value_heads": 4,
+    },
+    nullable=_NULLABLE,
+    harmless=_OTHER_CODE,
+    neutral={"attn_output_gate": True},
+    rotary=_THREE,
+)
+
+QWEN3_5_MOE = ConfigTable(
+    "qwen3_5_moe_text",
+    {
+        **{name: value for name, value in _FIELDS.items() if name != "intermediate_size"},
+        **_EXPERTS,
+        "vocab_size": 248320,
+        "num_hidden_layers": 40,
+        "num_experts_per_tok": 8,
+        "num_experts": 256,
+    },
+    nullable=_NULLABLE,
+    harmless=ROUTER_LOSS | _OTHER_CODE,
+    neutral={"attn_output_gate": True},
+    called={"intermediate_size": "moe_intermediate_size"},
+    rotary=_THREE,
+)
+
+
+def _full(text: Fields) -> tuple[int, ...]:
+    """The layers whose attention is not linear."""
+    count = text.integer("num_hidden_layers")
+    listed = layers_of_type(text, count, {"full_attention": True, "linear_attention": False})
+    if listed is None:
+        step = text.integer("full_attention_interval")
+        return tuple(index for index in range(count) if not (index + 1) % step)
+    return tuple(listed)
+
+
+def _variants(text: Fields) -> tuple[Variant, ...]:
+    full = _full(text)
+    some = 0 < len(full) < text.integer("num_hidden_layers")
+    return (Variant("full", full, {"attention": {"linear": None}}),) if some else ()
+
+
+def _adapt(text: Fields, node: Node) -> None:
+    """The attention of both kinds of layers, as far as there are any."""
+    full = _full(text)
+    node["attention"]["gate"] = "sigmoid"
+    if not full:
+        node["attention"], node["position"] = {}, "none"
+    if len(full) < text.integer("num_hidden_layers"):
+        node["attention"]["linear"] = _linear(text)
+
+
+def _linear(text: Fields) -> Node:
+    activation = text.activation("hidden_act")
+    return {
+        "key_heads": text.integer("linear_num_key_heads"),
+        "value_heads": text.integer("linear_num_value_heads"),
+        "key_dim": text.integer("linear_key_head_dim"),
+        "value_dim": text.integer("linear_value_head_dim"),
+        "conv": text.integer("linear_conv_kernel_dim"),
+        **({"activation": activation} if activation != "silu" else {}),
+    }
+
+
+_COMMON: Mapping[str, Any] = MappingProxyType(
+    {
+        "bias": "attention_bias",
+        "qk_norm": "head",
+        "norm": MappingProxyType({"type": "rms", "unit_offset": True}),
+        "partial": True,
+        "variants": _variants,
+        "adapt": _adapt,
+    }
+)
+
+KINDS = (
+    TextKind(QWEN3_NEXT, experts=some_dense, checkpoint="checkpoint/qwen3_next", **_COMMON),
+    TextKind(QWEN3_5, checkpoint="checkpoint/qwen3_5", **_COMMON),
+    TextKind(QWEN3_5_MOE, experts=all_shared, checkpoint="checkpoint/qwen3_5", **_COMMON),
+)
