@@ -8,7 +8,7 @@ from ...settings import Settings
 
 
 def check_order(name: str, settings: Settings, blocks: Stack, problems: Problems, *, tokens: str) -> None:
-    """Note windows that count back, linear attention, positions of single layers; `tokens` is what the encoder reads."""
+    """Note windows that count back, linear attention, positions of single layers; `tokens` are what it reads."""
     if any(blocks.windows):
         written = settings.has("attention", "window")
         problems.error(

@@ -2,7 +2,7 @@
 """Checkpoints: the name map between this package and the reference, load and save."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import NamedTuple
@@ -70,9 +70,10 @@ UNUSED = [
     "mtp.*",
 ]
 
-# What loads from a directory of its own: its nodes, and the prefix of its keys in a whole.
-PARTS: dict[str, tuple[tuple[str, ...], str]] = {
-    "llm": (("text", "llm"), ""),
+# What loads from a directory of its own: its nodes, and what its keys begin with there
+# and in a whole.
+PARTS: dict[str, tuple[tuple[str, ...], dict[str, str]]] = {
+    "llm": (("text", "llm"), {"": ""}),
 }
 
 SHARD_BYTES = 5 * 1024**3
@@ -227,27 +228,63 @@ def find_whole(model: nn.Module, directory: Path) -> dict[str, Stored]:
     """Where each reference key lies in a checkpoint of the whole model."""
     wanted = pieces_of(model)
     found = {in_files(key): stored for key, stored in read_headers(directory).items()}
-    check([*unfit(found, wanted, prefix="")])
+    check([*unfit(found, wanted, {"": ""})])
     return {name: found[name] for name in wanted}
 
 
 def find_parts(model: nn.Module, source: Mapping[str, str | Path]) -> dict[str, Stored]:
-    """Where the keys of each part lie: in a checkpoint of it alone, or of any whole."""
+    """Where the keys of each part lie: in a checkpoint of it alone, or of any model."""
     found: dict[str, Stored] = {}
     problems: list[str] = []
     for part, directory in source.items():
         wanted: dict[str, list[Tensor]] = {}
         for node in part_nodes(part):
             wanted |= pieces_of(model, node)
-        prefix = PARTS[part][1]
-        headers = read_headers(Path(directory))
-        whole = {in_files(key): stored for key, stored in headers.items()}
-        alone = {in_files(prefix + key): stored for key, stored in headers.items()}
-        best = max((whole, alone), key=lambda keys: len(wanted.keys() & keys.keys()))
-        problems += [f"{problem} ({part})" for problem in unfit(best, wanted, prefix)]
-        found |= {name: best[name] for name in wanted if name in best}
+        starts = PARTS[part][1]
+        stored = read_headers(Path(directory))
+        keys = placed([in_part(name, starts) for name in wanted], stored)
+        own = {in_whole(name, starts): stored[key] for name, key in keys.items()}
+        problems += [f"{problem} ({part})" for problem in unfit(own, wanted, starts)]
+        found |= {name: own[name] for name in wanted if name in own}
     check(problems)
     return found
+
+
+def placed(names: list[str], stored: Collection[str]) -> dict[str, str]:
+    """Name in a part -> key in the files of any model that has such a part.
+
+    A part lies below one prefix; in some models, what is below each of its first names
+    has a prefix of its own: `model.text_model.layers`, and `lm_head` as everywhere.
+    """
+    base = best_prefix(names, stored)
+    below = (key for key in stored if base and key.startswith(base))
+    found = {key.removeprefix(base): key for key in below}
+    for top in {name.partition(".")[0] + "." for name in names if "." in name}:
+        inner = [name.removeprefix(top) for name in names if name.startswith(top)]
+        prefix = best_prefix(inner, stored, top, base + top)
+        below = (key for key in stored if key.startswith(prefix))
+        found |= {top + key.removeprefix(prefix): key for key in below}
+    return found | {name: base + name for name in names if base + name in stored}
+
+
+def best_prefix(
+    names: list[str],
+    stored: Collection[str],
+    top: str = "",
+    usual: str = "",
+) -> str:
+    """Below which prefix most of `names` are; one name says nothing without `top`."""
+    prefixes = {usual}
+    for name in names[:: len(names) // 8 + 1]:
+        keys = (key for key in stored if f".{key}".endswith(f".{name}"))
+        found = {key.removesuffix(name) for key in keys}
+        prefixes |= {prefix for prefix in found if "." in name or prefix.endswith(top)}
+
+    def fit(prefix: str) -> tuple[int, bool, bool]:
+        count = sum(prefix + name in stored for name in names)
+        return count, prefix == usual, prefix.endswith(top)
+
+    return max(sorted(prefixes), key=fit)
 
 
 def part_nodes(part: str) -> tuple[str, ...]:
@@ -259,9 +296,10 @@ def part_nodes(part: str) -> tuple[str, ...]:
 def unfit(
     found: Mapping[str, Stored],
     wanted: Mapping[str, list[Tensor]],
-    prefix: str,
+    starts: Mapping[str, str],
 ) -> Iterator[str]:
     """What keeps `found` from filling `wanted`."""
+    own = tuple(starts.values())
     for name in wanted:
         if name not in found:
             yield f"missing: {name}"
@@ -271,7 +309,7 @@ def unfit(
             shape = (sum(map(len, pieces)), *pieces[0].shape[1:])
             if stored.shape != shape:
                 yield f"misshapen: {name} is {stored.shape}, not {shape}"
-        elif name.startswith(prefix) and not unused(name):
+        elif name.startswith(own) and not unused(name):
             yield f"unexpected: {name}"
 
 
@@ -279,6 +317,19 @@ def check(problems: list[str]) -> None:
     if problems:
         lines = "\n  ".join(problems)
         raise ValueError(f"the checkpoint does not fit the model:\n  {lines}")
+
+
+def in_whole(key: str, starts: Mapping[str, str]) -> str:
+    """A key of a part alone, as it is in a whole."""
+    for old, new in starts.items():
+        if key.startswith(old):
+            return new + key.removeprefix(old)
+    return key
+
+
+def in_part(key: str, starts: Mapping[str, str]) -> str:
+    """The other way."""
+    return in_whole(key, {new: old for old, new in starts.items()})
 
 
 def in_files(key: str) -> str:

@@ -76,7 +76,7 @@ class KVCache:
         self.size = size
         # True where a slot holds a token that may be looked at.
         self.tokens = torch.zeros(batch, size, dtype=torch.bool, device=device)
-        # How many tokens each row has: the position of its next one.
+        # The position of each row's next token; that is how many it has, as a rule.
         self.length = torch.zeros(batch, dtype=torch.long, device=device)
         # The slot written last, the same in all rows.
         self.slot = torch.full((1,), -1, dtype=torch.long, device=device)

@@ -232,7 +232,7 @@ class GatedDeltaNet(nn.Module):
         batch, seq, _ = x.shape
         if mask is not None:
             x = x * mask
-        b, a = self.in_ba(x).float().transpose(1, 2).chunk(2, dim=1)  # [batch, heads, seq]
+        b, a = self.in_ba(x).float().transpose(1, 2).chunk(2, dim=1)
         beta = b.sigmoid()
         rate = self.a_log.float().exp().unsqueeze(-1)
         decay = -rate * F.softplus(a + self.dt_bias.float().unsqueeze(-1))
@@ -244,9 +244,11 @@ class GatedDeltaNet(nn.Module):
         qkv = F.pad(qkv, (before, 0)) if cache is None else cache.extend(qkv, before)
         qkv = F.silu(self.conv(qkv)).float()
         q, k, v = torch.split(qkv, self.parts, dim=1)
-        q = unit(q.view(batch, -1, self.key_dim, seq).transpose(2, 3)) * self.key_dim**-0.5
-        k = unit(k.view(batch, -1, self.key_dim, seq).transpose(2, 3))
+        # [batch, heads, seq, key_dim] and value_dim
+        q = q.view(batch, -1, self.key_dim, seq).transpose(2, 3)
+        k = k.view(batch, -1, self.key_dim, seq).transpose(2, 3)
         v = v.view(batch, -1, self.value_dim, seq).transpose(2, 3)
+        q, k = unit(q) * self.key_dim**-0.5, unit(k)
         q, k = (each.repeat_interleave(self.groups, dim=1) for each in (q, k))
         if cache is None or cache.state is None or seq > 1:
             y, state = delta_chunks(q, k, v, decay, beta)
@@ -256,7 +258,7 @@ class GatedDeltaNet(nn.Module):
         if cache is not None:
             cache.keep(state)
         z = self.in_z(x).view(batch, seq, -1, self.value_dim)
-        y = self.norm(y.transpose(1, 2).type_as(x)) * F.silu(z)  # [batch, seq, heads, value_dim]
+        y = self.norm(y.transpose(1, 2).type_as(x)) * F.silu(z)
         x = self.out(y.flatten(2))
         return x
 
