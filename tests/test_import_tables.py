@@ -46,6 +46,7 @@ ALSO = {
     "llava": {"image_token_id"},
     "qwen2_audio": {"audio_token_id"},
     "llava_next": {"image_token_id"},
+    "llava_onevision": {"image_token_id"},
 }
 
 

@@ -36,6 +36,7 @@ MULTIMODAL: Mapping[str, Model] = MappingProxyType(
         "qwen2_audio": Model("Qwen2AudioForConditionalGeneration", "audio_text"),
         "voxtral": Model("VoxtralForConditionalGeneration", "audio_text"),
         "llava_next": Model("LlavaNextForConditionalGeneration", "tiles"),
+        "llava_onevision": Model("LlavaOnevisionForConditionalGeneration", "tiles"),
     }
 )
 

@@ -18,7 +18,7 @@ from .multimodal import (
     read_part,
     read_placeholder,
 )
-from .tables import VISION_TABLES, ConfigTable
+from .tables import VISION_TABLES, ConfigTable, Values
 from .text import read_decoder, read_embedding
 from .text_tables import TEXT_TABLES
 from .vision import Vision, read_vision
@@ -32,25 +32,84 @@ LLAVA_NEXT = ConfigTable(
     harmless=LLAVA.harmless | {"use_image_newline_parameter"},
 )
 
+LLAVA_ONEVISION = ConfigTable(
+    "llava_onevision",
+    {
+        **{name: value for name, value in LLAVA.understood.items() if name != "image_seq_length"},
+        "image_token_index": 151646,
+        "vision_feature_select_strategy": "full",
+        "vision_feature_layer": -1,
+        "image_grid_pinpoints": None,
+        "vision_aspect_ratio": "anyres_max_9",
+    },
+    # videos are not read
+    harmless=LLAVA.harmless | {"use_image_newline_parameter", "video_token_index", "video_token_id"},
+)
+
+_ONEVISION_PARTS: Mapping[str, Values] = MappingProxyType(
+    {
+        "vision_config": {
+            "model_type": "siglip_vision_model",
+            "hidden_size": 1152,
+            "intermediate_size": 4304,
+            "patch_size": 14,
+            "image_size": 384,
+            "num_hidden_layers": 26,
+            "num_attention_heads": 16,
+            "vision_use_head": False,
+        },
+        "text_config": {"model_type": "qwen2"},
+    }
+)
+
 INPUTS: Mapping[str, Any] = MappingProxyType({"pixel_values": "stack", "image_sizes": "sizes", "input_ids": "tokens"})
 
 
 def read_llava_next(config: Fields) -> Imported | None:
     """The graph of a LLaVA-NeXT config; None where a part is of an unknown type."""
+    return _read(config, PARTS, _RESOLUTIONS)
+
+
+def read_llava_onevision(config: Fields) -> Imported | None:
+    """The graph of a LLaVA-OneVision config, of its images; None where a part is of an unknown type.
+
+    Large images are scaled down, and in a prompt with several none is cut.
+    """
+    ratio = str(config.choice("vision_aspect_ratio", [f"anyres_max_{count}" for count in range(1, 37)]))
+    settings = {"max_tiles": int(ratio.removeprefix("anyres_max_"))}
+    sides = range(384, 2305, 384)
+    imported = _read(config, _ONEVISION_PARTS, [[high, wide] for high in sides for wide in sides], settings)
+    if imported is None:
+        return None
+    imported.body["nodes"]["tiles"]["inputs"]["counts"] = "batch_num_images"
+    inputs = {"pixel_values": "stack", "image_sizes": "sizes", "batch_num_images": "counts", "input_ids": "tokens"}
+    return Imported(imported.body, imported.text, inputs)
+
+
+def _read(
+    config: Fields,
+    parts: Mapping[str, Values],
+    resolutions: list[list[int]],
+    packing: Mapping[str, Any] = MappingProxyType({}),
+) -> Imported | None:
+    """The graph of either; `resolutions` are those of a config that names none, `packing` more settings of it."""
     config.check_names()
-    text = read_part(config, "text_config", TEXT_TABLES, PARTS["text_config"])
-    vision_fields = read_part(config, "vision_config", VISION_TABLES, PARTS["vision_config"])
+    text = read_part(config, "text_config", TEXT_TABLES, parts["text_config"])
+    vision_fields = read_part(config, "vision_config", VISION_TABLES, parts["vision_config"])
     if text is None or vision_fields is None:
         return None
     tied = config.boolean("tie_word_embeddings")
+    if "image_seq_length" not in config.table.understood:  # such a config copies the text's word when its own is false
+        tied |= text.boolean("tie_word_embeddings")
     llm = read_decoder(text, "fused", tied=tied)
     llm["head"].pop("softcap", None)  # the head of this class is its own, and does not bound its logits
     vision = read_vision(vision_fields)
     token = read_placeholder(config, llm["vocab"], "image_token_id", "image_token_index")
+    packed = {"features": "projector", "grid": "tiles.grid", "sizes": "image_sizes"}
     body = {
         "nodes": {
-            **read_tower(config, vision, _RESOLUTIONS),
-            "packed": _packed({}),
+            **read_tower(config, vision, resolutions),
+            "packed": {"kind": "projector", "type": "tile_packing", "inputs": packed, **packing},
             **fused_language(read_embedding(text), llm, {"image": "packed"}, {"image": token}),
         },
         "outputs": {"logits": "llm.logits"},
@@ -86,11 +145,6 @@ def read_tower(config: Fields, vision: Vision, resolutions: list[list[int]]) -> 
     }
 
 
-def _packed(settings: dict[str, Any]) -> dict[str, Any]:
-    inputs = {"features": "projector", "grid": "tiles.grid", "sizes": "image_sizes"}
-    return {"kind": "projector", "type": "tile_packing", "inputs": inputs, **settings}
-
-
 def _read_resolutions(config: Fields, size: int, default: list[list[int]]) -> list[list[int]]:
     """What images are scaled to: `image_grid_pinpoints`, each a multiple of the images of the tower."""
     key = "image_grid_pinpoints"
@@ -119,4 +173,9 @@ def _is_resolution(value: object) -> bool:
     return isinstance(value, list) and len(value) == 2 and all(type(side) is int and side > 0 for side in value)
 
 
-FAMILIES: Mapping[str, Family] = MappingProxyType({"llava_next": Family(LLAVA_NEXT, read_llava_next, PARTS)})
+FAMILIES: Mapping[str, Family] = MappingProxyType(
+    {
+        "llava_next": Family(LLAVA_NEXT, read_llava_next, PARTS),
+        "llava_onevision": Family(LLAVA_ONEVISION, read_llava_onevision, _ONEVISION_PARTS),
+    }
+)

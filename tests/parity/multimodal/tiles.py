@@ -8,10 +8,10 @@ from typing import Any
 
 import torch
 from torch import Generator
-from transformers import LlavaNextConfig
-from transformers.models.llava_next import modeling_llava_next as llava_next_code
+from transformers import LlavaNextConfig, LlavaNextModel, LlavaOnevisionConfig, LlavaOnevisionModel
+from transformers.models.llava_next.modeling_llava_next import image_size_to_num_patches as _tiles
 
-from ..reference import IMAGE_TOKEN, Padding, clip, llama, mistral, qwen2
+from ..reference import IMAGE_TOKEN, Padding, clip, llama, mistral, qwen2, siglip
 from .case import IMAGES, Inputs, Multimodal, prompts
 
 # The second is much wider than high, so that most of its tiles is padding; the last fits its tiles.
@@ -27,26 +27,33 @@ def padded_tiles(config: Any, counts: list[int], generator: Generator) -> torch.
     return stack
 
 
-def llava_next_inputs(config: Any, padding: Padding, generator: Generator) -> Inputs:
-    counts = [
-        llava_next_code.image_size_to_num_patches(
-            list(size), config.image_grid_pinpoints, config.vision_config.image_size
-        )
-        for size in SIZES
-    ]
-    tokens = _packed(llava_next_code.LlavaNextModel, config, counts, vision_feature_select_strategy="default")
-    runs = iter([IMAGE_TOKEN] * count for count in tokens)
-    inputs = prompts(generator, padding, [[next(runs) for _ in range(images)] for images in IMAGES])
-    return inputs | {"pixel_values": padded_tiles(config, counts, generator), "image_sizes": torch.tensor(SIZES)}
+def tiled_images(model: Any, several: bool = False, **settings: Any) -> Callable[[Any, Padding, Generator], Inputs]:
+    """Inputs of a class of the reference; with `several`, images are cut only where a prompt has no other."""
+
+    def build(config: Any, padding: Padding, generator: Generator) -> Inputs:
+        size = config.vision_config.image_size
+        counts = [_tiles(list(image), config.image_grid_pinpoints, size) for image in SIZES]
+        if several:
+            counts[1:] = 1, 1
+        tokens = _packed(model, config, counts, settings)
+        runs = iter([IMAGE_TOKEN] * count for count in tokens)
+        inputs = prompts(generator, padding, [[next(runs) for _ in range(images)] for images in IMAGES])
+        inputs |= {"pixel_values": padded_tiles(config, counts, generator), "image_sizes": torch.tensor(SIZES)}
+        return inputs | ({"batch_num_images": torch.tensor(IMAGES)} if several else {})
+
+    return build
 
 
-def _packed(model: Any, config: Any, counts: list[int], **settings: Any) -> list[int]:
+def _packed(model: Any, config: Any, counts: list[int], settings: dict[str, Any]) -> list[int]:
     """How many tokens each image has, as the reference packs them."""
     side = config.vision_config.image_size // config.vision_config.patch_size
     features = [torch.zeros(count, side**2, 1) for count in counts]
-    settings |= {"image_newline": torch.zeros(1)}
-    _, lengths = model.pack_image_features(SimpleNamespace(config=config), features, torch.tensor(SIZES), **settings)
-    found: list[int] = lengths.tolist()
+    if hasattr(config, "vision_aspect_ratio"):
+        settings = {"vision_aspect_ratio": config.vision_aspect_ratio}
+    made = model.pack_image_features(
+        SimpleNamespace(config=config), features, torch.tensor(SIZES), image_newline=torch.zeros(1), **settings
+    )
+    found: list[int] = made[1].tolist()
     return found
 
 
@@ -71,4 +78,26 @@ _LLAVA_NEXT: Mapping[str, Callable[[], Any]] = MappingProxyType(
     }
 )
 
-CASES = {name: Multimodal(config, llava_next_inputs) for name, config in _LLAVA_NEXT.items()}
+
+def llava_onevision(vision: Any, text: Any, **changes: Any) -> Any:
+    size = vision.image_size
+    resolutions = [[size * rows, size * columns] for rows in (1, 2, 3) for columns in (1, 2, 3)]
+    settings = {"image_token_index": IMAGE_TOKEN, "video_token_index": 126, "image_grid_pinpoints": resolutions}
+    return LlavaOnevisionConfig(vision_config=vision, text_config=text, **{**settings, **changes})
+
+
+_LLAVA_ONEVISION: Mapping[str, Callable[[], Any]] = MappingProxyType(
+    {
+        "llava_onevision": lambda: llava_onevision(siglip(), qwen2(), vision_aspect_ratio="anyres_max_2"),
+        "llava_onevision_tied": lambda: llava_onevision(
+            siglip(image_size=56), qwen2(tie_word_embeddings=True), vision_feature_layer=-2
+        ),
+    }
+)
+
+_NEXT = tiled_images(LlavaNextModel, vision_feature_select_strategy="default")
+CASES = {
+    **{name: Multimodal(config, _NEXT) for name, config in _LLAVA_NEXT.items()},
+    **{name: Multimodal(config, tiled_images(LlavaOnevisionModel)) for name, config in _LLAVA_ONEVISION.items()},
+    "llava_onevision_several": Multimodal(_LLAVA_ONEVISION["llava_onevision"], tiled_images(LlavaOnevisionModel, True)),
+}
