@@ -47,7 +47,7 @@ def node_entries(node: Node, parameters: tuple[Parameter, ...]) -> tuple[Entry, 
         Entry(
             f"{node.name}.{parameter.path}",
             tuple(
-                Key(node.checkpoint.whole(name), _stored(node, parameter, (rows, *parameter.row)))
+                Key(node.checkpoint.whole(name), _stored(node, parameter, (rows, *_row(node, parameter))))
                 for name, rows in named_rows(node.checkpoint.names, parameter)
             ),
         )
@@ -58,7 +58,18 @@ def node_entries(node: Node, parameters: tuple[Parameter, ...]) -> tuple[Entry, 
 def _stored(node: Node, parameter: Parameter, shape: tuple[int, ...]) -> tuple[int, ...]:
     """The shape in files of a tensor that we keep in `shape`."""
     leading, transposed = stored_otherwise(node, parameter)
-    return (1,) * leading + (shape[::-1] if transposed else shape)
+    return (1,) * leading + ((*shape[:-2], shape[-1], shape[-2]) if transposed else shape)
+
+
+def _row(node: Node, parameter: Parameter) -> tuple[int, ...]:
+    """Shape of one row of a key: what is stacked here may be stacked there too."""
+    return parameter.shape[1:] if whole_name(node.checkpoint.names, parameter) else parameter.row
+
+
+def whole_name(names: Mapping[str, str], parameter: Parameter) -> str:
+    """The reference's name for stacked matrices that are one tensor there too; empty if they are not."""
+    pattern, numbers = starred(parameter.path)
+    return unstarred(names[pattern], numbers) if parameter.stacked and pattern in names else ""
 
 
 def stored_otherwise(node: Node, parameter: Parameter) -> tuple[int, bool]:
@@ -80,6 +91,8 @@ def shapes(found: Iterable[Entry]) -> dict[str, tuple[int, ...]]:
 
 def named_rows(names: Mapping[str, str], parameter: Parameter) -> list[tuple[str, int]]:
     """The reference's name and the rows of each piece; pieces that the reference has joined too are one."""
+    if whole := whole_name(names, parameter):
+        return [(whole, parameter.shape[0])]
     found: list[tuple[str, int]] = []
     for piece in parameter.pieces:
         name, before = reference_name(names, piece.path), found[-1][0] if found else None

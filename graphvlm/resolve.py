@@ -89,6 +89,7 @@ def _checkpoint(linked: LinkedGraph, node: Linked) -> NodeCheckpoint:
         by_head=tuple(own.get("by_head", ())),
         leading=own.get("leading") or {},
         transposed=tuple(own.get("transposed") or ()),
+        interleaved=tuple(own.get("interleaved") or ()),
         ignore=tuple(own.get("ignore") or ()),
         aliases=own.get("aliases") or {},
     )

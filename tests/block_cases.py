@@ -76,6 +76,24 @@ BLOCK_CASES = [
         *("post", (), "stands in one place only", "remove `place`"),
         linear("key_heads: 2, key_dim: 8, norm: {eps: 1.0e-3}", "{at: [1], attention: {linear: null}}"),
     ),
+    Case(
+        "unread-setting",
+        {RMS: f"{RMS}\n    residual: {{init: 0.5}}"},
+        *("0.5", (), "says where a gate starts", "`gate: tanh`, `alpha`"),
+        {RMS: f"{RMS}\n    residual: {{init: 0.5, gate: alpha}}"},
+    ),
+    Case(
+        "unread-setting",
+        {MLP: f"{MLP}, residual: {{init: 0.5}}", RMS: f"{RMS}\n    residual: {{scale: 2}}"},
+        *("0.5", (), "`mlp.residual.init` of `llm` says where a gate starts", "remove `init`"),
+        {MLP: f"{MLP}, residual: {{init: 0.5}}", RMS: f"{RMS}\n    residual: tanh"},
+    ),
+    Case(
+        "unread-setting",
+        {MLP: f"{MLP.replace('gated: true', 'gated: false')}, clamp: 7"},
+        *("7", (), "of the product of a gate", "remove `clamp`, or write `gated: true`"),
+        {MLP: f"{MLP}, clamp: 7"},
+    ),
     # experts
     Case("bad-routing", moe("top: 9"), "9", ("4",), "asks for 9 experts of 4", "at most 4", moe("top: 4")),
     Case(
@@ -100,10 +118,16 @@ BLOCK_CASES = [
         moe("top: 1", "groups: 2, top_groups: 1, group_score: top2"),
     ),
     Case(
-        "bad-routing",
-        {MLP: f"{MLP.replace('bias: false', 'bias: true')}, moe: {{experts: 4, top: 1}}"},
-        *("true", ("4",), "experts have no biases", "remove `bias`"),
+        "unread-setting",
+        moe("top: 1", "group_score: top2"),
+        *("top2", (), "a token chooses among all groups", "write `groups` and `top_groups`"),
         moe("top: 1"),
+    ),
+    Case(
+        "unread-setting",
+        moe("top: 1", "groups: 2, top_groups: 2"),
+        *("2", ("2",), "`mlp.moe.router.groups` of `llm` changes nothing", "a number below 2"),
+        moe("top: 1", "groups: 2, top_groups: 1"),
     ),
     *(
         Case(

@@ -34,6 +34,7 @@ OWN = (
     "regrouped_spans",
     "sliding_sandwich",
     "sparse_latent",
+    "chunked_experts",
     "speech",
     "tiles",
 )

@@ -19,6 +19,8 @@ MODULES = frozenset(
         *("attn.wq_a", "attn.q_a_norm", "attn.wq_b", "attn.wkv_a", "attn.kv_a_norm", "attn.wkv_b"),
         *("mlp_norm", "mlp_post_norm", "mlp_gate", "mlp.gate", "mlp.up", "mlp.down"),
         *("mlp.router", "mlp.router_bias", "mlp.experts.*.gate", "mlp.experts.*.up", "mlp.experts.*.down"),
+        *("mlp.experts.gate_up", "mlp.experts.up", "mlp.experts.down"),
+        *("mlp.experts.gate_up_bias", "mlp.experts.up_bias", "mlp.experts.down_bias"),
         *("mlp.shared.gate", "mlp.shared.up", "mlp.shared.down", "mlp.shared_gate"),
     )
 )
@@ -162,12 +164,17 @@ def mlp(settings: Mlp, dim: int) -> Iterator[Parameter]:
 
 
 def _moe(settings: Mlp, moe: Moe, dim: int) -> Iterator[Parameter]:
-    yield from linear("router", dim, moe.experts, bias=False)
+    yield from linear("router", dim, moe.experts, moe.router.projection_bias)
     if moe.router.bias:
         yield plain("router_bias", moe.experts)
     inner = ("gate", "up") if settings.gated else ("up",)
-    yield _stacked("experts.gate_up" if settings.gated else "experts.up", moe.experts, inner, settings.hidden, dim)
+    first = "experts.gate_up" if settings.gated else "experts.up"
+    yield _stacked(first, moe.experts, inner, settings.hidden, dim)
+    if settings.bias:
+        yield _stacked(f"{first}_bias", moe.experts, inner, settings.hidden)
     yield _stacked("experts.down", moe.experts, ("down",), dim, settings.hidden)
+    if settings.bias:
+        yield _stacked("experts.down_bias", moe.experts, ("down",), dim)
     if moe.shared:
         dense = replace(settings, hidden=moe.shared, moe=None)
         yield from (parameter.under("shared") for parameter in mlp(dense, dim))
@@ -175,10 +182,11 @@ def _moe(settings: Mlp, moe: Moe, dim: int) -> Iterator[Parameter]:
         yield from linear("shared_gate", dim, 1, bias=False)
 
 
-def _stacked(path: str, experts: int, names: tuple[str, ...], rows: int, inside: int) -> Parameter:
-    """The matrices of all experts, one above the other; each has its matrices `names` one above the other."""
-    pieces = tuple(Piece(f"experts.{expert}.{name}.weight", rows) for expert in range(experts) for name in names)
-    return Parameter(path, (experts, len(names) * rows, inside), pieces, stacked=True)
+def _stacked(path: str, experts: int, names: tuple[str, ...], rows: int, *inside: int) -> Parameter:
+    """The matrices (or biases) of all experts, one above the other; each has those of `names` one above the other."""
+    leaf = "weight" if inside else "bias"
+    pieces = tuple(Piece(f"experts.{expert}.{name}.{leaf}", rows) for expert in range(experts) for name in names)
+    return Parameter(path, (experts, len(names) * rows, *inside), pieces, stacked=True)
 
 
 def _weights(op: Op, dim: int) -> Iterator[Parameter]:

@@ -13,7 +13,7 @@ from ..tree import Tree
 from .parse_attention import parse_attention
 from .parse_linear import check_unread, is_linear, parse_linear
 from .parse_mlp import parse_mlp
-from .parse_norm import make_norm, make_residual, norm_place, norm_settings, parse_norm
+from .parse_norm import check_residual, make_norm, make_residual, norm_place, norm_settings, parse_norm
 from .rope import parse_rope
 from .settings import Attention, Delta, LayerKind, Op, Rope, Stack, Sublayer
 
@@ -142,6 +142,8 @@ def _groups(layer: _Layer, found: _Found) -> tuple[tuple[Sublayer, ...], ...] | 
     order = _each(layer)
     if order is None:
         return None
+    for name in ops:
+        check_residual(settings, _SETTINGS_OF[name], layer.inferred.node, layer.problems)
     groups = tuple(tuple(_sublayer(name, ops[name], settings) for name in group) for group in order)
     return groups if _check_places(layer, groups) else None
 

@@ -17,10 +17,21 @@ def parse_mlp(settings: Settings, node: str, *, bias: bool, problems: Problems) 
         gated=bool(settings.get("gated", default=False)),
         bias=bool(settings.get("bias", default=bias and moe is None)),
         moe=moe,
+        clamp=None if settings.get("clamp") is None else float(settings.get("clamp")),
+        up_offset=float(settings.get("up_offset", default=0.0)),
     )
-    if moe is None:
-        return mlp
-    return mlp if _check_routing(settings, mlp, moe, node, problems) else None
+    if not _check_gate(settings, mlp, node, problems):
+        return None
+    return mlp if moe is None or _check_routing(settings, mlp, moe, node, problems) else None
+
+
+def _check_gate(settings: Settings, mlp: Mlp, node: str, problems: Problems) -> bool:
+    """Whether what only a gated feed-forward reads stands in one."""
+    unread = [key for key in ("clamp", "up_offset") if settings.has(key) and not mlp.gated]
+    for key in unread:
+        message = f"`mlp.{key}` of `{node}` is of the product of a gate, and there is none"
+        problems.error("unread-setting", message, settings.span(key), help=f"remove `{key}`, or write `gated: true`")
+    return not unread
 
 
 def _parse_moe(settings: Settings) -> Moe:
@@ -36,6 +47,8 @@ def _parse_moe(settings: Settings) -> Moe:
             group_score=router.get("group_score", default="max"),
             normalize=bool(router.get("normalize", default=False)),
             scale=float(router.get("scale", default=1.0)),
+            projection_bias=bool(router.get("projection_bias", default=False)),
+            apply=router.get("apply", default="output"),
         ),
         shared=settings.get("shared", "hidden"),
         shared_gate=settings.get("shared", "gate", default="none") == "sigmoid",
@@ -44,9 +57,9 @@ def _parse_moe(settings: Settings) -> Moe:
 
 def _check_routing(settings: Settings, mlp: Mlp, moe: Moe, node: str, problems: Problems) -> bool:
     """Whether every token can find as many experts as it takes."""
-    fault = _routing_fault(mlp, moe)
+    fault = _routing_fault(moe)
     if fault is None:
-        return True
+        return _check_groups(settings.child("moe", "router"), moe.router, node, problems)
     path, why, edit = fault
     message = f"`mlp.{'.'.join(path)}` of `{node}` {why}"
     others = settings.labels("moe", "experts", text=f"{moe.experts} experts") if path[-1] != "experts" else ()
@@ -54,10 +67,25 @@ def _check_routing(settings: Settings, mlp: Mlp, moe: Moe, node: str, problems: 
     return False
 
 
-def _routing_fault(mlp: Mlp, moe: Moe) -> tuple[tuple[str, ...], str, str] | None:
+def _check_groups(settings: Settings, router: Router, node: str, problems: Problems) -> bool:
+    """Whether what is said of groups has a say."""
+    key = next((key for key in ("group_score", "groups") if settings.has(key)), "")
+    if not key or router.top_groups < router.groups or (key == "groups" and router.groups == 1):
+        return True
+    problems.clash(
+        "unread-setting",
+        f"`mlp.moe.router.{key}` of `{node}` changes nothing: a token chooses among all groups",
+        Label(settings.span(key), "not read"),
+        *settings.labels("top_groups", text=f"{router.top_groups} of {router.groups} groups"),
+        help=f"remove `{key}`, or write `top_groups` with a number below {router.groups}"
+        if router.groups > 1
+        else f"remove `{key}`, or write `groups` and `top_groups`",
+    )
+    return False
+
+
+def _routing_fault(moe: Moe) -> tuple[tuple[str, ...], str, str] | None:
     """(where, why, an edit) of the first thing that cannot be."""
-    if mlp.bias:
-        return ("bias",), "is true, and experts have no biases in this language", "remove `bias`, or `moe`"
     if moe.top > moe.experts:
         why = f"asks for {moe.top} experts of {moe.experts}"
         return ("moe", "top"), why, f"write a number of at most {moe.experts}"

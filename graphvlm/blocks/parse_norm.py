@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from ..problems import Problems
 from ..settings import Settings
 from .settings import Norm, NormPlace, NormType, Residual
 
@@ -39,6 +40,18 @@ def norm_place(value: Mapping[str, Any]) -> NormPlace:
     """Where a norm stands."""
     place: NormPlace = value.get("place", "pre")
     return place
+
+
+def check_residual(settings: Settings, own: str, node: str, problems: Problems) -> None:
+    """Note the start of a gate that is not there; one that is switched off by name may keep it."""
+    found = [path for path in (("residual",), (own, "residual")) if isinstance(settings.get(*path), dict)]
+    inits = [path for path in found if settings.has(*path, "init")]
+    gates = [path for path in (("residual",), (own, "residual")) if isinstance(settings.get(*path), str)]
+    if inits and not gates and not any(settings.has(*path, "gate") for path in found):
+        place = ".".join((*inits[-1], "init"))
+        message = f"`{place}` of `{node}` says where a gate starts, and there is no gate"
+        edit = "write `gate: tanh`, `alpha` or `layer_scale` beside it, or remove `init`"
+        problems.error("unread-setting", message, settings.span(*inits[-1], "init"), help=edit)
 
 
 def make_residual(*values: Any) -> Residual:

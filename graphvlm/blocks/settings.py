@@ -126,9 +126,10 @@ class Delta:
 class Router:
     """How each token chooses its experts.
 
-    `score` turns the router's output into weights. `bias` adds a buffer to the scores for the choice alone. With
-    `groups`, a token first chooses `top_groups` of them, by their best score or (`top2`) the sum of their two best.
-    `normalize` makes the chosen weights sum to one, and `scale` multiplies them.
+    `projection_bias` is that of the router itself. `score` turns its output into weights. `bias` adds a buffer to the
+    scores for the choice alone. With `groups`, a token first chooses `top_groups` of them, by their best score or
+    (`top2`) the sum of their two best. `normalize` makes the chosen weights sum to one, and `scale` multiplies them.
+    They multiply what an expert gives, or (`apply`) what it reads.
     """
 
     score: Literal["softmax", "sigmoid"]
@@ -138,6 +139,8 @@ class Router:
     group_score: Literal["max", "top2"]
     normalize: bool
     scale: float
+    projection_bias: bool = False
+    apply: Literal["input", "output"] = "output"
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +159,8 @@ class Moe:
 class Mlp:
     """`down(act(up(x)))`, or gated: `down(act(gate(x)) * up(x))`. `merged` keeps gate and up in one matrix.
 
-    With `moe` there are several of them, and each token goes through some.
+    `clamp` bounds gate from above and up from both sides, then `up_offset` is added to up. With `moe` there are several
+    of them, and each token goes through some.
     """
 
     hidden: int
@@ -165,6 +169,8 @@ class Mlp:
     bias: bool
     moe: Moe | None = None
     merged: bool = False
+    clamp: float | None = None
+    up_offset: float = 0.0
 
 
 Op: TypeAlias = Attention | Delta | Mlp

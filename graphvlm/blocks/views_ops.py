@@ -168,6 +168,8 @@ class MlpView:
     bias: str
     activation: str
     tp: bool
+    clamp: str
+    up_offset: str
 
     def activated(self, value: str) -> str:
         """The activation applied to the expression `value`."""
@@ -190,12 +192,17 @@ class MoeView:
     gated: bool
     activation: str
     score: str
-    bias: bool
+    choice_bias: bool
     groups: str
     top_groups: str
     group_score: str
     normalize: bool
     scale: str
+    projection_bias: bool
+    scaled_input: bool
+    bias: bool
+    clamp: str
+    up_offset: str
     shared: str
     shared_gate: bool
     aligned: bool
@@ -299,7 +306,16 @@ def mlp_view(op: Mlp, kind: LayerKind, fields: Fields, tp: int, field: str = "ml
         bias=bias_argument(op.bias),
         activation=op.activation,
         tp=tp > 1,
+        **_bounds(op, kind, fields),
     )
+
+
+def _bounds(op: Mlp, kind: LayerKind, fields: Fields) -> dict[str, str]:
+    """What bounds and shifts the factors of a gated product: config fields."""
+    return {
+        "clamp": "" if op.clamp is None else fields.add("mlp_clamp", op.clamp, kind.name),
+        "up_offset": fields.add("mlp_up_offset", op.up_offset, kind.name) if op.up_offset else "",
+    }
 
 
 def moe_view(op: Mlp, moe: Moe, kind: LayerKind, fields: Fields, *, dim: int, shared: str) -> MoeView:
@@ -315,14 +331,18 @@ def moe_view(op: Mlp, moe: Moe, kind: LayerKind, fields: Fields, *, dim: int, sh
         gated=op.gated,
         activation=op.activation,
         score=router.score,
-        bias=router.bias,
+        choice_bias=router.bias,
         groups=fields.add("groups", router.groups, kind.name) if grouped else "",
         top_groups=fields.add("top_groups", router.top_groups, kind.name) if grouped else "",
         group_score=router.group_score,
         normalize=router.normalize,
         scale=fields.add("router_scale", router.scale, kind.name) if router.scale != 1 else "",
+        projection_bias=router.projection_bias,
+        scaled_input=router.apply == "input",
+        bias=op.bias,
         shared=shared,
         shared_gate=moe.shared_gate,
+        **_bounds(op, kind, fields),
         aligned=dim % _ALIGNED == 0 and op.hidden % _ALIGNED == 0,
     )
 

@@ -18,6 +18,7 @@ from ..keys import (
     shares,
     starred,
     stored_otherwise,
+    whole_name,
 )
 
 
@@ -57,6 +58,7 @@ class CheckpointView:
     by_head: tuple[tuple[str, int, tuple[int, ...]], ...]
     leading: tuple[tuple[str, int], ...]
     transposed: tuple[str, ...]
+    interleaved: tuple[str, ...]
 
     @property
     def stacked(self) -> bool:
@@ -86,8 +88,17 @@ def make(graph: Graph) -> CheckpointView:
         parts=tuple(PartView(p.name, p.nodes, p.starts, tuple(p.aliases.items())) for p in parts(graph)),
         by_head=tuple(item for node in graph.nodes.values() for item in _by_head(node)),
         leading=tuple((name, leading) for name, leading, _ in _otherwise(graph) if leading),
-        transposed=tuple(name for name, _, transposed in _otherwise(graph) if transposed),
+        transposed=tuple(dict.fromkeys(starred(name)[0] for name, _, turned in _otherwise(graph) if turned)),
+        interleaved=tuple(dict.fromkeys(_interleaved(graph))),
     )
+
+
+def _interleaved(graph: Graph) -> Iterator[str]:
+    """The reference's names, with layers as `*`, of stacked matrices whose rows take turns."""
+    for node in graph.nodes.values():
+        for parameter in node.spec.parameters():
+            if starred(parameter.path)[0] in node.checkpoint.interleaved:
+                yield from (node.checkpoint.whole(name) for name, _ in _starred_rows(node, parameter))
 
 
 def _otherwise(graph: Graph) -> Iterator[tuple[str, int, bool]]:
@@ -140,6 +151,8 @@ def _starred_rows(node: Node, parameter: Parameter) -> list[tuple[str, int]]:
     if not parameter.stacked:
         pieces = tuple(replace(piece, path=starred(piece.path)[0]) for piece in parameter.pieces)
         return named_rows(names, replace(parameter, pieces=pieces))
+    if whole := whole_name(names, replace(parameter, path=starred(parameter.path)[0])):
+        return [(whole, parameter.shape[0])]
     first = parameter.pieces[: len(parameter.pieces) // parameter.shape[0]]
     found = [(reference_name(names, starred(piece.path)[0]), piece.rows) for piece in first]
     return [("#".join(name.rsplit("*", 1)), rows) for name, rows in found]

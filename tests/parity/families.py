@@ -144,6 +144,15 @@ FAMILIES: Mapping[str, Make] = MappingProxyType(
         "cohere2": _family(
             "cohere2", **_rope(), layer_norm_eps=2e-3, logit_scale=0.4, sliding_window=5, layer_types=_SLIDING
         ),
+        "gpt_oss": _family(
+            "gpt_oss",
+            **_rope(),
+            head_dim=20,
+            num_local_experts=6,
+            num_experts_per_tok=3,
+            sliding_window=5,
+            swiglu_limit=0.9,
+        ),
         "granite": _family(
             "granite",
             **_rope(),

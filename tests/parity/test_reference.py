@@ -50,8 +50,8 @@ SETTINGS: dict[str, tuple[str, str, Any]] = {
 }
 
 
-# Classes that have one implementation: their bound on scores is in no fused one.
-EAGER_ALONE = ("gemma2",)
+# Classes that have one implementation: their bound on scores, or their sinks, are in no fused one.
+EAGER_ALONE = ("gemma2", "gpt_oss")
 
 
 CASES = (*TEXT_CASES, *MULTIMODAL, *FAMILIES)

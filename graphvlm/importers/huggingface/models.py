@@ -64,6 +64,7 @@ TEXT: Mapping[str, str] = MappingProxyType(
         "stablelm": "StableLmForCausalLM",
         "cohere": "CohereForCausalLM",
         "cohere2": "Cohere2ForCausalLM",
+        "gpt_oss": "GptOssForCausalLM",
         "granite": "GraniteForCausalLM",
         "deepseek_v2": "DeepseekV2ForCausalLM",
         "deepseek_v3": "DeepseekV3ForCausalLM",

@@ -57,7 +57,7 @@ _ORDER = (
 
 def _mlp(text: Fields, kind: TextKind) -> Node:
     """The feed-forward of a layer without experts."""
-    activation = text.activation("hidden_act")
+    activation = text.activation("hidden_act") if text.knows("hidden_act") else ""
     return {
         "hidden": text.integer("intermediate_size"),
         "activation": kind.activations.get(activation, activation),

@@ -7,9 +7,35 @@ from types import MappingProxyType
 
 from .tables import ConfigTable
 from .text_kind import TextKind
-from .texts import cohere, deepseek, experts, gemma, glm, granite, layer_norm, linear, llama, olmo, phi
+from .texts import (
+    cohere,
+    deepseek,
+    experts,
+    gemma,
+    glm,
+    gpt_oss,
+    granite,
+    layer_norm,
+    linear,
+    llama,
+    olmo,
+    phi,
+)
 
-_MODULES = (llama, experts, olmo, gemma, phi, glm, layer_norm, cohere, granite, deepseek, linear)
+_MODULES = (
+    llama,
+    experts,
+    olmo,
+    gemma,
+    phi,
+    glm,
+    layer_norm,
+    cohere,
+    granite,
+    deepseek,
+    gpt_oss,
+    linear,
+)
 
 TEXT_KINDS: Mapping[str, TextKind] = MappingProxyType(
     {kind.table.model_type: kind for module in _MODULES for kind in module.KINDS}

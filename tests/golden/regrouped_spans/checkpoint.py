@@ -145,8 +145,8 @@ def load(model: nn.Module, found: Mapping[str, Stored]) -> None:
         with safe_open(stored.file, framework="pt") as file:
             tensor = file.get_tensor(stored.key)
         tensor = tensor.reshape(tensor.shape[LEADING.get(name, 0) :])
-        if name in TRANSPOSED:
-            tensor = tensor.T
+        if starred(name)[0] in TRANSPOSED:
+            tensor = tensor.mT
         rows = [len(piece) for piece in targets[name]]
         for piece, part in zip(targets[name], torch.split(tensor, rows), strict=True):
             piece.copy_(part)
@@ -163,8 +163,8 @@ def save_pretrained(model: Model, directory: str | Path) -> None:
         if size + tensor.nbytes > SHARD_BYTES and shards[-1]:
             shards.append({})
             size = 0
-        if name in TRANSPOSED:
-            tensor = tensor.T
+        if starred(name)[0] in TRANSPOSED:
+            tensor = tensor.mT
         tensor = tensor.reshape((1,) * LEADING.get(name, 0) + tensor.shape)
         shards[-1][name] = tensor.contiguous()
         size, total = size + tensor.nbytes, total + tensor.nbytes
@@ -295,8 +295,8 @@ def unfit(
         if name in wanted:
             pieces = wanted[name]
             shape = (sum(map(len, pieces)), *pieces[0].shape[1:])
-            if name in TRANSPOSED:
-                shape = shape[::-1]
+            if starred(name)[0] in TRANSPOSED:
+                shape = (*shape[:-2], shape[-1], shape[-2])
             shape = (1,) * LEADING.get(name, 0) + shape
             if stored.shape != shape:
                 yield f"misshapen: {name} is {stored.shape}, not {shape}"
