@@ -44,6 +44,8 @@ ALSO = {
     **{name: {"head_dim"} for name in ("phi3", "starcoder2", "cohere", "granite")},
     **{name: {"full_attention_interval"} for name in ("qwen3_next", "qwen3_5_text", "qwen3_5_moe_text")},
     "llava": {"image_token_id"},
+    "vipllava": {"image_token_id", "vision_feature_layers"},
+    "aya_vision": {"image_token_id", "alignment_intermediate_size"},
     "qwen2_audio": {"audio_token_id"},
     "llava_next": {"image_token_id"},
     "llava_onevision": {"image_token_id"},

@@ -39,7 +39,8 @@ class MlpProjector(Spec):
     def maps(self) -> tuple[tuple[str, int, int], ...]:
         """Name, width in and width out of each linear map."""
         if self.gated:
-            first = ((name, self.inside, self.hidden) for name in ("gate", "up"))
+            # `up` first: of references that join the two, this is the order of rows
+            first = ((name, self.inside, self.hidden) for name in ("up", "gate"))
             return (*first, ("down", self.hidden, self.out))
         widths = (self.inside, *([self.hidden] * (self.layers - 1)), self.out)
         return tuple((f"linear_{i}", widths[i - 1], widths[i]) for i in range(1, self.layers + 1))
@@ -154,7 +155,7 @@ def _lines(spec: MlpProjector, tp: bool) -> Iterator[LinearLine]:
     last = spec.maps[-1]
     for line in spec.maps:
         name, _, out = line
-        inside = "config.in_dim" if name in ("linear_1", "gate", "up") else fields[spec.hidden]
+        inside = "config.in_dim" if name in ("linear_1", "up", "gate") else fields[spec.hidden]
         split = spec.split.get(name) if tp else None
         yield LinearLine(
             name, inside, "config.out_dim" if line == last else fields[out], f"tp: {split}" if split else ""

@@ -12,13 +12,14 @@ from .multimodal import (
     Imported,
     check_tokens,
     drops_class,
-    fused_language,
-    read_feature_layer,
+    image_text,
+    mlp_projector,
+    read_llm,
+    read_output,
     read_part,
     read_placeholder,
 )
 from .tables import VISION_TABLES, ConfigTable, Values
-from .text import read_decoder, read_embedding
 from .text_tables import TEXT_TABLES
 from .vision import Vision, read_vision
 
@@ -60,47 +61,67 @@ PARTS: Mapping[str, Values] = MappingProxyType(
 )
 
 
+VIPLLAVA = ConfigTable(
+    "vipllava",
+    {
+        "vision_config": None,
+        "text_config": None,
+        "image_token_index": 32000,
+        "image_token_id": None,
+        "image_seq_length": UNSAID_TOKENS,
+        "projector_hidden_act": "gelu",
+        "projector_layernorm_eps": 1e-5,
+        "vision_feature_layer": (-2, -5, -8, -11, 6),
+        "vision_feature_layers": None,
+        "tie_word_embeddings": False,
+    },
+    harmless=LLAVA.harmless,
+)
+
+
 def read_llava(config: Fields) -> Imported | None:
     """The graph of a LLaVA config; None where a part is of an unknown type."""
+    return _read(config, read_projector(config))
+
+
+def read_vipllava(config: Fields) -> Imported | None:
+    """The same with several hidden states of the tower, and a norm before the projector."""
+    norm = {"type": "layer", "eps": config.number("projector_layernorm_eps")}
+    projector = mlp_projector("vision", norm=norm, layers=2, activation=config.activation("projector_hidden_act"))
+    return _read(config, {**projector, "checkpoint": {"names": {"norm": "projector_layernorm"}}})
+
+
+def read_projector(config: Fields) -> dict[str, Any]:
+    """Two linear projections of every token."""
+    projector = mlp_projector("vision", layers=2, activation=config.activation("projector_hidden_act"))
+    return projector if config.boolean("multimodal_projector_bias") else projector | {"bias": False}
+
+
+def _read(config: Fields, projector: dict[str, Any]) -> Imported | None:
     config.check_names()
     text = read_part(config, "text_config", TEXT_TABLES, PARTS["text_config"])
     vision_fields = read_part(config, "vision_config", VISION_TABLES, PARTS["vision_config"])
     if text is None or vision_fields is None:
         return None
-    # either place ties the embedding; LlavaConfig copies the text's word when its own is false
-    tied = config.boolean("tie_word_embeddings") | text.boolean("tie_word_embeddings")
-    llm = read_decoder(text, "fused", tied=tied)
-    llm["head"].pop("softcap", None)  # the head of this class is its own, and does not bound its logits
+    # either place ties the embedding; the config class copies the text's word when its own is false
+    llm = read_llm(text, tied=config.boolean("tie_word_embeddings") | text.boolean("tie_word_embeddings"))
     vision = read_vision(vision_fields)
-    node = vision.node | {"output": _output(config, vision), "checkpoint": {"use": f"checkpoint/{vision.checkpoint}"}}
+    tower = vision.tower(_output(config, vision))
     token = read_placeholder(config, llm["vocab"], "image_token_id", "image_token_index")
-    language = fused_language(read_embedding(text), llm, {"image": "projector"}, {"image": token})
-    body = {
-        "nodes": {"vision": node, "projector": read_projector(config), **language},
-        "outputs": {"logits": "llm.logits"},
-        "checkpoint": {"use": "checkpoint/llava"},
-    }
-    return Imported(body, text)
-
-
-def read_projector(config: Fields) -> dict[str, Any]:
-    """Two linear projections of every token."""
-    projector = {
-        "kind": "projector",
-        "type": "mlp",
-        "layers": 2,
-        "activation": config.activation("projector_hidden_act"),
-        "inputs": "vision",
-    }
-    return projector if config.boolean("multimodal_projector_bias") else projector | {"bias": False}
+    nodes = image_text(text, {"vision": tower, "projector": projector}, "projector", llm, token)
+    return Imported(
+        {"nodes": nodes, "outputs": {"logits": "llm.logits"}, "checkpoint": {"use": "checkpoint/llava"}}, text
+    )
 
 
 def _output(config: Fields, vision: Vision) -> dict[str, Any]:
     """Which hidden states the projector reads, and whether without the class token."""
     drop = drops_class(config, vision)
     check_tokens(config, "image_seq_length", vision.patches + (vision.class_token and not drop), UNSAID_TOKENS)
-    output: dict[str, Any] = {"layer": read_feature_layer(config, vision.layers)}
-    return output | {"drop_cls": True} if drop else output
+    key = "vision_feature_layers" if config.has("vision_feature_layers") else "vision_feature_layer"
+    return read_output(config, vision, drop=drop, key=key)
 
 
-FAMILIES: Mapping[str, Family] = MappingProxyType({"llava": Family(LLAVA, read_llava, PARTS)})
+FAMILIES: Mapping[str, Family] = MappingProxyType(
+    {"llava": Family(LLAVA, read_llava, PARTS), "vipllava": Family(VIPLLAVA, read_vipllava, PARTS)}
+)

@@ -32,6 +32,11 @@ class Model:
 MULTIMODAL: Mapping[str, Model] = MappingProxyType(
     {
         "llava": Model("LlavaForConditionalGeneration", "llava"),
+        "vipllava": Model("VipLlavaForConditionalGeneration", "llava"),
+        "internvl": Model("InternVLForConditionalGeneration", "shuffled"),
+        "aya_vision": Model("AyaVisionForConditionalGeneration", "shuffled"),
+        "cohere2_vision": Model("Cohere2VisionForConditionalGeneration", "shuffled"),
+        "deepseek_vl": Model("DeepseekVLForConditionalGeneration", "aligned"),
         "audioflamingo3": Model("AudioFlamingo3ForConditionalGeneration", "audio_text"),
         "qwen2_audio": Model("Qwen2AudioForConditionalGeneration", "audio_text"),
         "voxtral": Model("VoxtralForConditionalGeneration", "audio_text"),

@@ -11,6 +11,7 @@ from ...diagnostics import Label
 from ...tree import Tree, mapping
 from .fields import Fields, shown
 from .tables import ConfigTable, Values
+from .text import read_decoder, read_embedding
 from .vision import Vision
 
 IMAGE_INPUTS: Mapping[str, Any] = MappingProxyType({"pixel_values": "image", "input_ids": "tokens"})
@@ -102,36 +103,69 @@ def check_tokens(config: Fields, key: str, tokens: int, unsaid: int) -> None:
 
 
 def drops_class(config: Fields, vision: Vision) -> bool:
-    """Whether the features leave out the class token, as `vision_feature_select_strategy` says."""
-    drop = config.choice("vision_feature_select_strategy", ("default", "full")) == "default"
+    """Whether the features leave out the class token, as `vision_feature_select_strategy` says; they do without it."""
+    key = "vision_feature_select_strategy"
+    chosen = key in config.table.understood
+    drop = not chosen or config.choice(key, ("default", "full")) == "default"
     if drop and not vision.class_token:
         config.unsupported(
-            "vision_feature_select_strategy",
-            "`vision_feature_select_strategy` is `default`, which drops the first token of each image; this tower has "
-            "no class token, so that transformers loses the first patch in silence",
-            'write "vision_feature_select_strategy": "full", unless the weights were trained without the first patch',
+            key if chosen else "vision_config",
+            f"{f'`{key}` is `default`, which' if chosen else 'this model'} drops the first token of each image; "
+            "this tower has no class token, so that transformers loses the first patch in silence",
+            f'write "{key}": "full", unless the weights were trained without the first patch'
+            if chosen
+            else "use a tower with a class token",
         )
     return drop
 
 
-def read_feature_layer(config: Fields, layers: int) -> int:
-    """The one layer whose hidden states are read: `vision_feature_layer`."""
-    key = "vision_feature_layer"
+def read_output(config: Fields, vision: Vision, *, drop: bool, key: str = "vision_feature_layer") -> dict[str, Any]:
+    """The `output` of the tower: hidden states of the layers that the field `key` names, without the class token or
+    with it."""
     tree = config.tree.get(key)
-    if tree is not None and tree.is_sequence:
-        message = f"`{key}` is a list: features of several layers side by side are not in the language yet"
-        config.unsupported(key, message, "only one layer can be imported")
-        return 0
     value = config.table.understood[key] if tree is None else tree.plain()
-    if not isinstance(value, int) or isinstance(value, bool):
-        config.problems.error("invalid-config", f"`{key}` must be a whole number, not {shown(value)}", config.span(key))
-        return 0
-    if not -layers - 1 <= value <= layers:
-        config.problems.conflict(
-            f"`{key}` is {value}, but {layers} layers have the hidden states {-layers - 1} to {layers}",
-            config.span(key),
-        )
-    return value
+    layers = list(value) if isinstance(value, (list, tuple)) else [value]
+    if not layers or not all(type(layer) is int for layer in layers):
+        what = "a whole number" if tree is None or not tree.is_sequence else "a list of whole numbers"
+        config.problems.error("invalid-config", f"`{key}` must be {what}, not {shown(value)}", config.span(key))
+        return {}
+    for layer in layers:
+        if not -vision.layers - 1 <= layer <= vision.layers:
+            states = f"{-vision.layers - 1} to {vision.layers}"
+            config.problems.conflict(
+                f"`{key}` is {shown(value)}, but {vision.layers} layers have the hidden states {states}",
+                config.span(key),
+            )
+    output: dict[str, Any] = {"layer": layers[0]} if len(layers) == 1 else {"layers": layers}
+    return output | {"drop_cls": True} if drop else output
+
+
+def read_tied(config: Fields, text: Fields) -> bool:
+    """Whether the head is the token embedding: the outer word, else that of the text, else what the class takes.
+
+    transformers asks the outer config alone, and leaves a head untied that the file has all the same.
+    """
+    if config.has("tie_word_embeddings") or not text.has("tie_word_embeddings"):
+        return config.boolean("tie_word_embeddings")
+    return text.boolean("tie_word_embeddings")
+
+
+def read_llm(text: Fields, *, tied: bool) -> dict[str, Any]:
+    """The decoder under a head of the multimodal class, which neither scales nor bounds its logits."""
+    llm = read_decoder(text, "fused", tied=tied)
+    for key in ("softcap", "scale"):
+        llm["head"].pop(key, None)
+    return llm
+
+
+def image_text(text: Fields, vision: dict[str, Any], last: str, llm: dict[str, Any], token: int) -> dict[str, Any]:
+    """The nodes of a model whose images, seen by the nodes `vision`, replace `token`; `last` of these gives them."""
+    return {**vision, **fused_language(read_embedding(text), llm, {"image": last}, {"image": token})}
+
+
+def mlp_projector(inputs: str, **settings: Any) -> dict[str, Any]:
+    """A node of type `projector/mlp`."""
+    return {"kind": "projector", "type": "mlp", **settings, "inputs": inputs}
 
 
 def fused_language(

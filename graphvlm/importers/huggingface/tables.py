@@ -107,6 +107,28 @@ VISION_TABLES: Mapping[str, ConfigTable] = MappingProxyType(
             # the pooling head stands after everything that a LLaVA reads
             harmless=_VISION_HARMLESS | {"vision_use_head"},
         ),
+        "internvl_vision": ConfigTable(
+            "internvl_vision",
+            {
+                "hidden_size": 1024,
+                "intermediate_size": 4096,
+                "num_hidden_layers": 24,
+                "num_attention_heads": 16,
+                "num_channels": 3,
+                "image_size": (448, 448),
+                "patch_size": (14, 14),
+                "hidden_act": "gelu",
+                "norm_type": "layer_norm",
+                "layer_norm_eps": 1e-6,
+                "attention_bias": False,
+                "use_qk_norm": False,
+                "use_absolute_position_embeddings": True,
+                "layer_scale_init_value": 0.1,
+                "use_mean_pooling": True,
+            },
+            # a token that only training on masked images uses
+            harmless=frozenset({"hidden_dropout_prob", "projection_dropout", "use_mask_token"}),
+        ),
     }
 )
 

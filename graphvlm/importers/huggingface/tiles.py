@@ -14,7 +14,7 @@ from .multimodal import (
     check_tokens,
     drops_class,
     fused_language,
-    read_feature_layer,
+    read_output,
     read_part,
     read_placeholder,
 )
@@ -131,7 +131,7 @@ def read_tower(config: Fields, vision: Vision, resolutions: list[list[int]]) -> 
         )
     if "image_seq_length" in config.table.understood:
         check_tokens(config, "image_seq_length", vision.patches, UNSAID_TOKENS)
-    output = {"layer": read_feature_layer(config, vision.layers), **({"drop_cls": True} if drop else {})}
+    output = read_output(config, vision, drop=drop)
     return {
         "tiles": {
             "kind": "encoder",

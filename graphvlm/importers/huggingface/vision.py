@@ -40,6 +40,11 @@ class Vision:
     class_token: bool
     checkpoint: str
 
+    def tower(self, output: dict[str, Any]) -> dict[str, Any]:
+        """The whole node; its own end is the output where there is nothing in `output`."""
+        read = {"output": output} if output else {}
+        return {**self.node, **read, "checkpoint": {"use": f"checkpoint/{self.checkpoint}"}}
+
 
 def read_vision(vision: Fields) -> Vision:
     """The encoder of a vision config."""

@@ -11,8 +11,8 @@ class Projector(nn.Module):
     def __init__(self, config: ProjectorConfig) -> None:
         super().__init__()
         self.norm = nn.LayerNorm(config.in_dim, eps=config.norm_eps)
-        self.gate = nn.Linear(config.in_dim, config.hidden_dim)
         self.up = nn.Linear(config.in_dim, config.hidden_dim)
+        self.gate = nn.Linear(config.in_dim, config.hidden_dim)
         self.down = nn.Linear(config.hidden_dim, config.out_dim)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -63,6 +63,7 @@ def square_images(tokens: Callable[[Any], int]) -> Callable[[Any, Padding, Gener
         run = [IMAGE_TOKEN] * tokens(config)
         inputs = prompts(generator, padding, [[run] * images for images in IMAGES])
         size = config.vision_config.image_size
+        size = size if isinstance(size, int) else size[0]
         return inputs | {"pixel_values": torch.randn(sum(IMAGES), 3, size, size, generator=generator)}
 
     return build

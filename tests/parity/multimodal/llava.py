@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any
 
-from transformers import LlavaConfig
+from transformers import LlavaConfig, VipLlavaConfig
 
 from ..reference import IMAGE_TOKEN, MIXED, clip, gemma, gemma2, llama, mistral, qwen2, qwen3, qwen3_moe, siglip
 from .case import Multimodal, square_images
@@ -16,7 +16,8 @@ def tokens(config: Any) -> int:
     """How many tokens the tower makes of one image, as the reference counts them."""
     patches = (config.vision_config.image_size // config.vision_config.patch_size) ** 2
     has_class = config.vision_config.model_type == "clip_vision_model"
-    return int(patches + (has_class and config.vision_feature_select_strategy == "full"))
+    strategy = getattr(config, "vision_feature_select_strategy", "default")
+    return int(patches + (has_class and strategy == "full"))
 
 
 def llava(vision: Any, text: Any, **changes: Any) -> Any:
@@ -56,4 +57,20 @@ _CONFIGS: Mapping[str, Callable[[], Any]] = MappingProxyType(
     }
 )
 
-CASES = {name: Multimodal(config, square_images(tokens)) for name, config in _CONFIGS.items()}
+_SEVERAL: Mapping[str, Callable[[], Any]] = MappingProxyType(
+    {
+        "clip_two_layers": lambda: llava(clip(), llama(), vision_feature_layer=[-2, 3]),
+        "vipllava": lambda: VipLlavaConfig(
+            vision_config=clip(),
+            text_config=llama(),
+            image_token_index=IMAGE_TOKEN,
+            vision_feature_layer=[-2, 1, -2],
+            projector_layernorm_eps=2e-3,
+        ),
+        "vipllava_one_layer": lambda: VipLlavaConfig(
+            vision_config=clip(), text_config=qwen2(), image_token_index=IMAGE_TOKEN, vision_feature_layer=-3
+        ),
+    }
+)
+
+CASES = {name: Multimodal(config, square_images(tokens)) for name, config in {**_CONFIGS, **_SEVERAL}.items()}
