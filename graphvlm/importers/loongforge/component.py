@@ -39,7 +39,7 @@ class Component(Section):
         for source in (*others, own, last):
             for key, value in source.values.items():
                 if key in defaults and (key not in entries or entries[key].value is None):
-                    entries[key] = Tree(value, tree.span)
+                    entries[key] = _tree(value, tree)
                     self.origins[key] = source.origin
         return mapping(entries, tree.span, {key: tree.key_span(key) for key, _ in tree.items()})
 
@@ -51,6 +51,12 @@ class Component(Section):
             if said and len(said) == len([key for key in keys if self.has(key)]) and _holds(settings, path):
                 found[("nodes", node, *path)] = f"{path[-1]}: not in the source file; from {self.origins[said[0]]}"
         return found
+
+
+def _tree(value: Any, beside: Tree) -> Tree:
+    if isinstance(value, tuple):
+        return Tree(tuple(Tree(each, beside.span) for each in value), beside.span)
+    return Tree(value, beside.span)
 
 
 def _holds(settings: Mapping[str, Any], path: Path) -> bool:

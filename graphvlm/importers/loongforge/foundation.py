@@ -17,7 +17,18 @@ _CHECKPOINTS: Mapping[str, str] = MappingProxyType(
         "Qwen2Config": "checkpoint/llama",
         "Qwen3Config": "checkpoint/qwen_moe",
         "MimoConfig": "checkpoint/llama",
+        "Qwen3NextConfig": "checkpoint/qwen3_next",
+        "Qwen35Config": "checkpoint/qwen3_5",
         "DeepseekConfig": "checkpoint/deepseek",
+    }
+)
+
+# Positions of three numbers, and which pairs of a head turn by which.
+THREE_AXES: Mapping[str, str] = MappingProxyType(
+    {
+        "Qwen2VLRotaryEmbedding": "contiguous",
+        "Qwen3VLRotaryEmbedding": "interleaved",
+        "Qwen35RotaryEmbedding": "interleaved",
     }
 )
 
@@ -44,8 +55,8 @@ ABOUT: Mapping[Path, tuple[str, ...]] = MappingProxyType(
 )
 
 
-def read_foundation(config: Component, inputs: str) -> dict[str, Any]:
-    """The decoder node, which reads the node `inputs`."""
+def read_foundation(config: Component, inputs: str, *, grid: bool = False) -> dict[str, Any]:
+    """The decoder node, which reads the node `inputs`; with a `grid`, images have rows and columns as positions."""
     config.check_names(HARMLESS, f"a `{config.stem}`")
     config.neutral(NEUTRAL)
     latent = config.stem == "DeepseekConfig"
@@ -53,6 +64,9 @@ def read_foundation(config: Component, inputs: str) -> dict[str, Any]:
     head_dim = config.integer_or_none("kv_channels") or dim // heads
     eps = config.number("layernorm_epsilon" if config.has("layernorm_epsilon") else "norm_epsilon")
     mlp, layers = _mlp(config)
+    hybrid = "full_attention_interval" in config.defaults
+    if hybrid:
+        layers = _hybrid_layers(config)
     node = {
         "kind": "decoder",
         "type": "transformer",
@@ -61,10 +75,10 @@ def read_foundation(config: Component, inputs: str) -> dict[str, Any]:
         "dim": dim,
         "max_tokens": config.integer("max_position_embeddings"),
         "layers": layers,
-        "norm": {"type": "rms", "eps": eps},
+        "norm": {"type": "rms", "eps": eps} | ({"unit_offset": True} if hybrid else {}),
         "attention": _latent(config, heads) if latent else _attention(config, heads, head_dim, eps),
         "mlp": mlp,
-        "position": _latent_position(config) if latent else _position(config, head_dim),
+        "position": _latent_position(config) if latent else _position(config, head_dim, grid),
         "head": {"tied": not config.boolean("untie_embeddings_and_output_weights"), "bias": False},
     }
     return node | ({"checkpoint": {"use": _CHECKPOINTS[config.stem]}} if config.stem in _CHECKPOINTS else {})
@@ -74,6 +88,25 @@ def read_vocab(config: Component) -> int:
     """The rows of the embedding, before they are padded for tensor parallelism."""
     said = "vocab_size_in_config_file" if config.has("vocab_size_in_config_file") else "vocab_size"
     return config.integer(said)
+
+
+def _hybrid_layers(config: Component) -> int | dict[str, Any]:
+    """Linear attention in most layers, and attention to every token in each so many-th."""
+    count, step = config.integer("num_layers"), config.integer("full_attention_interval")
+    if step > count:
+        return count
+    whole = {"name": "full", "every": step, "from": step - 1, "attention": {"linear": None}}
+    return {"count": count, "where": [whole]} if step > 1 else count
+
+
+def _linear(config: Component) -> dict[str, Any]:
+    return {
+        "key_heads": config.integer("linear_num_key_heads"),
+        "value_heads": config.integer("linear_num_value_heads"),
+        "key_dim": config.integer("linear_key_head_dim"),
+        "value_dim": config.integer("linear_value_head_dim"),
+        "conv": config.integer("linear_conv_kernel_dim"),
+    }
 
 
 def _attention(config: Component, heads: int, head_dim: int, eps: float) -> dict[str, Any]:
@@ -91,10 +124,15 @@ def _attention(config: Component, heads: int, head_dim: int, eps: float) -> dict
     setting["bias"] = {"q": True, "k": True, "v": True, "o": False} if bias else False
     if config.boolean("qk_layernorm"):
         setting["qk_norm"] = {"type": "rms", "eps": eps} | ({"over": "all"} if config.stem == "MinimaxConfig" else {})
+    if "full_attention_interval" in config.defaults:
+        setting["gate"] = "sigmoid"
+        if config.integer("full_attention_interval") > 1:
+            setting["linear"] = _linear(config)
     return setting
 
 
-def _position(config: Component, head_dim: int) -> dict[str, Any]:
+def _position(config: Component, head_dim: int, grid: bool) -> dict[str, Any]:
+    """Rotary positions. Of a text alone, the three numbers of a position are one."""
     position: dict[str, Any] = {"type": "rope", "theta": config.number("rotary_base")}
     turned = int(head_dim * config.number("rotary_percent"))
     if turned != head_dim:
@@ -103,14 +141,22 @@ def _position(config: Component, head_dim: int) -> dict[str, Any]:
     if function == "DynamicRotaryEmbedding":
         factor, most = config.number("rope_scaling_factor"), config.integer("max_position_embeddings")
         position["scaling"] = {"type": "dynamic", "factor": factor, "original_max_tokens": most}
-    elif function != "RotaryEmbedding":
-        config.unsupported(
-            "rotary_emb_func",
-            f"`{config.name('rotary_emb_func')}` is `{shown(function)}`, which needs positions of three axes "
-            "(`mrope`): they are not in the language yet",
-            "`RotaryEmbedding` and `DynamicRotaryEmbedding` can be imported",
-        )
+    elif function in THREE_AXES and grid:
+        position |= {"type": "mrope", "sections": _sections(config), "layout": THREE_AXES[function]}
+    elif function not in {"RotaryEmbedding", *THREE_AXES}:
+        known = ", ".join(f"`{name}`" for name in ("RotaryEmbedding", "DynamicRotaryEmbedding", *THREE_AXES))
+        message = f"`{config.name('rotary_emb_func')}` is `{shown(function)}`, which is not known"
+        config.unsupported("rotary_emb_func", message, f"known are {known}")
     return position
+
+
+def _sections(config: Component) -> list[int]:
+    """How many pairs turn by the frame, the row and the column."""
+    sections = config.listed("mrope_section")
+    if len(sections) == 3 and all(isinstance(pairs, int) for pairs in sections):
+        return sections
+    config.wrong("mrope_section", "three whole numbers")
+    return [0, 0, 0]
 
 
 def _latent(config: Component, heads: int) -> dict[str, Any]:
@@ -183,6 +229,8 @@ def _moe(config: Component) -> dict[str, Any]:
     moe: dict[str, Any] = {"experts": experts, "top": top, "router": _router(config, top)}
     if config.has("moe_shared_expert_intermediate_size"):
         moe["shared"] = {"hidden": config.integer("moe_shared_expert_intermediate_size")}
+        if "full_attention_interval" in config.defaults:
+            moe["shared"]["gate"] = "sigmoid"
     return moe
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,8 +12,10 @@ from ..findings import Findings, shown
 from .component import Component, Kind, Path
 from .compose import Composed, preset_of
 from .foundation import ABOUT, read_foundation, read_vocab
-from .tables import FOUNDATIONS, LATER, TOWER_TOKENS
-from .unsaid import IMAGE_TOKENS, MEGATRON, SCRIPTS, VOCABULARIES, unsaid_of
+from .projectors import deep_merger, read_projector
+from .tables import FOUNDATIONS, LATER, PROJECTORS, TOWER_TOKENS, TOWERS, Values
+from .towers import GROUP, Tower, read_tower
+from .unsaid import ALONE, IMAGE_TOKENS, MEGATRON, PUBLISHED, SCRIPTS, VOCABULARIES, unsaid_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,15 +28,28 @@ class Parts:
 
 NOTHING = Parts({}, {})
 _EMBEDDING = {"kind": "encoder", "type": "token_embedding", "inputs": "input_ids"}
+_SLOTS: Mapping[str, Mapping[str, Values]] = {
+    "image_encoder": TOWERS,
+    "image_projector": PROJECTORS,
+    "foundation": FOUNDATIONS,
+}
 
 
 def read_component(composed: Composed, problems: Findings) -> Parts:
     """The graph of a file that defines one component."""
-    stem = _class(composed.tree, problems)
-    if stem not in FOUNDATIONS:
-        _refuse_later(composed.tree, stem, problems)
-        return NOTHING
-    config = _foundation(composed, composed.tree, "", problems)
+    tree = composed.tree
+    stem = class_of(tree, problems)
+    if stem in FOUNDATIONS:
+        return _foundation_alone(_foundation(composed, tree, "", problems))
+    if stem in TOWERS:
+        return _tower_alone(read_tower(_part(tree, "", problems)))
+    if stem in PROJECTORS:
+        return _projector_alone(_part(tree, "", problems), preset_of(composed.path))
+    _refuse_class(tree, stem, problems)
+    return NOTHING
+
+
+def _foundation_alone(config: Component) -> Parts:
     llm = read_foundation(config, "text")
     graph = {
         "description": "A language model of LoongForge",
@@ -45,34 +61,120 @@ def read_component(composed: Composed, problems: Findings) -> Parts:
     return Parts(graph, config.notes(ABOUT, "llm", llm))
 
 
+def _tower_alone(tower: Tower) -> Parts:
+    taps = {tap: f"vision.{tap}" for tap in tower.taps}
+    graph = {
+        "description": "An image encoder of LoongForge",
+        "inputs": tower.inputs,
+        "nodes": {"vision": tower.node},
+        "outputs": {"image_features": "vision", **taps},
+    }
+    return Parts(graph, {})
+
+
+def _projector_alone(config: Component, preset: str) -> Parts:
+    """Between widths that only a composition knows: those of the first one that uses it."""
+    unsaid = next(unsaid_of((preset,), ALONE), None)
+    if unsaid is None:
+        message = "a projector alone has no widths: they are those of a tower and of a language model"
+        config.problems.error("invalid-config", message, config.tree.span, help="import a composition that uses it")
+        return NOTHING
+    nodes = read_projector(config, "features")
+    nodes["projector"].setdefault("out", unsaid.values["out"])
+    graph = {
+        "description": "An image projector of LoongForge",
+        "inputs": {"features": {"type": "features", "dim": unsaid.values["in"], "tokens": unsaid.values["tokens"]}},
+        "nodes": nodes,
+        "outputs": {"image_features": "projector"},
+    }
+    note = f"not in the source file; from {unsaid.origin}"
+    return Parts(graph, {("inputs", "features"): f"dim, tokens: {note}", ("nodes", "projector", "out"): f"out: {note}"})
+
+
 def read_composition(composed: Composed, problems: Findings) -> Parts:
     """The graph of a tower, a projector and a foundation."""
     model = composed.tree.get("model")
     assert model is not None
     _check_composition(model, problems)
-    trees = {slot: model.get(slot) for slot in ("image_encoder", "image_projector", "foundation")}
-    for slot, tree in trees.items():
-        if tree is None or not tree.is_mapping:
-            problems.error(
-                "invalid-config", f"`model.{slot}` is missing", model.span, help=f"name a {slot} in `defaults`"
-            )
-            return NOTHING
-        stem = _class(tree, problems)
-        if stem not in FOUNDATIONS:
-            _refuse_later(tree, stem, problems)
-    _check_token(composed, problems)
-    return NOTHING
+    trees = {slot: tree for slot in _SLOTS if (tree := model.get(slot)) is not None and tree.is_mapping}
+    for slot, known in _SLOTS.items():
+        if slot not in trees:
+            message = f"`model.{slot}` is missing"
+            problems.error("invalid-config", message, model.span, help=f"name a {slot} in `defaults`")
+        elif (stem := class_of(trees[slot], problems)) not in known:
+            _refuse_class(trees[slot], stem, problems)
+    token = image_token(composed, problems)
+    _check_token(composed, trees, token, problems)
+    if problems.any or token is None:
+        return NOTHING
+    tower = read_tower(_part(trees["image_encoder"], "model.image_encoder.", problems))
+    projector = _part(trees["image_projector"], "model.image_projector.", problems)
+    config = _foundation(composed, trees["foundation"], "model.foundation.", problems)
+    llm = read_foundation(config, "fused", grid=bool(tower.grid))
+    nodes = {"vision": tower.node, **read_projector(projector, "vision"), **_deep(projector, tower)}
+    nodes |= _language(tower, llm, token[0])
+    frozen = [node for node in nodes if _owner(node) in trees and _frozen(trees[_owner(node)])]
+    graph = {
+        "description": f"{_words(trees)} of LoongForge",
+        "inputs": {**tower.inputs, "input_ids": "tokens"},
+        "nodes": nodes,
+        "outputs": {"logits": "llm.logits"},
+        **({"freeze": frozen} if frozen else {}),
+    }
+    notes = config.notes(ABOUT, "llm", llm)
+    if token[1]:
+        for node in ("fused", "deep", "positions"):
+            if node in nodes:
+                notes["nodes", node, "placeholder"] = f"image: not in the source file; from {token[1]}"
+    return Parts(graph, notes)
+
+
+def _deep(projector: Component, tower: Tower) -> dict[str, Any]:
+    """A projector for every hidden state between the layers of the tower, and their places in the text."""
+    return {f"deep_{index}": deep_merger(projector, f"vision.{tap}") for index, tap in enumerate(tower.taps, 1)}
+
+
+def _language(tower: Tower, llm: dict[str, Any], token: int) -> dict[str, Any]:
+    """The text with image features in the places of a token, positions by the grid, and the decoder."""
+    placeholder = {"image": token}
+    scatter = {"text": "text", "image": "projector", "ids": "input_ids"}
+    nodes: dict[str, Any] = {
+        "text": _EMBEDDING,
+        "fused": {"kind": "fusion", "type": "scatter", "inputs": scatter, "placeholder": placeholder},
+    }
+    wires = {"features": "fused"}
+    if tower.taps:
+        deep = {f"image_{index}": f"deep_{index}" for index, _ in enumerate(tower.taps, 1)}
+        inputs = {"ids": "input_ids", **deep}
+        spread = {"kind": "fusion", "type": "spread", "inputs": inputs, "placeholder": placeholder}
+        nodes["deep"] = {**spread, "depths": len(tower.taps)}
+        wires |= {f"inject_{index}": f"deep.depth_{index + 1}" for index, _ in enumerate(tower.taps)}
+        llm["inject"] = list(range(len(tower.taps)))
+    if llm["position"]["type"] == "mrope":
+        inputs = {"ids": "input_ids", "image": tower.grid}
+        node = {"kind": "encoder", "type": "grid_positions", "inputs": inputs, "placeholder": placeholder}
+        nodes["positions"] = {**node, "group": GROUP}
+        wires["positions"] = "positions"
+    if len(wires) > 1:
+        llm["inputs"] = wires
+    return {**nodes, "llm": llm}
 
 
 def _foundation(composed: Composed, tree: Tree, path: str, problems: Findings) -> Component:
     """The foundation with what launch scripts say of the file, then of the preset, then what tokenizers say."""
     names = tuple(dict.fromkeys((preset_of(composed.path), composed.presets.get("model.foundation", ""))))
-    unsaid = [*unsaid_of(names, SCRIPTS), *unsaid_of(names, VOCABULARIES), MEGATRON]
-    stem = _class(tree, problems)
+    unsaid = [*unsaid_of(names, SCRIPTS), *unsaid_of(names, PUBLISHED), *unsaid_of(names, VOCABULARIES), MEGATRON]
+    stem = class_of(tree, problems)
     return Component(tree, path, Kind(stem, FOUNDATIONS[stem]), problems, unsaid)
 
 
-def _class(tree: Tree, problems: Findings) -> str:
+def _part(tree: Tree, path: str, problems: Findings) -> Component:
+    """A tower or a projector, which has defaults of its own."""
+    stem = class_of(tree, problems)
+    return Component(tree, path, Kind(stem, {**TOWERS, **PROJECTORS}[stem]), problems, (MEGATRON,))
+
+
+def class_of(tree: Tree, problems: Findings) -> str:
     """The name of the class that a component names."""
     target = tree.get("_target_")
     name = target.value if target is not None else None
@@ -82,7 +184,7 @@ def _class(tree: Tree, problems: Findings) -> str:
     return name.rpartition(".")[2]
 
 
-def _refuse_later(tree: Tree, stem: str, problems: Findings) -> None:
+def _refuse_class(tree: Tree, stem: str, problems: Findings) -> None:
     target = tree.get("_target_")
     if target is None:
         return
@@ -90,52 +192,74 @@ def _refuse_later(tree: Tree, stem: str, problems: Findings) -> None:
         message = f"`{stem}` needs {LATER[stem]}: that is not in the language yet"
         problems.error("unsupported-config", message, target.span)
         return
-    message = f"LoongForge has no class `{shown(stem)}`: it cannot build this definition either"
-    known = [*FOUNDATIONS, *LATER]
+    known = [*FOUNDATIONS, *TOWERS, *PROJECTORS, *LATER]
+    wrong = f"`{stem}` cannot stand here" if stem in known else f"LoongForge has no class `{shown(stem)}`"
+    message = f"{wrong}: it cannot build this definition either"
     problems.error("unsupported-config", message, target.span, help=did_you_mean(stem[:60], known))
 
 
 def _check_composition(model: Tree, problems: Findings) -> None:
-    slots = {"image_encoder", "image_projector", "foundation", "peft_config"}
     harmless = {"model_type", "loss_func", "position_idx_func", "mix_used_vision_encoder", "mix_used_vision_projector"}
     for key, _ in model.items():
-        if key not in {*slots, *harmless, "vision_token_id"}:
+        if key not in {*_SLOTS, *harmless, "peft_config", "vision_token_id"}:
             message = f"`model.{shown(key)}` is not a field of a composition that graphvlm knows"
-            problems.error("unknown-config-field", message, model.key_span(key), help=did_you_mean(key[:60], slots))
+            problems.error("unknown-config-field", message, model.key_span(key), help=did_you_mean(key[:60], _SLOTS))
 
 
-def _check_token(composed: Composed, problems: Findings) -> None:
+def image_token(composed: Composed, problems: Findings) -> tuple[int, str] | None:
+    """The token that is replaced by image features, and where it is from; nothing more if that is the file."""
+    tower = composed.tree.get("model", "image_encoder")
+    if tower is None:
+        return None
+    written = tower.get("image_token_id")
+    if written is not None and type(written.value) is int:
+        return written.value, ""
+    stem = class_of(tower, Findings())
+    if stem in TOWER_TOKENS:
+        return TOWER_TOKENS[stem], f"the default of {stem}"
+    for unsaid in unsaid_of((composed.presets.get("model.foundation", ""),), IMAGE_TOKENS):
+        return int(unsaid.values["image_token_id"]), unsaid.origin
+    message = (
+        "`model.image_encoder.image_token_id` is missing: it is looked up in a tokenizer that graphvlm does not know"
+    )
+    problems.error("invalid-config", message, tower.span, help="write the token that stands for an image")
+    return None
+
+
+def _check_token(
+    composed: Composed, trees: Mapping[str, Tree], token: tuple[int, str] | None, problems: Findings
+) -> None:
     """The token that stands for an image must be one of the vocabulary."""
-    found = image_token(composed)
-    tree = composed.tree.get("model", "foundation")
-    assert tree is not None
-    if found is None or _class(tree, Findings()) not in FOUNDATIONS:
+    tree = trees.get("foundation")
+    if token is None or tree is None or class_of(tree, Findings()) not in FOUNDATIONS:
         return
-    token, origin = found
     config = _foundation(composed, tree, "model.foundation.", Findings())
     vocab = read_vocab(config)
-    if token < vocab:
+    if token[0] < vocab:
         return
-    where = composed.tree.get("model", "image_encoder", "_target_") or tree
+    where = trees["image_encoder"].get("_target_") or tree
     problems.error(
         "placeholder-outside-vocabulary",
-        f"the image token is {token} ({origin}), but the foundation has {vocab} tokens, 0 to {vocab - 1}",
+        f"the image token is {token[0]} ({token[1] or 'written here'}), but the foundation has {vocab} tokens, "
+        f"0 to {vocab - 1}",
         where.span,
         labels=(Label(tree.span, f"its vocabulary: {config.origins.get('vocab_size', 'written here')}"),),
         help="give the tower an `image_token_id` that the tokenizer of the foundation has",
     )
 
 
-def image_token(composed: Composed) -> tuple[int, str] | None:
-    """The token that is replaced by image features, and where it is from."""
-    written = composed.tree.get("model", "image_encoder", "image_token_id")
-    if written is not None and isinstance(written.value, int):
-        return written.value, "`image_token_id`"
-    tower = composed.tree.get("model", "image_encoder")
-    stem = _class(tower, Findings()) if tower is not None else ""
-    if stem in TOWER_TOKENS:
-        return TOWER_TOKENS[stem], f"the default of {stem}"
-    names = (composed.presets.get("model.foundation", ""),)
-    for unsaid in unsaid_of(names, IMAGE_TOKENS):
-        return int(unsaid.values["image_token_id"]), unsaid.origin
-    return None
+def _owner(node: str) -> str:
+    """The slot that a node of the graph comes from."""
+    if node in ("text", "llm"):
+        return "foundation"
+    return "image_encoder" if node == "vision" else "image_projector" if node.startswith(("projector", "deep_")) else ""
+
+
+def _frozen(tree: Tree) -> bool:
+    freeze = tree.get("freeze")
+    return freeze is not None and freeze.value is True
+
+
+def _words(trees: Mapping[str, Tree]) -> str:
+    names = (class_of(trees[slot], Findings()).removesuffix("Config") for slot in _SLOTS)
+    return ", ".join(names)

@@ -77,11 +77,23 @@ _LATENT = """
     rotary_scaling_factor original_max_position_embeddings beta_fast beta_slow mscale mscale_all_dim
     """.split()  # noqa: SIM905
 
+_HYBRID: Values = MappingProxyType(
+    {
+        **_FOUNDATION,
+        "add_qkv_bias": True,
+        "full_attention_interval": 4,
+        "linear_key_head_dim": 128,
+        "linear_value_head_dim": 128,
+        "linear_num_key_heads": 16,
+        "linear_conv_kernel_dim": 4,
+    }
+)
+
 FOUNDATIONS: Mapping[str, Values] = MappingProxyType(
     {
         "LLaMAConfig": _FOUNDATION,
-        "Qwen2Config": {**_FOUNDATION, "add_qkv_bias": True},
-        "Qwen3Config": {**_FOUNDATION, "add_qkv_bias": True},
+        "Qwen2Config": {**_FOUNDATION, "add_qkv_bias": True, "mrope_section": (16, 24, 24)},
+        "Qwen3Config": {**_FOUNDATION, "add_qkv_bias": True, "mrope_section": (24, 20, 20)},
         "MimoConfig": {**_FOUNDATION, "add_qkv_bias": True},
         "MinimaxConfig": _FOUNDATION,
         "InternLMConfig": {
@@ -90,7 +102,89 @@ FOUNDATIONS: Mapping[str, Values] = MappingProxyType(
             "vocab_size": 92553,
             "max_position_embeddings": 32768,
         },
+        "Qwen3NextConfig": {**_HYBRID, "linear_num_value_heads": 32},
+        "Qwen35Config": {
+            **_HYBRID,
+            "rotary_percent": 0.25,
+            "rotary_base": 10000000,
+            "linear_num_value_heads": 32,
+            "mrope_section": None,
+            "vocab_size_in_config_file": 248320,
+            "kv_channels": 256,
+        },
         "DeepseekConfig": {**_FOUNDATION, **dict.fromkeys(_LATENT), "beta_fast": 32, "beta_slow": 1},
+    }
+)
+
+_TOWER: Values = MappingProxyType(
+    {
+        "num_layers": None,
+        "hidden_size": None,
+        "ffn_hidden_size": None,
+        "num_attention_heads": None,
+        "num_query_groups": None,
+        "original_num_attention_heads": None,
+        "original_num_query_groups": None,
+        "kv_channels": None,
+        "patch_size": 14,
+        "image_size": None,
+        "in_channels": 3,
+        "normalization": "LayerNorm",
+        "layernorm_epsilon": 1e-6,
+        "activation_func": "quick_gelu",
+        "gated_linear_unit": False,
+        "swiglu": False,
+        "add_bias_linear": False,
+        "add_qkv_bias": False,
+        "group_query_attention": False,
+        "position_embedding_type": "none",
+        "image_token_id": None,
+    }
+)
+TOWERS: Mapping[str, Values] = MappingProxyType(
+    {
+        "Qwen2VisionModelConfig": _TOWER,
+        "Qwen2VisionRMSNormConfig": {**_TOWER, "normalization": "RMSNorm"},
+        "Qwen3VisionModelConfig": {
+            **_TOWER,
+            "patch_size": 16,
+            "num_position_embeddings": 2304,
+            "deepstack_visual_indexes": (8, 16, 24),
+        },
+        "Qwen35VisionConfig": {**_TOWER, "num_position_embeddings": 2304},
+        "InternVisionConfig": {
+            **_TOWER,
+            "image_size": 448,
+            "activation_func": "gelu",
+            "qk_layernorm": False,
+            "initializer_factor": 1.0,
+            "downsample_ratio": 0.5,
+            "select_layer": -1,
+        },
+    }
+)
+
+_PROJECTOR: Values = MappingProxyType(
+    {
+        "normalization": None,
+        "layernorm_epsilon": 1e-6,
+        "activation_func": "gelu",
+        "add_bias_linear": False,
+        "gated_linear_unit": False,
+    }
+)
+PROJECTORS: Mapping[str, Values] = MappingProxyType(
+    {
+        "MLPAdapterConfig": _PROJECTOR,
+        "PatchMergerMLPAdapterConfig": _PROJECTOR,
+        "InternMLPAdapterConfig": {
+            **_PROJECTOR,
+            "layernorm_epsilon": 1e-5,
+            "add_bias_linear": True,
+            "downsample_ratio": 0.5,
+            "hidden_size": None,
+            "ffn_hidden_size": None,
+        },
     }
 )
 
@@ -100,22 +194,12 @@ LATER: Mapping[str, str] = MappingProxyType(
         "GlmConfig": "attention to the keys that an indexer chooses (`experimental_attention_variant: dsa`)",
         "DeepseekV4Config": "hyper-connections, compressed attention and hashed experts",
         "ErnieMoeConfig": "experts that each kind of token has of its own",
-        "Qwen3NextConfig": "linear attention (gated delta rule) among the layers",
-        "Qwen35Config": "linear attention (gated delta rule) among the layers",
-        "Qwen2VisionModelConfig": "encoders of native resolution",
-        "Qwen2VisionRMSNormConfig": "encoders of native resolution",
-        "Qwen3VisionModelConfig": "encoders of native resolution",
-        "Qwen35VisionConfig": "encoders of native resolution",
-        "InternVisionConfig": "a norm of queries and keys over all heads in encoders",
-        "RiceVisionConfig": "encoders of native resolution",
-        "ErnieVisionConfig": "encoders of native resolution",
+        "RiceVisionConfig": "a class token before the patches of each image of any size",
+        "ErnieVisionConfig": "a merger of frames after the tower",
         "MiniCPMV46VisionConfig": "a merger of neighbouring patches between the layers of an encoder",
-        "MoonVisionModelConfig": "encoders of native resolution",
-        "MLPAdapterConfig": "a projector that merges neighbouring patches",
-        "InternMLPAdapterConfig": "a projector that merges neighbouring patches",
+        "MoonVisionModelConfig": "positions of frames beside those of rows and columns, and pooling over frames",
         "ErnieAdapterConfig": "a projector that ends in a norm",
-        "PatchMergerMLPAdapterConfig": "a projector that merges neighbouring patches",
-        "MiniCPMV46MergerConfig": "a projector that merges neighbouring patches",
+        "MiniCPMV46MergerConfig": "mergers behind each other",
     }
 )
 

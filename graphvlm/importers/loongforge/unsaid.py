@@ -285,6 +285,15 @@ SCRIPTS = (
     _script("qwen3.6/*", "qwen3.6/pretrain/pretrain_qwen3_6_27b.sh", **_HYBRID),
 )
 
+# What neither files nor scripts say, and weights that are published need.
+PUBLISHED = (
+    Unsaid(
+        ("qwen3_next/*",),
+        "the published config of Qwen3-Next-80B-A3B (`partial_rotary_factor`)",
+        MappingProxyType({"rotary_percent": 0.25}),
+    ),
+)
+
 VOCABULARIES = (
     Unsaid(("llama2/*",), "the tokenizer of Llama 2", {"vocab_size": 32000}),
     Unsaid(("llama3/*",), "the tokenizer of Llama 3", {"vocab_size": 128256}),
@@ -295,6 +304,25 @@ IMAGE_TOKENS = (
     Unsaid(("internlm2.5/*",), "the tokenizer of InternVL2.5: `<IMG_CONTEXT>`", {"image_token_id": 92546}),
     Unsaid(("qwen2.5/*",), "the tokenizer of InternVL2.5: `<IMG_CONTEXT>`", {"image_token_id": 151667}),
     Unsaid(("qwen3/*",), "the tokenizer of InternVL3.5: `<IMG_CONTEXT>`", {"image_token_id": 151671}),
+)
+
+# The widths of a projector alone, which a composition brings; and a number of tokens, of which any other would do.
+ALONE = (
+    Unsaid(
+        ("image_projector/intern_mlp_adapter",),
+        "internvl3.5/internvl3_5_8b.yaml",
+        {"in": 1024, "out": 4096, "tokens": 1024},
+    ),
+    Unsaid(
+        ("image_projector/patch_merger_adapter",),
+        "kimi_k2.5/kimi_k2_5.yaml",
+        {"in": 1152, "out": 7168, "tokens": 1024},
+    ),
+    Unsaid(
+        ("image_projector/*",),
+        "qwen2.5vl/qwen2_5_vl_7b.yaml",
+        {"in": 1280, "out": 3584, "tokens": 1024},
+    ),
 )
 
 # Never the number of experts that a token goes through: the default, two, is right for none of these models.

@@ -1,0 +1,169 @@
+"""The image encoders of LoongForge as graph inputs and one node."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
+
+from .component import Component
+from .tables import HARMLESS
+
+GROUP = 2  # patches of a block of so many rows and columns become one token, in every tower of native resolution
+_WINDOW_PIXELS = 112
+_WHOLE_FRAME = [7, 15, 23, 31]  # layers of the windowed tower that see a whole frame
+
+
+@dataclass(frozen=True, slots=True)
+class Tower:
+    """Inputs of the graph, the node that reads them, and what others need to know of it.
+
+    `grid` is the input with the sizes of the images, where the tower takes any. `taps` are output ports of hidden
+    states between the layers, in the order in which they are added to the layers of the language model.
+    """
+
+    inputs: dict[str, str]
+    node: dict[str, Any]
+    grid: str = ""
+    taps: tuple[str, ...] = ()
+
+
+def read_tower(config: Component) -> Tower:
+    """The tower of a component whose class is in `READERS`."""
+    config.check_names(HARMLESS, f"a `{config.stem}`")
+    return READERS[config.stem](config)
+
+
+def _stack(config: Component) -> dict[str, Any]:
+    """Width, layers, norms and blocks: what every tower says in the same words."""
+    dim, heads = config.integer("hidden_size"), config.integer("num_attention_heads")
+    padded = config.integer_or_none("original_num_attention_heads")  # heads are padded for tensor parallelism
+    heads = padded or heads
+    head_dim = config.integer_or_none("kv_channels") or dim // heads
+    gated = config.boolean("gated_linear_unit") or config.boolean("swiglu")
+    norm = {"RMSNorm": "rms", "LayerNorm": "layer"}[config.choice("normalization", ("RMSNorm", "LayerNorm"))]
+    eps = config.number("layernorm_epsilon")
+    bias, qkv = config.boolean("add_bias_linear"), config.boolean("add_qkv_bias")
+    attention: dict[str, Any] = {"heads": heads}
+    if head_dim * heads != dim:
+        attention["head_dim"] = head_dim
+    attention["bias"] = qkv if qkv == bias else {"q": qkv, "k": qkv, "v": qkv, "o": bias}
+    mlp: dict[str, Any] = {"hidden": config.integer("ffn_hidden_size"), "activation": activation(config)}
+    mlp |= ({"gated": True} if gated else {}) | {"bias": bias}
+    return {
+        "dim": dim,
+        "layers": config.integer("num_layers"),
+        "norm": {"type": norm, "eps": eps},
+        "attention": attention,
+        "mlp": mlp,
+    }
+
+
+def activation(config: Component) -> str:
+    """The activation by the name that the language has for it; a gate of Megatron's is always SiLU."""
+    if "swiglu" in config.defaults and config.boolean("swiglu"):
+        return "silu"
+    return config.choice("activation_func", ("gelu", "gelu_tanh", "quick_gelu", "silu", "relu"))
+
+
+def _native(config: Component, position: list[dict[str, Any]], *, patch_bias: bool) -> Tower:
+    """Patches of images of any size in one sequence, each frame by itself."""
+    patch = {
+        "size": config.integer("patch_size"),
+        "channels": config.integer("in_channels"),
+        "frames": 2,
+        "group": GROUP,
+    }
+    node = {
+        "kind": "encoder",
+        "type": "native_vit",
+        "inputs": {"patches": "pixel_values", "grid": "image_grid_thw"},
+        "patch": patch | ({"bias": True} if patch_bias else {}),
+        "position": position if len(position) > 1 else position[0],
+        **_stack(config),
+        "final_norm": False,
+    }
+    return Tower({"pixel_values": "patches", "image_grid_thw": "grid"}, node, "image_grid_thw")
+
+
+_ROPE = {"type": "rope2d", "theta": 10000.0}
+
+
+def _rotary(config: Component) -> Tower:
+    config.neutral({"position_embedding_type": ("none",), "group_query_attention": (False,)})
+    return _native(config, [_ROPE], patch_bias=False)
+
+
+def _windowed(config: Component) -> Tower:
+    """Patches see those of their window, and in a few layers those of their frame."""
+    tower = _rotary(config)
+    window = _WINDOW_PIXELS // config.integer("patch_size")
+    count = config.integer("num_layers")
+    whole = [layer for layer in _WHOLE_FRAME if layer < count]
+    tower.node["attention"] |= {"mask": {"grid_window": window}}
+    if whole:
+        where = {"name": "whole", "at": whole, "attention": {"mask": "frame"}}
+        tower.node["layers"] = {"count": count, "where": [where]}
+    return tower
+
+
+def _stretched(config: Component) -> Tower:
+    """A learned square of positions, stretched over each image, beside the rotary ones."""
+    config.neutral({"position_embedding_type": ("none",), "group_query_attention": (False,)})
+    cells = config.integer("num_position_embeddings")
+    side = round(cells**0.5)
+    if side * side != cells:
+        message = f"`{config.name('num_position_embeddings')}` is {cells}, which are not the cells of a square"
+        config.problems.conflict(message, config.span("num_position_embeddings"))
+    return _native(config, [{"type": "learned", "side": side}, _ROPE], patch_bias=True)
+
+
+def _deep(config: Component) -> Tower:
+    """The same with hidden states taken after some layers."""
+    tower = _stretched(config)
+    layers = config.listed("deepstack_visual_indexes")
+    count = config.integer("num_layers")
+    if not all(isinstance(layer, int) and 0 <= layer < count for layer in layers):
+        config.wrong("deepstack_visual_indexes", f"a list of layers, 0 to {count - 1}")
+        return tower
+    taps = [layer + 1 for layer in layers]
+    return Tower(
+        tower.inputs,
+        {**tower.node, "output": {"taps": taps}},
+        tower.grid,
+        tuple(f"layer_{tap}" for tap in taps),
+    )
+
+
+def _tiles(config: Component) -> Tower:
+    """Square tiles with a class token, which is left out in the end."""
+    config.neutral({"position_embedding_type": ("none",), "downsample_ratio": (0.5,), "select_layer": (-1,)})
+    stack = _stack(config)
+    if config.boolean("qk_layernorm"):
+        stack["attention"]["qk_norm"] = {"type": "rms", "over": "all"}
+    node = {
+        "kind": "encoder",
+        "type": "vit",
+        "inputs": "pixel_values",
+        "image": {"size": config.integer("image_size"), "channels": config.integer("in_channels")},
+        "patch": {"size": config.integer("patch_size"), "bias": True},
+        "class_token": True,
+        "position": "learned",
+        **stack,
+        "residual": {"gate": "layer_scale", "init": config.number("initializer_factor")},
+        "final_norm": False,
+        "output": {"drop_cls": True},
+    }
+    return Tower({"pixel_values": "image"}, node)
+
+
+READERS: Mapping[str, Callable[[Component], Tower]] = MappingProxyType(
+    {
+        "Qwen2VisionModelConfig": _rotary,
+        "Qwen2VisionRMSNormConfig": _windowed,
+        "Qwen3VisionModelConfig": _deep,
+        "Qwen35VisionConfig": _stretched,
+        "InternVisionConfig": _tiles,
+    }
+)
