@@ -20,6 +20,7 @@ import graphvlm
 from graphvlm.importers import import_config
 from graphvlm.importers.huggingface.audio import AUDIO_TABLES
 from graphvlm.importers.huggingface.models import MULTIMODAL
+from graphvlm.importers.huggingface.native_vision import NATIVE_TABLES
 from graphvlm.importers.huggingface.tables import ACTIVATIONS, HARMLESS, NEUTRAL, VISION_TABLES, ConfigTable
 from graphvlm.importers.huggingface.text_tables import TEXT_TABLES
 
@@ -28,6 +29,7 @@ TABLES: Mapping[str, ConfigTable] = {
     **TEXT_TABLES,
     **VISION_TABLES,
     **AUDIO_TABLES,
+    **NATIVE_TABLES,
     **{name: family.table for name, family in FAMILIES.items()},
 }
 CLASSES: Mapping[str, Any] = {name: CONFIG_MAPPING[name] for name in TABLES}
@@ -46,6 +48,8 @@ ALSO = {
     "llava": {"image_token_id"},
     "vipllava": {"image_token_id", "vision_feature_layers"},
     "aya_vision": {"image_token_id", "alignment_intermediate_size"},
+    **{f"{name}_text": {"tie_word_embeddings"} for name in ("qwen2_vl", "qwen2_5_vl")},
+    **{f"{name}_text": {"tie_word_embeddings", "bos_token_id", "eos_token_id"} for name in ("qwen3_vl", "glm4v")},
     "qwen2_audio": {"audio_token_id"},
     "llava_next": {"image_token_id"},
     "llava_onevision": {"image_token_id"},

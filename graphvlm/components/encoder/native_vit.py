@@ -29,12 +29,12 @@ from ._order import check_order, check_read
 
 @dataclass(frozen=True, slots=True)
 class Patch:
-    """What a row of patches holds: `channels` x `frames` x `size` x `size` numbers; `group` is the side of the blocks
-    that stand together."""
+    """What a row of patches holds: `channels` x `frames` x `size` x `size` numbers, of images alone where frames are
+    None; `group` is the side of the blocks that stand together."""
 
     size: int
     channels: int
-    frames: int
+    frames: int | None
     group: int
     bias: bool
     norm: bool
@@ -42,11 +42,11 @@ class Patch:
     @property
     def kernel(self) -> tuple[int, ...]:
         """Frames, if it reaches over several, height and width."""
-        return (self.frames, self.size, self.size) if self.frames > 1 else (self.size, self.size)
+        return (self.size, self.size) if self.frames is None else (self.frames, self.size, self.size)
 
     @property
     def numbers(self) -> int:
-        return self.channels * self.frames * self.size**2
+        return self.channels * (self.frames or 1) * self.size**2
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +147,7 @@ class NativeVitView:
     @property
     def conv(self) -> str:
         """The class of the patch projection."""
-        return "Conv3d" if self.patch.frames > 1 else "Conv2d"
+        return "Conv2d" if self.patch.frames is None else "Conv3d"
 
     @property
     def result(self) -> str:
@@ -166,7 +166,7 @@ class NativeVitComponent:
         sizes, written = sizes_of(name, settings, "dim", removable=False)
         patches, numbers = Var(f"{name}.patches", "patches"), Var(f"{name}.numbers", "numbers")
         patch = _patch(settings)
-        text = f"{patch.channels} x {patch.frames} x {patch.size} x {patch.size} numbers"
+        text = f"{' x '.join(map(str, (patch.channels, *patch.kernel)))} numbers"
         written[numbers] = Written(patch.numbers, settings.span("patch"), name, text=text)
         features = Port("features", (1, patches, sizes["dim"]))
         taps = settings.get("output", "taps", default=[])
@@ -250,7 +250,7 @@ def _patch(settings: Settings) -> Patch:
     return Patch(
         size=int(patch.get("size")),
         channels=int(patch.get("channels", default=3)),
-        frames=int(patch.get("frames", default=1)),
+        frames=patch.get("frames"),
         group=int(patch.get("group", default=1)),
         bias=bool(patch.get("bias", default=False)),
         norm=bool(patch.get("norm", default=False)),
@@ -261,7 +261,7 @@ def _own_fields(spec: NativeVit) -> Iterator[Field]:
     """Config fields of what stands before the layers."""
     patch = spec.patch
     yield Field("channels", "int", str(patch.channels))
-    axes = "frames, height, width" if patch.frames > 1 else "height, width"
+    axes = "height, width" if patch.frames is None else "frames, height, width"
     yield Field("patch_size", f"tuple[{', '.join(['int'] * len(patch.kernel))}]", literal(patch.kernel), axes)
     if patch.group > 1:
         yield Field("group", "int", str(patch.group), "side of the blocks of patches that stand together")

@@ -16,7 +16,7 @@ from ..json_tree import MAX_BYTES, parse_json
 from .fields import Fields, shown
 from .findings import Findings
 from .generation import read_generation
-from .models import ARCHITECTURES, MULTIMODAL
+from .models import ARCHITECTURES, MULTIMODAL, TEXT
 from .text import read_decoder, read_embedding
 from .text_tables import TEXT_TABLES
 
@@ -76,7 +76,7 @@ def _graph(tree: Tree, generation: Tree | None, problems: Findings) -> dict[str,
         if made is None:
             return None
         body, text, inputs = made.body, made.text, made.inputs
-    elif isinstance(name, str) and name in TEXT_TABLES:
+    elif isinstance(name, str) and name in TEXT:
         config = text = Fields(tree, TEXT_TABLES[name], problems)
         body = _text_alone(config)
     else:

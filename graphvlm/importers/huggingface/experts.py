@@ -29,7 +29,8 @@ def _with_shared(text: Fields, *, normalize: bool) -> dict[str, Any]:
 
 def some_dense(text: Fields, mlp: Node) -> Experts:
     """Experts with a width of their own in most layers, with one that is shared if the class has it."""
-    moe = _with_shared(text, normalize=text.boolean("norm_topk_prob"))
+    # a class without the field always does it
+    moe = _with_shared(text, normalize=not text.knows("norm_topk_prob") or text.boolean("norm_topk_prob"))
     sparse = {**mlp, "hidden": text.integer("moe_intermediate_size"), "moe": moe}
     dense = _dense_layers(text)
     if len(dense) == text.integer("num_hidden_layers"):

@@ -123,13 +123,34 @@ def _rotary(
         theta = rope.number("rope_theta")
     setting = _rope(theta) | ({"dim": dim} if dim != head_dim else {})
     setting |= {"style": kind.style} if kind.style != "half" else {}
+    setting |= _sections(rope, text, kind, dim) if kind.sections else {}
     if rope is None:
         return setting, most
-    named = _type(rope, most)
+    named = _type(rope, most, kind)
     if not named or named == "default":
         return setting, most
     scaling, longest = _scaled(named, most, rope, text)
     return {**setting, "scaling": {"type": named, **scaling}}, longest
+
+
+def _sections(rope: Fields | None, text: Fields, kind: TextKind, dim: int) -> dict[str, Any]:
+    """How many pairs turn by frame, row and column."""
+    found, key = list(kind.sections), "mrope_section"
+    place = rope if rope is not None and rope.has(key) else text
+    if rope is not None and rope.has(key):
+        found = rope.integers(key)
+        if rope.has("mrope_interleaved") and rope.boolean("mrope_interleaved") != (kind.layout == "interleaved"):
+            name = "mrope_interleaved"
+            message = f"`{rope.name(name)}`: the `{text.table.model_type}` of transformers does not read this field"
+            rope.unsupported(name, message, "leave it out, or correct it")
+    if len(found) != len(kind.sections) or sum(found) != dim // 2:
+        where = place.name(key) if place is rope else text.name("rope_parameters")
+        message = f"`{where}`: sections {shown(found)} must be three numbers that make the {dim // 2} pairs of a head"
+        text.problems.conflict(message, place.span(key) if place is rope else text.tree.span)
+    return {"type": "mrope", "sections": found} | ({"layout": kind.layout} if kind.layout != "contiguous" else {})
+
+
+_SECTIONS = frozenset({"mrope_section", "mrope_interleaved"})
 
 
 def _fraction(*places: Fields) -> float:
@@ -157,7 +178,9 @@ def _rope(theta: float) -> dict[str, Any]:
 
 def _table(text: Fields) -> ConfigTable:
     """The fields of a rotary object, under the name of the class whose config it stands in."""
-    names = frozenset().union(*_READ.values()) | {"rope_type", "type", "rope_theta", "partial_rotary_factor"}
+    names = (
+        frozenset().union(*_READ.values()) | _SECTIONS | {"rope_type", "type", "rope_theta", "partial_rotary_factor"}
+    )
     return ConfigTable(text.table.model_type, dict.fromkeys(names), nullable=names, rotary=text.table.rotary)
 
 
@@ -181,12 +204,13 @@ def _refuse_both(text: Fields) -> None:
         )
 
 
-def _type(rope: Fields, most: int) -> str:
+def _type(rope: Fields, most: int, text_kind: TextKind) -> str:
     """The type of scaling; empty after a problem."""
     key = "rope_type" if rope.tree.get("rope_type") is not None else "type"
     tree = rope.tree.get(key)
     kind = "default" if tree is None else tree.plain()
     kind = _OLD_NAMES.get(kind, kind) if isinstance(kind, str) else kind
+    kind = "default" if kind == "mrope" and text_kind.sections else kind
     nested = [name for name in ("full_attention", "sliding_attention") if rope.has(name)]
     if nested:
         rope.unsupported(
@@ -196,16 +220,16 @@ def _type(rope: Fields, most: int) -> str:
         )
         return ""
     if isinstance(kind, str) and kind in _READ:
-        _check_names(rope, kind, most)
+        _check_names(rope, kind, most, _SECTIONS if text_kind.sections else frozenset())
         return kind
     what = f"the rotary scaling `{shown(kind)}` of `{rope.name(key)}` is not in the language"
     rope.unsupported(key, what, "the language has " + ", ".join(_READ))
     return ""
 
 
-def _check_names(rope: Fields, kind: str, most: int) -> None:
+def _check_names(rope: Fields, kind: str, most: int, also: frozenset[str]) -> None:
     """Only the numbers that this type reads; transformers warns of others and goes on without them."""
-    read = _READ[kind] | {"rope_type", "type", "rope_theta", "partial_rotary_factor"} | rope.table.rotary
+    read = _READ[kind] | also | rope.table.rotary | {"rope_type", "type", "rope_theta", "partial_rotary_factor"}
     for key, tree in rope.tree.items():
         repeats = key == "original_max_position_embeddings" and tree.value == most
         if tree.value is not None and key not in read and not repeats:

@@ -66,7 +66,8 @@ class TextKind:
     `max_window_layers` name (`some`), those that layer types name or else every other (`even`) or all but every n-th
     (`pattern`), or none. `norm` is what norms have beside eps, `embedding` and `head` what these have beside sizes.
     `activations` are those that the class does not take at their word. `style` is how rotary positions pair numbers,
-    `partial` whether they may turn a part of each head. `position`, `experts` and `variants` read what their names say,
+    `partial` whether they may turn a part of each head. With `sections` they have three numbers, for as many pairs each
+    unless the file says otherwise, in this `layout`. `position`, `experts` and `variants` read what their names say,
     `adapt` changes the decoder node in the end.
     """
 
@@ -82,6 +83,8 @@ class TextKind:
     head: Mapping[str, Any] = field(default_factory=dict)
     style: Literal["half", "interleaved"] = "half"
     partial: bool = False
+    sections: tuple[int, ...] = ()
+    layout: Literal["contiguous", "interleaved"] = "contiguous"
     checkpoint: str = "checkpoint/llama"
     position: Callable[[Fields, TextKind, int], Position] | None = None
     experts: Callable[[Fields, Node], Experts] = dense

@@ -20,6 +20,7 @@ from .texts import (
     llama,
     olmo,
     phi,
+    spatial,
 )
 
 _MODULES = (
@@ -35,6 +36,7 @@ _MODULES = (
     deepseek,
     gpt_oss,
     linear,
+    spatial,
 )
 
 TEXT_KINDS: Mapping[str, TextKind] = MappingProxyType(

@@ -1,0 +1,140 @@
+"""Models of images of any size as graphs: tower and merger, their features in a text, positions of three numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
+
+from ...tree import Tree, mapping
+from .fields import Fields
+from .multimodal import Family, Imported, fused_language, read_part, read_placeholder
+from .native_vision import NATIVE_TABLES, Native, read_native
+from .tables import ConfigTable, Values
+from .text import read_decoder, read_embedding
+from .text_tables import TEXT_TABLES
+
+_TOKENS: Values = MappingProxyType({"image_token_id": 151655, "video_token_id": 151656})
+_PARTS_FIELDS: Values = MappingProxyType({"vision_config": None, "text_config": None, "tie_word_embeddings": False})
+# Tokens before and after an image: ordinary ones for the model.
+_AROUND = frozenset({"vision_start_token_id", "vision_end_token_id", "vision_token_id"})
+
+
+def _table(model_type: str) -> ConfigTable:
+    return ConfigTable(model_type, {**_PARTS_FIELDS, **_TOKENS}, harmless=_AROUND)
+
+
+QWEN2_VL, QWEN2_5_VL = _table("qwen2_vl"), _table("qwen2_5_vl")
+QWEN3_VL, QWEN3_VL_MOE = _table("qwen3_vl"), _table("qwen3_vl_moe")
+GLM4V = ConfigTable(
+    "glm4v",
+    {**_PARTS_FIELDS, "image_token_id": 151343, "video_token_id": 151344},
+    harmless=frozenset({"image_start_token_id", "image_end_token_id", "video_start_token_id", "video_end_token_id"}),
+)
+
+
+def _parts(model_type: str) -> Mapping[str, Values]:
+    return MappingProxyType(
+        {
+            part: {"model_type": f"{model_type}_{part.removesuffix('_config')}"}
+            for part in ("vision_config", "text_config")
+        }
+    )
+
+
+_INPUTS: Values = MappingProxyType({"pixel_values": "patches", "image_grid_thw": "grid", "input_ids": "tokens"})
+
+
+def _read(config: Fields) -> Imported | None:
+    """The graph of a config with `vision_config` and `text_config`; old files have the text's fields beside these."""
+    parts = _parts(config.table.model_type)
+    flat = config.tree.get("text_config") is None
+    default = dict(parts["text_config"])
+    table = TEXT_TABLES[default["model_type"]]
+    config.check_names({*table.understood, *table.harmless} if flat else ())
+    text = _beside(config, table) if flat else read_part(config, "text_config", TEXT_TABLES, default)
+    vision = read_part(_renamed(config), "vision_config", NATIVE_TABLES, parts["vision_config"])
+    if text is None or vision is None:
+        return None
+    native = read_native(vision)
+    tied = config.boolean("tie_word_embeddings") or (
+        text.has("tie_word_embeddings") and text.boolean("tie_word_embeddings")
+    )
+    llm = read_decoder(text, "fused", tied=tied)
+    _check_width(vision, native, llm)
+    token = read_placeholder(config, llm["vocab"], "image_token_id")
+    body = {
+        "nodes": {**native.nodes, **_language(text, llm, native, token)},
+        "outputs": {"logits": "llm.logits"},
+        "checkpoint": _checkpoint(config.table.model_type, native),
+    }
+    return Imported(body, text, _INPUTS)
+
+
+def _language(text: Fields, llm: dict[str, Any], native: Native, token: int) -> dict[str, Any]:
+    """The nodes of the text, with features of the image and positions."""
+    merged = next(reversed([name for name in native.nodes if name not in native.deep]))
+    nodes = fused_language(read_embedding(text), llm, {"image": merged}, {"image": token})
+    llm["inputs"] = {"features": "fused", "positions": "positions"}
+    before = {"text": nodes.pop("text"), "fused": nodes.pop("fused")}
+    before["positions"] = {
+        "kind": "encoder",
+        "type": "grid_positions",
+        "inputs": {"ids": "input_ids", "image": "image_grid_thw"},
+        "placeholder": {"image": token},
+        "group": native.group,
+    }
+    if native.deep:
+        features = {f"image_{index}": name for index, name in enumerate(native.deep, start=1)}
+        before["deep"] = {
+            "kind": "fusion",
+            "type": "spread",
+            "inputs": {"ids": "input_ids", **features},
+            "placeholder": {"image": token},
+            "depths": len(native.deep),
+        }
+        llm["inject"] = list(range(len(native.deep)))
+        llm["inputs"] |= {f"inject_{index}": f"deep.depth_{index + 1}" for index in llm["inject"]}
+    return before | nodes
+
+
+def _check_width(vision: Fields, native: Native, llm: dict[str, Any]) -> None:
+    """The features are as wide as the text that they go into."""
+    key, out = native.out
+    if out != llm["dim"]:
+        message = f"`{vision.name(key)}` is {out}, and the text that the features go into is {llm['dim']} wide"
+        vision.problems.conflict(message, vision.span(key))
+
+
+def _checkpoint(model_type: str, native: Native) -> dict[str, Any]:
+    layout = {"qwen2_5_vl": "qwen2_vl", "qwen3_vl_moe": "qwen3_vl"}.get(model_type, model_type)
+    return {"use": f"checkpoint/{layout}"} | ({"prefixes": dict(native.prefixes)} if native.prefixes else {})
+
+
+def _beside(config: Fields, table: ConfigTable) -> Fields:
+    """The fields of the text where they stand among those of the whole model."""
+    names = {*table.understood, *table.harmless} - {"tie_word_embeddings"}
+    own = {name: tree for name, tree in config.tree.items() if name in names}
+    keys = {name: span for name, span in dict(config.tree.keys).items() if name in own}
+    return Fields(mapping(own, config.tree.span, keys), table, config.problems)
+
+
+def _renamed(config: Fields) -> Fields:
+    """The config with the vision part of old files, whose model type is that of the whole model, under its own."""
+    tree, model_type = config.tree.get("vision_config"), config.table.model_type
+    if tree is None or not tree.is_mapping:
+        return config
+    written = tree.get("model_type")
+    if written is None or written.plain() != model_type:
+        return config
+    own = dict(tree.items()) | {"model_type": Tree(f"{model_type}_vision", written.span)}
+    whole = dict(config.tree.items()) | {"vision_config": mapping(own, tree.span, dict(tree.keys))}
+    return Fields(mapping(whole, config.tree.span, dict(config.tree.keys)), config.table, config.problems)
+
+
+FAMILIES: Mapping[str, Family] = MappingProxyType(
+    {
+        table.model_type: Family(table, _read, _parts(table.model_type))
+        for table in (QWEN2_VL, QWEN2_5_VL, QWEN3_VL, QWEN3_VL_MOE, GLM4V)
+    }
+)

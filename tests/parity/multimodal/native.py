@@ -1,0 +1,77 @@
+"""Families that take images of any size: patches and grids, positions of three numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any
+
+import torch
+from torch import Generator
+from transformers import Qwen2_5_VLConfig, Qwen2VLConfig, Qwen3VLConfig
+
+from ..reference import IMAGE_TOKEN, MIXED, SIZES, Padding
+from .case import IMAGES, Inputs, Multimodal, prompts
+
+# Frames, rows and columns of patches: as wide as high or not, one block alone, two frames of a video.
+GRIDS = ((1, 4, 6), (1, 2, 2), (2, 10, 4))
+
+
+def inputs(config: Any, padding: Padding, generator: Generator) -> Inputs:
+    """Prompts with images of different sizes, and their patches."""
+    vision = config.vision_config
+    group = vision.spatial_merge_size
+    grids = iter(GRIDS)
+    runs = [[[IMAGE_TOKEN] * (t * h * w // group**2) for t, h, w in (next(grids) for _ in range(n))] for n in IMAGES]
+    made = prompts(generator, padding, runs)
+    numbers = vision.in_channels * vision.temporal_patch_size * vision.patch_size**2
+    patches = sum(t * h * w for t, h, w in GRIDS)
+    pixels = torch.randn(patches, numbers, generator=generator)
+    return made | {"pixel_values": pixels, "image_grid_thw": torch.tensor(GRIDS)}
+
+
+def marked(given: Inputs) -> Inputs:
+    """With the type of each token, which the processors of these families return."""
+    if "image_grid_thw" not in given:
+        return given
+    return given | {"mm_token_type_ids": (given["input_ids"] == IMAGE_TOKEN).int()}
+
+
+_TOKENS = {"image_token_id": IMAGE_TOKEN, "video_token_id": 1, "vision_start_token_id": 2, "vision_end_token_id": 3}
+_VISION = {"depth": 3, "hidden_size": 48, "num_heads": 3, "patch_size": 4, "in_channels": 2}
+
+
+def _text(sections: list[int], **changes: Any) -> dict[str, Any]:
+    sizes = {name: size for name, size in SIZES.items() if name != "head_dim"}
+    rope = {"rope_type": "default", "mrope_section": sections, "rope_theta": 5000.0}
+    return {**sizes, "rope_parameters": rope, **changes}
+
+
+def qwen2_vl(**changes: Any) -> Any:
+    vision = {**_VISION, "embed_dim": 60, "mlp_ratio": 2, "temporal_patch_size": 1 + 1}
+    return Qwen2VLConfig(text_config=_text([1, 2, 1], **changes), vision_config=vision, **_TOKENS)
+
+
+def qwen2_5_vl(vision: Mapping[str, Any] = MappingProxyType({}), **changes: Any) -> Any:
+    windows = {"intermediate_size": 40, "window_size": 20, "fullatt_block_indexes": [1], "out_hidden_size": 48}
+    settings = {**_VISION, "hidden_size": 60, **windows, **vision}
+    return Qwen2_5_VLConfig(text_config=_text([2, 1, 1], **changes), vision_config=settings, **_TOKENS)
+
+
+def qwen3_vl(vision: Mapping[str, Any] = MappingProxyType({}), **changes: Any) -> Any:
+    settings = {**_VISION, "hidden_size": 60, "intermediate_size": 40, "out_hidden_size": 48, **vision}
+    settings = {"num_position_embeddings": 49, "deepstack_visual_indexes": [0, 2], **settings}
+    text = _text([4, 3, 3], head_dim=20, **changes)
+    return Qwen3VLConfig(text_config=text, vision_config=settings, **_TOKENS)
+
+
+_CONFIGS: Mapping[str, Callable[[], Any]] = MappingProxyType(
+    {
+        "qwen2_vl": lambda: qwen2_vl(use_sliding_window=True, sliding_window=6, layer_types=MIXED),
+        "qwen2_5_vl": qwen2_5_vl,
+        "qwen2_5_vl_full": lambda: qwen2_5_vl({"fullatt_block_indexes": [0, 1, 2], "temporal_patch_size": 1}),
+        "qwen3_vl": lambda: qwen3_vl(attention_bias=True),
+    }
+)
+
+CASES = {name: Multimodal(config, inputs, reference=marked) for name, config in _CONFIGS.items()}
