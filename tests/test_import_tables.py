@@ -36,6 +36,7 @@ CLASSES: Mapping[str, Any] = {name: CONFIG_MAPPING[name] for name in TABLES}
 
 # Understood, and no field of a class: how version 4 wrote rotary positions, and what the code takes from any config.
 BESIDE = {"rope_theta", "rope_scaling", "partial_rotary_factor", "original_max_position_embeddings"}
+_WIDTHS = (*("phi3", "starcoder2", "cohere", "granite", "smollm3", "olmo3", "olmoe", "exaone4", "glm4_moe", "dots1"),)
 ALSO = {
     "qwen2": {"head_dim"},
     "qwen2_moe": {"head_dim"},
@@ -43,7 +44,7 @@ ALSO = {
     "gemma3_text": {"sliding_window_pattern", "rope_local_base_freq"},
     "gpt_neox": {"rotary_emb_base", "rotary_pct"},
     "cohere2": {"sliding_window_pattern"},
-    **{name: {"head_dim"} for name in ("phi3", "starcoder2", "cohere", "granite")},
+    **{name: {"head_dim"} for name in _WIDTHS},
     **{name: {"full_attention_interval"} for name in ("qwen3_next", "qwen3_5_text", "qwen3_5_moe_text")},
     "llava": {"image_token_id"},
     "vipllava": {"image_token_id", "vision_feature_layers"},
@@ -123,6 +124,7 @@ def test_activations(name: str) -> None:
         "quick_gelu": lambda x: x * torch.sigmoid(1.702 * x),
         "silu": torch.nn.functional.silu,
         "relu": torch.nn.functional.relu,
+        "relu2": lambda x: torch.nn.functional.relu(x).square(),
     }
     x = torch.linspace(-6, 6, 1001)
     assert torch.allclose(ACT2FN[name](x), functions[ACTIVATIONS[name]](x), rtol=0, atol=2e-6)

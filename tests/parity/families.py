@@ -57,6 +57,16 @@ _DEEPSEEK = {
     "first_k_dense_replace": 1,
     "routed_scaling_factor": 2.5,
 }
+_SPARSE = {
+    "moe_intermediate_size": 20,
+    "n_routed_experts": 12,
+    "n_shared_experts": 2,
+    "num_experts_per_tok": 3,
+    "n_group": 4,
+    "topk_group": 2,
+    "first_k_dense_replace": 1,
+    "routed_scaling_factor": 2.5,
+}
 _SLIDING = ["sliding_attention", "sliding_attention", "full_attention"]
 _BY_TYPE = {
     "sliding_attention": {"rope_type": "default", "rope_theta": 700.0},
@@ -144,6 +154,26 @@ FAMILIES: Mapping[str, Make] = MappingProxyType(
         "cohere2": _family(
             "cohere2", **_rope(), layer_norm_eps=2e-3, logit_scale=0.4, sliding_window=5, layer_types=_SLIDING
         ),
+        "seed_oss": _family("seed_oss", **_rope(), head_dim=20, attention_out_bias=True),
+        "arcee": _family("arcee", **_rope(), head_dim=20, mlp_bias=True),
+        "ernie4_5": _family("ernie4_5", **_rope(), head_dim=20, use_bias=True),
+        "helium": _family("helium", **_rope(), head_dim=8, attention_bias=True),
+        "ministral": _family("ministral", **_rope(), head_dim=20, sliding_window=5, layer_types=_SLIDING),
+        "smollm3": _family("smollm3", **_rope(), no_rope_layers=[1, 0, 1]),
+        "olmo3": _family("olmo3", sliding_window=5, layer_types=_SLIDING, rope_parameters=_BY_TYPE),
+        "olmoe": _family("olmoe", **_rope(), num_experts=6, num_experts_per_tok=3, norm_topk_prob=True),
+        "exaone4": _family("exaone4", **_rope(), sliding_window=5, layer_types=_SLIDING),
+        "minimax_m2": _family(
+            "minimax_m2",
+            **_rope(partial_rotary_factor=0.5),
+            head_dim=20,
+            num_local_experts=6,
+            num_experts_per_tok=3,
+        ),
+        "glm4_moe": _family(
+            "glm4_moe", **_rope(partial_rotary_factor=0.5), **_SPARSE, use_qk_norm=True, attention_bias=True
+        ),
+        "dots1": _family("dots1", **_rope(), **_SPARSE, sliding_window=5, max_window_layers=1, norm_topk_prob=True),
         "gpt_oss": _family(
             "gpt_oss",
             **_rope(),

@@ -27,6 +27,17 @@ def _with_shared(text: Fields, *, normalize: bool) -> dict[str, Any]:
     return moe
 
 
+def plain_experts(text: Fields, mlp: Node) -> Experts:
+    """All layers alike."""
+    return Experts({**mlp, "moe": _moe(text, "num_experts", normalize=text.boolean("norm_topk_prob"))})
+
+
+def balanced(text: Fields, mlp: Node) -> Experts:
+    """All layers alike, with a bias that balances the choice."""
+    moe = _moe(text, "num_local_experts", normalize=False)
+    return Experts({**mlp, "moe": {**moe, "router": {"score": "sigmoid", "bias": True, "normalize": True}}})
+
+
 def some_dense(text: Fields, mlp: Node) -> Experts:
     """Experts with a width of their own in most layers, with one that is shared if the class has it."""
     # a class without the field always does it

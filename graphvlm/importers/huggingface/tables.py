@@ -146,5 +146,6 @@ ACTIVATIONS: Mapping[str, str] = MappingProxyType(
         "silu": "silu",
         "swish": "silu",
         "relu": "relu",
+        "relu2": "relu2",
     }
 )

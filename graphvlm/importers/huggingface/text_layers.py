@@ -124,8 +124,10 @@ def layers_of_type(text: Fields, count: int, types: Mapping[str, bool]) -> list[
 def _usual_sliding(text: Fields, kind: TextKind, count: int) -> list[int]:
     """The layers with a window where the file does not list them."""
     if kind.window == "pattern":
-        step = text.integer("sliding_window_pattern")
+        step = text.integer("sliding_window_pattern") if text.knows("sliding_window_pattern") else kind.every
         return [index for index in range(count) if (index + 1) % step]
+    if kind.window == "listed":
+        return list(range(count))
     most = text.integer("max_window_layers", least=0) if text.knows("max_window_layers") else count
     return list(range(most, count)) if kind.window == "some" else list(range(0, min(most, count), 2))
 

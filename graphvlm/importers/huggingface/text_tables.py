@@ -21,6 +21,7 @@ from .texts import (
     olmo,
     phi,
     spatial,
+    plain,
 )
 
 _MODULES = (
@@ -37,6 +38,7 @@ _MODULES = (
     gpt_oss,
     linear,
     spatial,
+    plain,
 )
 
 TEXT_KINDS: Mapping[str, TextKind] = MappingProxyType(

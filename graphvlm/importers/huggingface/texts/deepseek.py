@@ -116,6 +116,82 @@ DEEPSEEK_V3 = ConfigTable(
     neutral={"moe_layer_freq": 1, "scoring_func": "sigmoid", "topk_method": "noaux_tc"},
 )
 
+GLM4_MOE = ConfigTable(
+    "glm4_moe",
+    {
+        "vocab_size": 151552,
+        "hidden_size": 4096,
+        "intermediate_size": 10944,
+        "num_hidden_layers": 46,
+        "num_attention_heads": 96,
+        "num_key_value_heads": 8,
+        "head_dim": None,  # not a field of the class, but its attention takes it from the file
+        "hidden_act": "silu",
+        "max_position_embeddings": 131072,
+        "rms_norm_eps": 1e-5,
+        "tie_word_embeddings": False,
+        "attention_bias": False,
+        "moe_intermediate_size": 1408,
+        "num_experts_per_tok": 8,
+        "n_shared_experts": 1,
+        "n_routed_experts": 128,
+        "routed_scaling_factor": 1.0,
+        "n_group": 1,
+        "topk_group": 1,
+        "first_k_dense_replace": 1,
+        "norm_topk_prob": True,
+        "use_qk_norm": False,
+        "bos_token_id": None,
+        "eos_token_id": None,
+        **ROPE,
+        "partial_rotary_factor": 0.5,
+    },
+    nullable=frozenset({"head_dim"}),
+    harmless=frozenset({"output_router_logits", "num_mtp_layers", "num_nextn_predict_layers"}),
+)
+
+DOTS1 = ConfigTable(
+    "dots1",
+    {
+        "vocab_size": 152064,
+        "hidden_size": 4608,
+        "intermediate_size": 10944,
+        "moe_intermediate_size": 1408,
+        "num_hidden_layers": 62,
+        "num_attention_heads": 32,
+        "num_key_value_heads": 32,
+        "head_dim": None,  # not a field of the class, but its attention takes it from the file
+        "n_shared_experts": None,
+        "n_routed_experts": None,
+        "n_group": 1,
+        "topk_group": 1,
+        "num_experts_per_tok": None,
+        "first_k_dense_replace": 0,
+        "norm_topk_prob": False,
+        "hidden_act": "silu",
+        "max_position_embeddings": 2048,
+        "rms_norm_eps": 1e-6,
+        "tie_word_embeddings": False,
+        "attention_bias": False,
+        "routed_scaling_factor": 1.0,
+        "sliding_window": 4096,
+        "max_window_layers": 62,
+        "layer_types": None,
+        "bos_token_id": None,
+        "eos_token_id": None,
+        **ROPE,
+    },
+    nullable=frozenset(
+        {
+            *("num_key_value_heads", "head_dim", "n_shared_experts", "n_routed_experts", "n_group", "topk_group"),
+            *("num_experts_per_tok", "first_k_dense_replace", "norm_topk_prob", "sliding_window", "max_window_layers"),
+            "layer_types",
+        }
+    ),
+    harmless=frozenset({"output_router_logits", "pretraining_tp"}),
+    neutral={"moe_layer_freq": 1, "scoring_func": "noaux_tc", "topk_method": "noaux_tc"},
+)
+
 _LATENT = {
     "kv_lora_rank": "kv_rank",
     "qk_nope_head_dim": "nope_dim",
@@ -188,10 +264,21 @@ def _scale(text: Fields, width: int) -> dict[str, Any]:
     return {"scale": width**-0.5 * sharper * sharper}
 
 
+def _adapt_glm(text: Fields, node: Node) -> None:
+    if text.boolean("use_qk_norm"):
+        node["attention"]["qk_norm"] = {"type": "rms", "eps": node["norm"]["eps"]}
+    _ignore_further(text, node)
+
+
 def _adapt_v3(text: Fields, node: Node) -> None:
     _adapt(text, node)
     if not text.boolean("rope_interleave"):
         del node["position"]["style"]
+    _ignore_further(text, node)
+
+
+def _ignore_further(text: Fields, node: Node) -> None:
+    """Layers behind the last predict further tokens, and are no part of the model."""
     further = next((name for name in ("num_nextn_predict_layers", "num_mtp_layers") if text.has(name)), "")
     if further:
         count = text.integer("num_hidden_layers")
@@ -216,6 +303,22 @@ KINDS = (
         position=_position,
         experts=_experts_v3,
         adapt=_adapt_v3,
+        checkpoint="checkpoint/deepseek",
+    ),
+    TextKind(
+        GLM4_MOE,
+        bias={"q": "attention_bias", "k": "attention_bias", "v": "attention_bias", "o": False},
+        partial=True,
+        experts=_experts_v3,
+        adapt=_adapt_glm,
+        checkpoint="checkpoint/deepseek",
+    ),
+    TextKind(
+        DOTS1,
+        bias="attention_bias",
+        qk_norm="head",
+        window="some",
+        experts=_experts_v3,
         checkpoint="checkpoint/deepseek",
     ),
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from ..experts import everywhere, some_dense
+from ..experts import balanced, everywhere, some_dense
 from ..tables import ConfigTable
 from ..text_fields import ROPE, ROUTER_LOSS
 from ..text_kind import TextKind
@@ -102,11 +102,36 @@ QWEN3_MOE = ConfigTable(
     harmless=ROUTER_LOSS | {"max_window_layers"},  # which the class does not read
 )
 
+MINIMAX_M2 = ConfigTable(
+    "minimax_m2",
+    {
+        "vocab_size": 200064,
+        "hidden_size": 3072,
+        "intermediate_size": 1536,
+        "num_hidden_layers": 62,
+        "num_attention_heads": 48,
+        "num_key_value_heads": 8,
+        "head_dim": 128,
+        "hidden_act": "silu",
+        "max_position_embeddings": 196608,
+        "rms_norm_eps": 1e-6,
+        "bos_token_id": 200034,
+        "eos_token_id": 200020,
+        "tie_word_embeddings": False,
+        "num_experts_per_tok": 8,
+        "num_local_experts": 256,
+        **ROPE,
+        "rope_theta": 5000000.0,
+    },
+    harmless=ROUTER_LOSS | {"router_jitter_noise"},
+)
+
 _BIAS: Mapping[str, bool | str] = MappingProxyType({"q": "qkv_bias", "k": "qkv_bias", "v": "qkv_bias"})
 
 KINDS = (
     TextKind(MIXTRAL, window="all", experts=everywhere, checkpoint="checkpoint/mixtral"),
     TextKind(QWEN2_MOE, bias=_BIAS, window="even", experts=some_dense, checkpoint="checkpoint/qwen_moe"),
+    TextKind(MINIMAX_M2, qk_norm="all", partial=True, experts=balanced, checkpoint="checkpoint/minimax_m2"),
     TextKind(
         QWEN3_MOE,
         bias="attention_bias",
