@@ -39,6 +39,8 @@ MULTIMODAL: Mapping[str, Model] = MappingProxyType(
         "deepseek_vl": Model("DeepseekVLForConditionalGeneration", "aligned"),
         "qwen2_vl": Model("Qwen2VLForConditionalGeneration", "native"),
         "qwen2_5_vl": Model("Qwen2_5_VLForConditionalGeneration", "native"),
+        "glm4v": Model("Glm4vForConditionalGeneration", "native"),
+        "qwen3_vl_moe": Model("Qwen3VLMoeForConditionalGeneration", "native"),
         "qwen3_vl": Model("Qwen3VLForConditionalGeneration", "native"),
         "audioflamingo3": Model("AudioFlamingo3ForConditionalGeneration", "audio_text"),
         "qwen2_audio": Model("Qwen2AudioForConditionalGeneration", "audio_text"),

@@ -57,9 +57,7 @@ def _read(config: Fields) -> Imported | None:
     if text is None or vision is None:
         return None
     native = read_native(vision)
-    tied = config.boolean("tie_word_embeddings") or (
-        text.has("tie_word_embeddings") and text.boolean("tie_word_embeddings")
-    )
+    tied = _tied(config, text)
     llm = read_decoder(text, "fused", tied=tied)
     _check_width(vision, native, llm)
     token = read_placeholder(config, llm["vocab"], "image_token_id")
@@ -69,6 +67,16 @@ def _read(config: Fields) -> Imported | None:
         "checkpoint": _checkpoint(config.table.model_type, native),
     }
     return Imported(body, text, _INPUTS)
+
+
+# Classes that tie the head if either part of the config says so; for the others the whole config decides.
+_EITHER = frozenset({"qwen2_vl", "qwen2_5_vl", "glm4v"})
+
+
+def _tied(config: Fields, text: Fields) -> bool:
+    key = "tie_word_embeddings"
+    either = config.table.model_type in _EITHER and text.has(key) and text.boolean(key)
+    return config.boolean(key) or either
 
 
 def _language(text: Fields, llm: dict[str, Any], native: Native, token: int) -> dict[str, Any]:

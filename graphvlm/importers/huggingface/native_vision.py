@@ -188,16 +188,16 @@ def _glm4v(vision: Fields) -> Native:
     tower["final_norm"] = True
     group = vision.integer("spatial_merge_size")
     merger = {"kind": "projector", "type": "patch_merger", "group": group, "layers": 1, "order": "convolution"}
-    mixed = {"kind": "projector", "type": "linear", "bias": False, "norm": {"type": "layer", "eps": 1e-5}}
+    mixed = {"kind": "projector", "type": "linear", "bias": False, "out_norm": {"type": "layer", "eps": 1e-5}}
     nodes: dict[str, Node] = {
         "vision": tower,
         "merger": merger | {"out": out, "inputs": "vision", "checkpoint": {"names": {"linear_1": "downsample"}}},
         "mixed": mixed
         | {
-            "activation": "gelu",
+            "out_activation": "gelu",
             "inputs": "merger",
             "out": out,
-            "checkpoint": {"names": {"": "proj", "norm": "post_projection_norm"}},
+            "checkpoint": {"names": {"linear": "proj", "norm": "post_projection_norm"}},
         },
         "projector": {
             "kind": "projector",
@@ -207,7 +207,7 @@ def _glm4v(vision: Fields) -> Native:
             "activation": activation,
             "bias": False,
             "inputs": "mixed",
-            "checkpoint": {"use": "checkpoint/glm4v_projector"},
+            "checkpoint": {"names": {"gate": "gate_proj", "up": "up_proj", "down": "down_proj"}},
         },
     }
     return Native(nodes, ("out_hidden_size", out), group)

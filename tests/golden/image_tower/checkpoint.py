@@ -31,6 +31,7 @@ NAMES: dict[str, list[str]] = {
     "vision.layers.*.mlp.down": ["vision.encoder.layers.*.mlp.fc2"],
     "vision.norm": ["vision.post_layernorm"],
     "projector.linear": ["projector.linear"],
+    "projector.norm": ["projector.norm"],
 }
 
 # Other spellings of a prefix -> the one in files; applied in this order.

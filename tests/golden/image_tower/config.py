@@ -21,6 +21,7 @@ class VisionConfig:
 class ProjectorConfig:
     in_dim: int = 768
     out_dim: int = 512
+    norm_eps: float = 1e-05
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 from torch import Generator
-from transformers import Qwen2_5_VLConfig, Qwen2VLConfig, Qwen3VLConfig
+from transformers import Glm4vConfig, Qwen2_5_VLConfig, Qwen2VLConfig, Qwen3VLConfig, Qwen3VLMoeConfig
 
 from ..reference import IMAGE_TOKEN, MIXED, SIZES, Padding
 from .case import IMAGES, Inputs, Multimodal, prompts
@@ -21,13 +21,15 @@ def inputs(config: Any, padding: Padding, generator: Generator) -> Inputs:
     """Prompts with images of different sizes, and their patches."""
     vision = config.vision_config
     group = vision.spatial_merge_size
-    grids = iter(GRIDS)
+    # GLM-4V's own tower takes images of one frame alone
+    sizes = [(1 if config.model_type == "glm4v" else t, h, w) for t, h, w in GRIDS]
+    grids = iter(sizes)
     runs = [[[IMAGE_TOKEN] * (t * h * w // group**2) for t, h, w in (next(grids) for _ in range(n))] for n in IMAGES]
     made = prompts(generator, padding, runs)
     numbers = vision.in_channels * vision.temporal_patch_size * vision.patch_size**2
-    patches = sum(t * h * w for t, h, w in GRIDS)
+    patches = sum(t * h * w for t, h, w in sizes)
     pixels = torch.randn(patches, numbers, generator=generator)
-    return made | {"pixel_values": pixels, "image_grid_thw": torch.tensor(GRIDS)}
+    return made | {"pixel_values": pixels, "image_grid_thw": torch.tensor(sizes)}
 
 
 def marked(given: Inputs) -> Inputs:
@@ -65,12 +67,37 @@ def qwen3_vl(vision: Mapping[str, Any] = MappingProxyType({}), **changes: Any) -
     return Qwen3VLConfig(text_config=text, vision_config=settings, **_TOKENS)
 
 
+def qwen3_vl_moe(**changes: Any) -> Any:
+    settings: dict[str, Any] = {**_VISION, "hidden_size": 60, "intermediate_size": 40, "out_hidden_size": 48}
+    settings |= {"num_position_embeddings": 25, "deepstack_visual_indexes": [1]}
+    experts = {"num_experts": 5, "num_experts_per_tok": 3, "moe_intermediate_size": 20, "mlp_only_layers": [1]}
+    text = _text([4, 3, 3], head_dim=20, **experts, **changes)
+    return Qwen3VLMoeConfig(text_config=text, vision_config=settings, **_TOKENS)
+
+
+def glm4v(**changes: Any) -> Any:
+    settings: dict[str, Any] = {
+        **_VISION,
+        "hidden_size": 60,
+        "intermediate_size": 44,
+        "out_hidden_size": 48,
+        "image_size": 22,
+    }
+    settings |= {"rms_norm_eps": 2e-3, "depth": 2}
+    rope = {"rope_type": "default", "mrope_section": [1, 2, 1], "rope_theta": 5000.0, "partial_rotary_factor": 0.5}
+    text = _text([], hidden_size=48, num_attention_heads=3, num_key_value_heads=1, rope_parameters=rope, **changes)
+    tokens = {name: token for name, token in _TOKENS.items() if not name.startswith("vision")}
+    return Glm4vConfig(text_config=text, vision_config=settings, **tokens)
+
+
 _CONFIGS: Mapping[str, Callable[[], Any]] = MappingProxyType(
     {
         "qwen2_vl": lambda: qwen2_vl(use_sliding_window=True, sliding_window=6, layer_types=MIXED),
         "qwen2_5_vl": qwen2_5_vl,
         "qwen2_5_vl_full": lambda: qwen2_5_vl({"fullatt_block_indexes": [0, 1, 2], "temporal_patch_size": 1}),
         "qwen3_vl": lambda: qwen3_vl(attention_bias=True),
+        "qwen3_vl_moe": qwen3_vl_moe,
+        "glm4v": glm4v,
     }
 )
 

@@ -79,10 +79,11 @@ QWEN3_VL_MOE = ConfigTable(
         "moe_intermediate_size": 1408,
         "num_experts_per_tok": 4,
         "num_experts": 60,
+        "num_local_experts": None,  # how version 5 writes `num_experts`
         **ROPE,
         "rope_theta": 500000.0,
     },
-    nullable=frozenset({"head_dim", "mlp_only_layers"}),
+    nullable=frozenset({"head_dim", "mlp_only_layers", "num_local_experts"}),
     # the class always makes the weights of the chosen experts sum to one
     harmless=ROUTER_LOSS | {"norm_topk_prob"},
 )
