@@ -33,6 +33,7 @@ COUNTS: Mapping[str, tuple[int, int]] = MappingProxyType(
         "train/vlm_7b_ac": (7_391_293_440, 20_979_712),
         "train/vlm_7b_siglip2": (8_030_261_248, 19_931_136),
         "train/vlm_debug": (29_141_760, 164_352),
+        "train/vlm_video_webvid": (257_092_608, 787_456),
     }
 )
 # What the language cannot say yet -> a word of the refusal.
@@ -45,7 +46,6 @@ LATER = {
     "train/vlm_debug_mot": "`mot`",
     "train/vlm_7b_moma": "`moma`",
     "train/vlm_debug_moma": "`moma`",
-    "train/vlm_video_webvid": "`avgpool`",
 }
 BROKEN = "model/moe_small"
 FILES = sorted(path.relative_to(CORPUS).with_suffix("").as_posix() for path in CORPUS.rglob("*.toml"))
@@ -187,7 +187,7 @@ REFUSED = [
     ("moe_frequency = 2", "qk_norm = 1", "invalid-config", "true or false", 8),
     ('type = "clip"', 'type = "dino"', "invalid-config", "`siglip2`", 12),
     ('path = "openai/clip-vit-base-patch32"', 'path = "openai/clip"', "unsupported-config", "catalog", 13),
-    ("hidden_dim = 20", 'type = "attentional_pool"', "unsupported-config", "pool", 16),
+    ("hidden_dim = 20", 'type = "attentional_pool"', "unsupported-config", "attentional_pool", 16),
     ("hidden_dim = 20", 'pre_norm = "rmsnorm"', "unsupported-config", "pre_norm", 16),
     ('freeze = [{module = "vision_encoder"}, ', 'freeze = [{module = "llm"}, ', "unsupported-config", "llm", 20),
     ("[train]", "[trian]", "unknown-config-field", "`trian`", 22),

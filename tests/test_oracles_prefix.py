@@ -72,7 +72,7 @@ def recorded(name: str, folder: Path) -> Case:
 
 def projector(adapter: dict[str, Any]) -> dict[str, Any]:
     """The node for an adapter of the reference."""
-    if adapter["type"] == "linear":
+    if adapter["type"] in ("linear", "avgpool"):  # pooling has no weights
         return {"kind": "projector", "type": "linear", "checkpoint": {"names": {"linear": "proj"}}}
     names = {"names": {"linear_1": "proj1", "linear_2": "proj2"}}
     hidden = {"hidden": adapter["hidden_dim"]} if adapter["hidden_dim"] else {}
@@ -171,6 +171,26 @@ def test_joint_decoder_loss(tmp_path: Path) -> None:
     moved = F.pad(labels, (1, 0), value=-100)
     longer = F.pad(ids, (0, 1))  # a last token, which predicts nothing
     assert agree(model.loss(longer, moved, case.inputs["vision_features"]), case.outputs["loss"])
+
+
+def test_frames_of_a_video(tmp_path: Path) -> None:
+    """Three frames before each text, where all are there: the rest of the recording hides some and keeps positions.
+
+    Its pooling has ragged edges, which ours has not: it is done here.
+    """
+    case = recorded("joint_decoder_video", tmp_path)
+    model, vision = case.config["model"], case.config["vision"]
+    graph = joint_decoder(case.config)
+    graph["inputs"]["vision_features"]["tokens"] = 4
+    graph["nodes"]["fused"]["images"] = vision["frames_per_clip"]
+    graph["nodes"]["llm"] |= {"norm": {"type": "layer", "eps": model["norm_eps"]}, "head": {"tied": True}}
+    graph["nodes"]["llm"]["attention"]["qk_norm"] = "none"
+    whole = case.inputs["frame_mask"].all(dim=1)
+    grid = case.inputs["vision_features"][whole].flatten(0, 1).transpose(1, 2).reshape(-1, 20, 3, 3)
+    pooled = F.avg_pool2d(grid, 2, ceil_mode=True, count_include_pad=False).flatten(2).transpose(1, 2)
+    logits = loaded(graph, case)(case.inputs["input_ids"][whole], vision_features=pooled).logits
+    assert int(whole.sum()) == 1
+    assert agree(logits, case.outputs["logits"][whole])
 
 
 @pytest.mark.parametrize("name", ["adapter_linear", "adapter_mlp_2layer", "adapter_mlp_2layer_relu"])

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from ...code import NodePage, Statement, Wiring
+from ...code import Field, NodePage, Statement, Wiring
 from ...component import Inferred, Port, Signature, Spec, sizes_of
-from ...dims import Sum, Var
+from ...dims import Many, Sum, Var
 from ...ir import Node
 from ...names import class_name
 from ...problems import Problems
@@ -16,13 +16,15 @@ from ...settings import Settings
 
 @dataclass(frozen=True, slots=True)
 class Prefix(Spec):
-    """A decided prefix; `masked` if the attention mask of the text runs through it."""
+    """A decided prefix of so many `images` a text; `masked` if the attention mask of the text runs through it."""
 
     dim: int
+    images: int
     masked: bool
 
     def summary(self) -> str:
-        return "prefix, image tokens before the text"
+        of = f" of {self.images} images" if self.images > 1 else ""
+        return f"prefix, image tokens{of} before the text"
 
     def resolved(self) -> dict[str, Any]:
         return {"dim": self.dim}
@@ -34,6 +36,8 @@ class PrefixView:
 
     name: str
     class_name: str
+    config: str
+    images: int
     masked: bool
 
 
@@ -47,12 +51,14 @@ class PrefixComponent:
         batch, seq = Var(f"{name}.batch", "batch"), Var(f"{name}.seq", "seq")
         tokens = Var(f"{name}.tokens", "tokens")
         vocab, tail = Var(f"{name}.vocab", "vocab"), Var(f"{name}.tail", "seq")
-        both = Sum((tokens, seq))
+        images = int(settings.get("images", default=1))
+        both = Sum((Many(images, tokens) if images > 1 else tokens, seq))
+        of_image = Var(f"{name}.images", "images") if images > 1 else batch
         only_text = settings.get("logits", default="text") == "text"
         return Signature(
             inputs={
                 "text": Port("features", (batch, seq, sizes["dim"]), vocab=vocab, tail=tail),
-                "image": Port("features", (batch, tokens, sizes["dim"]), skippable=True),
+                "image": Port("features", (of_image, tokens, sizes["dim"]), skippable=True),
                 "mask": Port("mask", (batch, seq), optional=True),
             },
             outputs={
@@ -67,7 +73,7 @@ class PrefixComponent:
         )
 
     def lower(self, settings: Settings, inferred: Inferred, problems: Problems) -> Prefix:
-        return Prefix(inferred.sizes["dim"], "mask" in inferred.inputs)
+        return Prefix(inferred.sizes["dim"], int(settings.get("images", default=1)), "mask" in inferred.inputs)
 
     def page(self, node: Node, wiring: Wiring) -> NodePage:
         spec = node.spec
@@ -79,8 +85,11 @@ class PrefixComponent:
             arguments.append(wiring.arguments["mask"])
             targets = f"{targets}, {wiring.results.get('mask', '_')}"
         call = Statement(targets, f"self.{node.name}", tuple(arguments), shape)
-        view = PrefixView(node.name, name, spec.masked)
-        return NodePage("fusion/prefix.py.j2", view, name, (), f"{name}()", (call,))
+        several = spec.images > 1
+        fields = (Field("images", "int", str(spec.images), "of each text"),) if several else ()
+        view = PrefixView(node.name, name, f"{name}Config", spec.images, spec.masked)
+        construct = f"{name}(config.{node.name})" if several else f"{name}()"
+        return NodePage("fusion/prefix.py.j2", view, name, fields, construct, (call,))
 
 
 COMPONENT = PrefixComponent()

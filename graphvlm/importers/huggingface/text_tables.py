@@ -20,8 +20,8 @@ from .texts import (
     llama,
     olmo,
     phi,
-    spatial,
     plain,
+    spatial,
 )
 
 _MODULES = (

@@ -47,7 +47,7 @@ def _graph(tree: Tree, stem: str, problems: Findings) -> dict[str, Any]:
             "the arches that can be imported are " + ", ".join(f"`{name}`" for name in READERS),
         )
         return {}
-    return head | READERS[arch](Parts(vlm, model, vision, adapter, llm))
+    return head | READERS[arch](Parts(vlm, model, vision, adapter, llm, _frames(tree, problems)))
 
 
 _MISSING = {
@@ -77,6 +77,13 @@ def _check_sections(tree: Tree, problems: Findings) -> bool:
     return not problems.any
 
 
+def _frames(tree: Tree, problems: Findings) -> int:
+    """How many images stand before each text: one, or the frames of a video."""
+    if tree.get("video") is None:
+        return 1
+    return Section(_table(tree, "video"), "video.", {"max_frames": 8}, problems).integer("max_frames")
+
+
 def _listed() -> str:
     return ", ".join(f"`[{name}]`" for name in SECTIONS)
 
@@ -87,9 +94,15 @@ def _table(tree: Tree, key: str) -> Tree:
 
 
 def _left_out(tree: Tree) -> list[str]:
-    """What the graph does not say, because it is about training."""
-    schedule = tree.get("vlm", "freeze_schedule")
-    return ["Not carried over: `vlm.freeze_schedule`, which freezes again what was trained."] if schedule else []
+    """What the graph does not say."""
+    notes = []
+    if tree.get("vlm", "freeze_schedule"):
+        notes.append("Not carried over: `vlm.freeze_schedule`, which freezes again what was trained.")
+    if tree.get("video"):
+        notes.append(
+            "Not carried over: clips with fewer frames than `video.max_frames`, whose places KempnerForge masks."
+        )
+    return notes
 
 
 def _name(stem: str) -> str:

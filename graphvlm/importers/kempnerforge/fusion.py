@@ -9,18 +9,19 @@ from typing import Any
 
 from ..findings import shown
 from ..section import Section
-from .vision import Vision
+from .vision import Nodes, Vision
 
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """What was read of the other sections; `adapter` and `llm` are nodes, the latter without its inputs."""
+    """What was read of the other sections; `llm` is a node without its inputs, `frames` those of one text."""
 
     vlm: Section
     model: Section
     vision: Vision
-    adapter: dict[str, Any]
+    adapter: Nodes
     llm: dict[str, Any]
+    frames: int
 
 
 def text_alone(llm: dict[str, Any]) -> dict[str, Any]:
@@ -36,7 +37,9 @@ def text_alone(llm: dict[str, Any]) -> dict[str, Any]:
 
 def joint_decoder(parts: Parts) -> dict[str, Any]:
     """Image tokens stand before the text, in one causal sequence."""
-    fused = {"kind": "fusion", "type": "prefix", "inputs": {"image": "adapter", "text": "text"}}
+    fused: dict[str, Any] = {"kind": "fusion", "type": "prefix", "inputs": {"image": "adapter", "text": "text"}}
+    if parts.frames > 1:
+        fused["images"] = parts.frames
     nodes = {"text": _EMBEDDING, "fused": fused, "llm": {**parts.llm, "inputs": "fused"}}
     return _graph(parts, "A joint decoder of KempnerForge: image tokens before the text", nodes)
 
@@ -55,7 +58,7 @@ def _graph(parts: Parts, description: str, nodes: dict[str, Any]) -> dict[str, A
     return {
         "description": description,
         "inputs": {**parts.vision.input, "input_ids": "tokens"},
-        "nodes": {**vision, "adapter": parts.adapter, **nodes},
+        "nodes": {**vision, **parts.adapter, **nodes},
         "outputs": {"logits": "llm.logits"},
         **({"freeze": frozen} if frozen else {}),
         "checkpoint": {"prefixes": {**(_VISION_PREFIX if vision else {}), **_PREFIXES}},

@@ -10,6 +10,8 @@ from ..findings import shown
 from ..section import Section
 from .tables import TOWERS
 
+Nodes = dict[str, dict[str, Any]]
+
 
 @dataclass(frozen=True, slots=True)
 class Vision:
@@ -41,19 +43,27 @@ def read_vision(vision: Section) -> Vision:
     return Vision("vision", {"pixel_values": "image"}, node)
 
 
-def read_adapter(adapter: Section, inputs: str) -> dict[str, Any]:
-    """The projector between tower and decoder."""
+def _linear(inputs: str) -> Nodes:
+    checkpoint = {"names": {"linear": "proj"}}
+    return {"adapter": {"kind": "projector", "type": "linear", "inputs": inputs, "checkpoint": checkpoint}}
+
+
+def read_adapter(adapter: Section, inputs: str) -> Nodes:
+    """The projector between tower and decoder; the last of these nodes is `adapter`."""
     adapter.check_names((), "an `[adapter]` section")
     adapter.neutral({"pre_norm": ("",)})
     kind = adapter.choice("type", ("mlp_2layer", "linear", "avgpool", "attentional_pool"))
     if kind == "linear":
-        checkpoint = {"names": {"linear": "proj"}}
-        return {"kind": "projector", "type": "linear", "inputs": inputs, "checkpoint": checkpoint}
-    if kind != "mlp_2layer":
+        return _linear(inputs)
+    if kind == "avgpool":
+        window = adapter.integer("pool_window")
+        pool = {"kind": "projector", "type": "pool", "inputs": inputs, "window": window}
+        return {"pool": pool, **_linear("pool")}
+    if kind == "attentional_pool":
         adapter.unsupported(
             "type",
-            f"`adapter.type` is `{kind}`: projectors that pool neighbouring tokens are not in the language yet",
-            "the adapters that can be imported are `mlp_2layer` and `linear`",
+            "`adapter.type` is `attentional_pool`: attention within windows of tokens is not in the language yet",
+            "the adapters that can be imported are `mlp_2layer`, `linear` and `avgpool`",
         )
     hidden = adapter.integer("hidden_dim", least=0)
     node = {
@@ -64,4 +74,4 @@ def read_adapter(adapter: Section, inputs: str) -> dict[str, Any]:
         "inputs": inputs,
     }
     node |= {"hidden": hidden} if hidden else {}
-    return node | {"checkpoint": {"names": {"linear_1": "proj1", "linear_2": "proj2"}}}
+    return {"adapter": node | {"checkpoint": {"names": {"linear_1": "proj1", "linear_2": "proj2"}}}}
