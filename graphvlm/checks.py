@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from fnmatch import fnmatchcase
 
+from .blocks.parameters import sublayer_modules
+from .blocks.parse_sublayers import ports_of
 from .component import component
 from .diagnostics import Label, did_you_mean
 from .dims import Solver, show
@@ -208,7 +210,8 @@ def _check_names(node: Linked, problems: Problems) -> None:
     for where in ("by_head", "transposed", "interleaved"):
         listed = node.settings.tree.get("checkpoint", where)
         written += [(where, str(each.value), each.span) for each in listed.elements()] if listed else []
-    modules = component(node.kind, node.type).modules
+    sublayers = {name for name, _ in ports_of(node.settings)}
+    modules = component(node.kind, node.type).modules | sublayer_modules(sublayers)
     for where, key, span in written:
         stem, _, leaf = key.rpartition(".")
         meant = (key, stem) if leaf in _LEAVES else (key,)

@@ -35,6 +35,7 @@ What = Literal[
     "audio",
     "tokens",
     "mask",
+    "visible",
     "positions",
     "features",
     "logits",

@@ -216,6 +216,10 @@ _AXES: Mapping[tuple[What, int], str] = MappingProxyType(
         ("audio", 0): "{} clips",
         ("audio", 1): "spectrograms of {} bins",
         ("audio", 2): "spectrograms of {} frames",
+        ("visible", 0): "flags of a batch of {}",
+        ("visible", 1): "flags of {} tokens",
+        ("visible", 2): "flags of {} images",
+        ("visible", 3): "flags of {} tiles",
         ("positions", 1): "positions of a batch of {}",
         ("positions", 2): "positions of {} tokens",
     }

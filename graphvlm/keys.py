@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from math import gcd
 
 from .blocks.parameters import Parameter
+from .blocks.settings import Stack
 from .ir import Graph, Node
 
 
@@ -106,12 +107,33 @@ def named_rows(names: Mapping[str, str], parameter: Parameter) -> list[tuple[str
 def reference_name(names: Mapping[str, str], path: str) -> str:
     """The reference's name, without prefix, for one of our unmerged parameter paths; our own if it has none."""
     pattern, numbers = starred(path)
+    module, _, leaf = path.rpartition(".")
+    if (counted := names.get(module)) and pattern != path:  # a name for this layer alone
+        return f"{counted}.{leaf}"
+    if (counted := names.get(path)) and pattern != path:
+        return counted
     found = names.get(pattern)
     if found is None:
-        module, _, leaf = pattern.rpartition(".")
-        stem = names.get(module)
+        stem = names.get(pattern.rpartition(".")[0])
         found = pattern if stem is None else f"{stem}.{leaf}"
     return unstarred(found, numbers)
+
+
+def with_counts(names: Mapping[str, str], stack: Stack | None) -> dict[str, str]:
+    """The names, with one more for each layer where the reference counts the layers that have a sublayer: `#`."""
+    found = dict(names)
+    for pattern, name in names.items():
+        if "#" not in name or stack is None:
+            continue
+        sublayer = pattern.split(".")[2].removesuffix("_norm").removesuffix("_post").removesuffix("_gate")
+        having = [
+            layer
+            for layer, kind in enumerate(stack.order)
+            if any(each.name == sublayer for each in stack.kinds[kind].sublayers)
+        ]
+        for number, layer in enumerate(having):
+            found[pattern.replace("*", str(layer), 1)] = name.replace("#", str(number))
+    return found
 
 
 def starred(path: str) -> tuple[str, tuple[str, ...]]:

@@ -217,6 +217,7 @@ _AXES: Mapping[What, tuple[str | int, ...]] = MappingProxyType(
         "pixel_mask": ("stacks", "depth", "height", "width"),
         "counts": ("batch",),
         "audio": ("clips", "bins", "frames"),
+        "visible": ("batch", "seq", "images", "tiles"),
     }
 )
 

@@ -87,8 +87,8 @@ def _reserved() -> tuple[_Reserved, ...]:
 
 # Classes that stand in one file with the class of a node; a test compares them with the templates.
 CLASSES = _words(
-    """Attention Block Config Experts F Groups KVCache LatentAttention LayerCache MLP MoE Model NamedTuple OffsetRMSNorm
-    Output Path Places Rope Rotation SharedMLP Tensor"""
+    """Attention Block Config CrossAttention Experts F Groups KVCache LatentAttention LayerCache MLP MoE Model
+    NamedTuple OffsetRMSNorm Output Path Places Rope Rotation SharedMLP Source Tensor"""
 )
 
 

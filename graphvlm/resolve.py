@@ -6,11 +6,12 @@ from dataclasses import replace
 from typing import Any
 
 from . import checks
-from .component import Inferred
+from .component import Inferred, Spec
 from .dims import Solver, Written
 from .freezing import read_freeze
 from .infer import infer, solved
 from .ir import Generation, Graph, Node, NodeCheckpoint, Passes
+from .keys import with_counts
 from .linked import Linked, LinkedGraph
 from .problems import Problems
 from .settings import Settings
@@ -69,7 +70,7 @@ def _lower(node: Linked, linked: LinkedGraph, solver: Solver, problems: Problems
         inputs={port: edge.source for port, edge in node.inputs.items()},
         signature=replace(node.signature, inputs=ports, outputs=outputs),
         tree=node.settings.tree,
-        checkpoint=_checkpoint(linked, node),
+        checkpoint=_checkpoint(linked, node, spec),
     )
 
 
@@ -80,12 +81,12 @@ def _origins(node: Linked, solver: Solver) -> dict[str, Written]:
     return {name: origin for name, dim in places.items() if (origin := solver.origin(dim)) is not None}
 
 
-def _checkpoint(linked: LinkedGraph, node: Linked) -> NodeCheckpoint:
+def _checkpoint(linked: LinkedGraph, node: Linked, spec: Spec) -> NodeCheckpoint:
     own = node.settings.get("checkpoint", default={})
     prefixes = Settings(linked.tree).get("checkpoint", "prefixes", default={})
     return NodeCheckpoint(
         starts=_starts(prefixes.get(node.name, f"{node.name}.")),
-        names=own.get("names") or {},
+        names=with_counts(own.get("names") or {}, spec.stack),
         by_head=tuple(own.get("by_head", ())),
         leading=own.get("leading") or {},
         transposed=tuple(own.get("transposed") or ()),

@@ -74,8 +74,8 @@ def _unsplit_op(op: Op) -> str:
         return "a mixture of experts" if op.moe else ""
     if isinstance(op, Delta):
         return "linear attention"
-    if op.latent:
-        return "latent attention"
+    if op.latent or op.cross:
+        return "latent attention" if op.latent else "cross-attention"
     if op.qk_norm and not op.norm_heads:
         return "a norm over all heads together"
     return "attention sinks" if op.sinks else ""

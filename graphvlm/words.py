@@ -24,6 +24,7 @@ WHAT: Mapping[str, str] = MappingProxyType(
         "pixel_mask": "a mask of pixels",
         "counts": "numbers of images",
         "positions": "positions",
+        "visible": "flags of what each token sees",
     }
 )
 

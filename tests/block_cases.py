@@ -2,14 +2,42 @@
 
 from __future__ import annotations
 
-from .cases import HEADS, LATENT, MLP, PARALLEL, RMS, ROPE, Case, each, latent, linear, moe, pooled
+from .cases import HEADS, LATENT, MLP, PARALLEL, RMS, ROPE, Case, cross, each, latent, linear, moe, pooled
 
 BLOCK_CASES = [
     # sublayers
     Case(
-        "bad-each", each("[attn, attn]"), "[attn, attn]", (), "names `attn` twice", "[[attn, mlp]]", each("[mlp, attn]")
+        *("bad-each", each("[attn, mlp, attn]"), "[attn, mlp, attn]", (), "names `attn` twice"),
+        *("a name of its own under `sublayers`", each("[mlp, attn]")),
     ),
-    Case("bad-each", each("[[mlp]]"), "[[mlp]]", (), "leaves `attn` out", "[[attn, mlp]]", each("[[attn, mlp]]")),
+    Case(
+        *("bad-each", each("[attn, mpl]"), "[attn, mpl]", (), "no sublayer `mpl`"),
+        *("`mlp`", each("[[attn, mlp]]")),
+    ),
+    Case(
+        *("unused-sublayer", each("[[mlp]]"), "{heads: 6, kv_heads: 2, head_dim: 20, bias: false}"),
+        *(("{count: 2, each: [[mlp]]}",), "no layer of `llm` runs `attn`", "name `attn` in `each`"),
+        each("[[attn, mlp]]"),
+    ),
+    Case(
+        "bad-cross", cross("window: 4"), "4", ("image",), "counts back along one sequence", "remove `window`", cross()
+    ),
+    Case(
+        *("bad-cross", cross(port="rope"), "rope", (), "a port called `rope`"),
+        *("call the port `rope_states`", cross()),
+    ),
+    Case(
+        *("bad-cross", cross(second="mask: {present: image_mask}"), "image", (), "with different masks"),
+        *("write the same `mask`", cross(second="scale: 0.5")),
+    ),
+    Case(
+        *("unknown-port", cross("rows: imag"), "imag", (), "no attention of `llm` reads such a port"),
+        *("`image`", cross("mask: {present: image_mask}, rows: image")),
+    ),
+    Case(
+        *("rows-without-mask", cross("rows: image"), "image", (), "every one sees all of it"),
+        *("a `mask`, or remove `rows`", cross("mask: {present: image_mask}, rows: image")),
+    ),
     Case(
         "bad-norm-place",
         {**each("[[attn, mlp]]"), RMS: "norm: {type: rms, place: post}"},

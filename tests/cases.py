@@ -33,6 +33,7 @@ OTHER_IDS = {
     "logits: llm.logits": "logits: llm.logits\n  other: other",
 }
 TEXT = "type: token_embedding\n"
+INPUTS = "  input_ids: tokens\n"
 
 
 def rope(scaling: str, theta: str = "10000.0") -> Mapping[str, str]:
@@ -45,6 +46,24 @@ def layers(*entries: str) -> Mapping[str, str]:
 
 def each(order: str) -> Mapping[str, str]:
     return {COUNT: COUNT.replace("2\n", f"{{count: 2, each: {order}}}\n")}
+
+
+def cross(more: str = "", port: str = "image", second: str = "") -> Mapping[str, str]:
+    """An attention over image features in the second layer, and another one where `second` has settings."""
+    form = "op: attention, heads: 4, kv: {port}"
+    names = {"cross": ", ".join(filter(None, (form.format(port=port), more)))}
+    if second:
+        names["again"] = f"{form.format(port=port)}, {second}"
+    masked = {"image_mask: image_mask"} if "image_mask" in more + second else set[str]()
+    ports = ", ".join(sorted({"features: fused", f"{port}: projector"} | masked))
+    more_inputs = "  image_mask: mask\n" if masked else ""
+    sublayers = ", ".join(f"{name}: {{{settings}}}" for name, settings in names.items())
+    layers = f"{{count: 2, where: [{{at: [1], each: [attn, {', '.join(names)}, mlp]}}]}}\n"
+    return {
+        COUNT: COUNT.replace("2\n", f"{layers}    sublayers: {{{sublayers}}}\n"),
+        "    inputs: fused\n": f"    inputs: {{{ports}}}\n",
+        INPUTS: f"{INPUTS}{more_inputs}",
+    }
 
 
 def latent(more: str = "", rope_dim: int = 4) -> Mapping[str, str]:

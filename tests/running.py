@@ -209,7 +209,7 @@ class Sizes:
 
 
 _DEFAULT = {"batch": 2, "seq": 6, "images": 3, "tokens": 5, "channels": 3, "height": 28, "width": 42, "clips": 2}
-_DEFAULT |= {"patches": 5, "numbers": 6, "depth": 2}
+_DEFAULT |= {"patches": 5, "numbers": 6, "depth": 2, "tiles": 2}
 
 
 def sizes(graph: Graph, **wanted: int) -> Sizes:
@@ -259,6 +259,8 @@ def inputs(graph: Graph, known: Sizes | None = None, *, seed: int = 0, padded: b
             made[name] = _grid(graph, name, shape[0], known)
         elif given.port.what == "sizes":
             made[name] = torch.tensor(tiling.image_sizes(shape[0]))
+        elif given.port.what == "visible":
+            made[name] = torch.randint(0, 2, shape, generator=generator)
         else:
             made[name] = torch.randn(shape, generator=generator)
     return made

@@ -311,8 +311,9 @@ def _mlp(made: Drawing) -> Plain:
         activation=lambda: made.pick(*ACTIVATIONS), gated=lambda: made.draw(_flags), bias=lambda: made.draw(_flags)
     )
     if not made.even and made.chance(4):
-        settings.pop("bias", None)
-        settings["moe"] = _moe(made)
+        settings |= {"bias": False, "moe": _moe(made)}  # whatever bias the other layers have
+    elif "bias" in settings:
+        settings["moe"] = None  # whatever the other layers have: experts have no biases
     return {"hidden": made.pick(20, 14), **settings}
 
 

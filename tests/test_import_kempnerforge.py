@@ -108,10 +108,10 @@ ORACLE = ROOT.parent / "shared" / "oracles" / "kempnerforge"
 @pytest.mark.parametrize("name", ["joint_decoder"])
 def test_imported_model_computes_what_was_recorded(name: str, tmp_path: Path) -> None:
     """The recording's configuration as a TOML file, imported; its weights under the names that the import gives."""
+    from .oracles import agree, recorded
     from .running import packaged
-    from .test_oracles_prefix import agree, recorded
 
-    case = recorded(name, tmp_path)
+    case = recorded(f"kempnerforge/{name}", tmp_path)
     path = tmp_path / f"{name}.toml"
     path.write_text(toml_of(case.config), encoding="utf-8")
     model = packaged(imported(path)).from_pretrained(case.weights)

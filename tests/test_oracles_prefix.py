@@ -1,39 +1,18 @@
-"""Image tokens before the text, and projectors alone, against recorded outputs of KempnerForge.
-
-The recordings lie beside the repository, in `../shared/oracles`; each says in its `config.json` what was run.
-"""
+"""Image tokens before the text, and projectors alone, against recorded outputs of KempnerForge."""
 
 from __future__ import annotations
 
-import json
-import shutil
-import sys
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 import torch
 import torch.nn.functional as F
-import yaml
-from safetensors.torch import load_file
 from torch import Tensor
 
-import graphvlm
-from graphvlm.diagnostics import Source
+from .oracles import agree, check_gradients, loaded, marks, recorded
 
-from .running import ROOT, packaged
-
-ORACLES = ROOT.parent / "shared" / "oracles" / "kempnerforge"
-
-pytestmark = [
-    pytest.mark.usefixtures("one_thread"),
-    pytest.mark.skipif(
-        not ORACLES.is_dir(), reason=f"NOT COMPARED: the recordings of KempnerForge are not in {ORACLES}"
-    ),
-]
-
-# As the recordings suggest: of the largest value of a tensor; of a norm, and of the largest norm of the case.
-VALUES, NORM, NORMS = 2e-5, 1e-4, 1e-6
+pytestmark = marks("kempnerforge")
 
 NAMES = {
     "embed": "token_embedding.embedding",
@@ -51,23 +30,6 @@ NAMES = {
     "norm": "norm",
     "head": "output_head.proj",
 }
-
-
-class Case(NamedTuple):
-    """What was recorded."""
-
-    config: dict[str, Any]
-    inputs: dict[str, Tensor]
-    outputs: dict[str, Tensor]
-    weights: Path
-
-
-def recorded(name: str, folder: Path) -> Case:
-    """One case; its weights alone in `folder`, as a checkpoint directory."""
-    place = ORACLES / name
-    shutil.copy(place / "weights.safetensors", folder / "model.safetensors")
-    config = json.loads((place / "config.json").read_text(encoding="utf-8"))
-    return Case(config, load_file(place / "inputs.safetensors"), load_file(place / "outputs.safetensors"), folder)
 
 
 def projector(adapter: dict[str, Any]) -> dict[str, Any]:
@@ -116,35 +78,8 @@ def joint_decoder(config: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def loaded(graph: dict[str, Any], case: Case) -> Any:
-    resolved = graphvlm.load(Source("recorded.yaml", yaml.safe_dump(graph, sort_keys=False)))
-    return packaged(resolved).from_pretrained(case.weights)
-
-
-def agree(made: Tensor, expected: Tensor) -> bool:
-    return made.shape == expected.shape and float((made.detach() - expected).abs().max()) <= VALUES * float(
-        expected.abs().max()
-    )
-
-
-def check_gradients(model: Any, case: Case) -> None:
-    """The norm of the gradient of every parameter, under the reference's names."""
-    expected = {
-        key.removeprefix("grad_norm/"): float(value) for key, value in case.outputs.items() if "grad_norm/" in key
-    }
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.copy_(parameter.grad)
-    references = sys.modules[f"{type(model).__module__.rpartition('.')[0]}.checkpoint"].references
-    made = {key: float(gradient.norm()) for key, gradient in references(model)}
-    assert made.keys() == expected.keys()
-    largest = max(expected.values())
-    for key, norm in expected.items():
-        assert abs(made[key] - norm) <= NORM * norm + NORMS * largest, key
-
-
 def test_joint_decoder(tmp_path: Path) -> None:
-    case = recorded("joint_decoder", tmp_path)
+    case = recorded("kempnerforge/joint_decoder", tmp_path)
     model = loaded(joint_decoder(case.config), case)
     assert sum(parameter.numel() for parameter in model.parameters()) == case.config["n_parameters"]
     blocks: dict[str, Tensor] = {}
@@ -165,7 +100,7 @@ def test_joint_decoder(tmp_path: Path) -> None:
 
 def test_joint_decoder_loss(tmp_path: Path) -> None:
     """Our loss shifts labels and computes few logits: the same number, for labels moved one to the right."""
-    case = recorded("joint_decoder", tmp_path)
+    case = recorded("kempnerforge/joint_decoder", tmp_path)
     model = loaded(joint_decoder(case.config), case)
     ids, labels = case.inputs["input_ids"], case.inputs["labels"]
     moved = F.pad(labels, (1, 0), value=-100)
@@ -195,7 +130,7 @@ def test_frames_of_a_video(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["adapter_linear", "adapter_mlp_2layer", "adapter_mlp_2layer_relu"])
 def test_adapter(name: str, tmp_path: Path) -> None:
-    case = recorded(name, tmp_path)
+    case = recorded(f"kempnerforge/{name}", tmp_path)
     config = case.config
     node = {**projector(config["adapter"]), "inputs": "x", "out": config["out_dim"]}
     graph = {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import cache
 
@@ -24,6 +24,17 @@ MODULES = frozenset(
         *("mlp.shared.gate", "mlp.shared.up", "mlp.shared.down", "mlp.shared_gate"),
     )
 )
+
+
+def sublayer_modules(names: Iterable[str]) -> frozenset[str]:
+    """The same for sublayers of other names."""
+    return frozenset(
+        path.replace(f"layers.*.{usual}", f"layers.*.{name}", 1)
+        for name in names
+        for usual in ("attn", "mlp")
+        for path in MODULES
+        if path.startswith(f"layers.*.{usual}")
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +111,7 @@ def attention(settings: Attention, dim: int) -> Iterator[Parameter]:
     """Weights of an attention, named as in the generated `Attention`."""
     inner, kv = settings.heads * settings.head_dim, settings.kv_heads * settings.head_dim
     bias = settings.bias
+    inside = settings.cross.dim if settings.cross else dim
     if settings.latent:
         yield from _latent(settings, settings.latent, dim)
     elif settings.merged:
@@ -107,8 +119,8 @@ def attention(settings: Attention, dim: int) -> Iterator[Parameter]:
         yield from joined("wqkv", dim, parts, bias.q)
     else:
         yield from linear("wq", dim, inner, bias.q, settings.heads)
-        yield from linear("wk", dim, kv, bias.k, settings.kv_heads)
-        yield from linear("wv", dim, kv, bias.v, settings.kv_heads)
+        yield from linear("wk", inside, kv, bias.k, settings.kv_heads)
+        yield from linear("wv", inside, kv, bias.v, settings.kv_heads)
     outer = settings.heads * settings.value_dim
     if settings.gated:
         yield from linear("wg", dim, outer, bias.q, settings.heads)

@@ -10,17 +10,13 @@ from ..merging import merge
 from ..problems import Problems
 from ..settings import Settings
 from ..tree import Tree
-from .parse_attention import parse_attention
-from .parse_linear import check_unread, is_linear, parse_linear
-from .parse_mlp import parse_mlp
-from .parse_norm import check_residual, make_norm, make_residual, norm_place, norm_settings, parse_norm
+from .parse_linear import check_unread
+from .parse_norm import parse_norm
+from .parse_sublayers import Layer, check_ports, parse_sublayers, path_of, read_order, sublayer_names
 from .rope import parse_rope
-from .settings import Attention, Delta, LayerKind, Op, Rope, Stack, Sublayer
+from .settings import Attention, LayerKind, Op, Rope, Stack, Sublayer
 
 __all__ = ["layer_count", "parse_norm", "parse_stack"]
-
-_USUAL = ["attn", "mlp"]
-_SETTINGS_OF = {"attn": "attention", "mlp": "mlp"}
 
 
 def layer_count(settings: Settings) -> int:
@@ -56,18 +52,6 @@ class _Found:
         return known.index(kind)
 
 
-@dataclass(frozen=True, slots=True)
-class _Layer:
-    """The settings of one layer, with what `where` says of it merged in, and what it takes to parse them."""
-
-    settings: Settings
-    inferred: Inferred
-    mlp_bias: bool
-    max_tokens: int
-    grid: bool
-    problems: Problems
-
-
 def parse_stack(
     settings: Settings,
     inferred: Inferred,
@@ -90,13 +74,33 @@ def parse_stack(
             for index in key:
                 tree = merge(tree, entries[index].tree)
             layers[key] = Settings(tree)
-            groups = _groups(_Layer(layers[key], inferred, mlp_bias, max_tokens, grid, problems), found)
+            groups = _groups(Layer(layers[key], inferred, mlp_bias, max_tokens, grid, problems), found)
             parsed[key] = None if groups is None else found.kind(LayerKind("", groups), key)
     sources = [(settings, list(layers.values()))]
     sources += [(entry, [layers[key] for key in layers if index in key]) for index, entry in enumerate(entries)]
     check_unread(inferred.node, sources, problems)
     order = [kind for key in chosen if (kind := parsed[key]) is not None]
-    return _ordered(found, order, inferred.sizes["dim"], entries) if len(order) == len(chosen) else None
+    if len(order) < len(chosen) or not _check_used(found, settings, inferred.node, problems):
+        return None
+    if not check_ports([kind for kind, _ in found.kinds], settings, inferred.node, problems):
+        return None
+    return _ordered(found, order, inferred.sizes["dim"], entries)
+
+
+def _check_used(found: _Found, settings: Settings, node: str, problems: Problems) -> bool:
+    """Whether some layer runs each sublayer that the node has."""
+    run = {sublayer.name for kind, _ in found.kinds for sublayer in kind.sublayers}
+    unused = next((name for name in sublayer_names(settings) if name not in run), None)
+    if unused is None:
+        return True
+    problems.clash(
+        "unused-sublayer",
+        f"no layer of `{node}` runs `{unused}`",
+        Label(settings.span(*path_of(unused)), "never run"),
+        *settings.labels("layers", text="the layers"),
+        help=f"name `{unused}` in `each` of some layers, or remove it",
+    )
+    return False
 
 
 def _ordered(found: _Found, order: list[int], dim: int, entries: list[Settings]) -> Stack:
@@ -131,83 +135,28 @@ def _unused(name: str, taken: list[str]) -> str:
     return found
 
 
-def _groups(layer: _Layer, found: _Found) -> tuple[tuple[Sublayer, ...], ...] | None:
+def _groups(layer: Layer, found: _Found) -> tuple[tuple[Sublayer, ...], ...] | None:
     """The sublayers of a layer, those that read the same in one group; None if something in them is wrong."""
-    settings = layer.settings
-    attention = _attention(layer, found)
-    mlp = parse_mlp(settings.child("mlp"), layer.inferred.node, bias=layer.mlp_bias, problems=layer.problems)
-    if attention is None or mlp is None or not _check_grid(layer, attention):
-        return None
-    ops: dict[str, Op] = {"attn": attention, "mlp": mlp}
-    order = _each(layer)
+    order = read_order(layer)
     if order is None:
         return None
-    for name in ops:
-        check_residual(settings, _SETTINGS_OF[name], layer.inferred.node, layer.problems)
-    groups = tuple(tuple(_sublayer(name, ops[name], settings) for name in group) for group in order)
+    sublayers = parse_sublayers(layer, [name for group in order for name in group])
+    if sublayers is None:
+        return None
+    own = sublayers.get("attn")
+    if own is not None and isinstance(own.op, Attention):
+        rope = parse_rope(layer.settings, layer.inferred, own.op, layer.max_tokens, layer.problems)
+        sublayers["attn"] = replace(own, op=replace(own.op, rope=found.rope(rope)))
+    groups = tuple(tuple(sublayers[name] for name in group) for group in order)
     return groups if _check_places(layer, groups) else None
 
 
-def _check_grid(layer: _Layer, attention: Attention | Delta) -> bool:
-    """Whether a mask over the places of patches stands where these are known."""
-    if layer.grid or isinstance(attention, Delta) or attention.grid is None:
-        return True
-    layer.problems.error(
-        "bad-mask",
-        f"`mask` of `{layer.inferred.node}` goes by frames and windows of images, and this node is not given a grid",
-        layer.settings.span("attention", "mask"),
-        help="remove `mask`, or encode the images with `type: native_vit`",
-    )
-    return False
-
-
-def _attention(layer: _Layer, found: _Found) -> Attention | Delta | None:
-    """The attention of a layer, with its rotary positions unless it is linear."""
-    own, norm = layer.settings.child("attention"), parse_norm(layer.settings, "norm")
-    if is_linear(layer.settings):
-        return parse_linear(own.child("linear"), layer.inferred, norm, layer.problems)
-    attention = parse_attention(own, layer.inferred, norm, layer.problems)
-    if attention is None:
-        return None
-    rope = parse_rope(layer.settings, layer.inferred, attention, layer.max_tokens, layer.problems)
-    return replace(attention, rope=found.rope(rope))
-
-
-def _each(layer: _Layer) -> list[list[str]] | None:
-    """The names of a layer's sublayers in groups; every one must be there, once."""
-    settings, layers = layer.settings, layer.settings.get("layers")
-    usual = layers.get("each", _USUAL) if isinstance(layers, dict) else _USUAL
-    groups = [[item] if isinstance(item, str) else item for item in settings.get("each", default=usual)]
-    names = [name for group in groups for name in group]
-    if sorted(names) == sorted(_SETTINGS_OF):
-        return groups
-    twice = next((name for name in names if names.count(name) > 1), None)
-    missing = next((name for name in _SETTINGS_OF if name not in names), "")
-    layer.problems.error(
-        "bad-each",
-        f"`each` of `{layer.inferred.node}` names `{twice}` twice"
-        if twice
-        else f"`each` of `{layer.inferred.node}` leaves `{missing}` out",
-        settings.span("each") if settings.has("each") else settings.span("layers", "each"),
-        help="write `[attn, mlp]`, or `[[attn, mlp]]` for both on the same input",
-    )
-    return None
-
-
-def _sublayer(name: str, op: Op, settings: Settings) -> Sublayer:
-    """An operation with its norm and residual: those of the layer, with its own over them."""
-    own = _SETTINGS_OF[name]
-    norm = norm_settings(settings.get("norm", default="rms"), settings.get(own, "norm"))
-    residual = make_residual(settings.get("residual"), settings.get(own, "residual"))
-    return Sublayer(name, op, make_norm(norm), norm_place(norm), residual)
-
-
-def _check_places(layer: _Layer, groups: tuple[tuple[Sublayer, ...], ...]) -> bool:
+def _check_places(layer: Layer, groups: tuple[tuple[Sublayer, ...], ...]) -> bool:
     """Whether every norm can stand where it should; the first that cannot is noted."""
     sublayer, why, edit = next(filter(None, map(_misplaced, groups)), (None, "", ""))
     if sublayer is None:
         return True
-    own = (_SETTINGS_OF[sublayer.name], "norm", "place")
+    own = (*path_of(sublayer.name), "norm", "place")
     place = own if layer.settings.has(*own) else ("norm", "place")
     layer.problems.clash(
         "bad-norm-place",

@@ -94,7 +94,7 @@ def _scores(settings: Settings) -> dict[str, Any]:
         "scale": None if scale is None else float(scale),
         "softcap": None if softcap is None else float(softcap),
         "sinks": bool(settings.get("sinks", default=False)),
-        "grid": _grid_mask(settings.get("mask")),
+        "grid": None if settings.has("kv") else _grid_mask(settings.get("mask")),
     }
 
 

@@ -42,11 +42,11 @@ def norm_place(value: Mapping[str, Any]) -> NormPlace:
     return place
 
 
-def check_residual(settings: Settings, own: str, node: str, problems: Problems) -> None:
+def check_residual(settings: Settings, own: tuple[str, ...], node: str, problems: Problems) -> None:
     """Note the start of a gate that is not there; one that is switched off by name may keep it."""
-    found = [path for path in (("residual",), (own, "residual")) if isinstance(settings.get(*path), dict)]
+    found = [path for path in (("residual",), (*own, "residual")) if isinstance(settings.get(*path), dict)]
     inits = [path for path in found if settings.has(*path, "init")]
-    gates = [path for path in (("residual",), (own, "residual")) if isinstance(settings.get(*path), str)]
+    gates = [path for path in (("residual",), (*own, "residual")) if isinstance(settings.get(*path), str)]
     if inits and not gates and not any(settings.has(*path, "gate") for path in found):
         place = ".".join((*inits[-1], "init"))
         message = f"`{place}` of `{node}` says where a gate starts, and there is no gate"

@@ -49,7 +49,7 @@ class GridMask:
 
 @dataclass(frozen=True, slots=True)
 class Attention:
-    """Self-attention: `heads` queries share `kv_heads` keys and values of `head_dim` each.
+    """Attention: `heads` queries share `kv_heads` keys and values of `head_dim` each, of the same tokens or of `cross`.
 
     `qk_norm` normalises each head's query and key before the rotary positions, all heads together if `norm_heads` is
     false. `window` is how many keys a query sees, itself included. `scale` multiplies the scores in place of
@@ -73,6 +73,7 @@ class Attention:
     gated: bool = False
     rope: int | None = None
     latent: Latent | None = None
+    cross: Cross | None = None
     merged: bool = False
     grid: GridMask | None = None
 
@@ -85,6 +86,19 @@ class Attention:
     def rotary_dim(self) -> int:
         """How much of a head rotary positions may turn."""
         return self.latent.rope_dim if self.latent else self.head_dim
+
+
+@dataclass(frozen=True, slots=True)
+class Cross:
+    """Keys and values of an attention that come from an input port, `dim` wide, and not from its own tokens.
+
+    `visible` is the port that says which runs of them each token sees, `present` which of them are there for all.
+    """
+
+    port: str
+    dim: int
+    visible: str = ""
+    present: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,13 +205,17 @@ class Residual:
 
 @dataclass(frozen=True, slots=True)
 class Sublayer:
-    """`x + op(norm(x))`, or with the norm at another `place`; `name` is the attribute in the generated block."""
+    """`x + op(norm(x))`, or with the norm at another `place`; `name` is the attribute in the generated block.
+
+    With `rows`, tokens that see nothing of this port stay as they are.
+    """
 
     name: str
     op: Op
     norm: Norm
     place: NormPlace = "pre"
     residual: Residual = Residual()
+    rows: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -277,7 +295,8 @@ class Stack:
     @property
     def linear(self) -> tuple[bool, ...]:
         """Whether each layer has linear attention."""
-        return tuple(self.attention(index) is None for index in self.order)
+        ops = [{type(sublayer.op) for sublayer in kind.sublayers} for kind in self.kinds]
+        return tuple(Delta in ops[index] for index in self.order)
 
     @property
     def windows(self) -> tuple[int | None, ...]:
@@ -293,18 +312,32 @@ class Stack:
         found = [self.attention(index) for index in self.order]
         return tuple(attention.rope if attention else usual for attention in found)
 
+    @property
+    def crossed(self) -> tuple[Cross, ...]:
+        """What attentions read besides the tokens, each port once."""
+        ops = (s.op for kind in self.kinds for s in kind.sublayers)
+        found = {op.cross.port: op.cross for op in ops if isinstance(op, Attention) and op.cross}
+        return tuple(found.values())
+
+    def skipped(self, port: str) -> bool:
+        """Whether the stack can do without what comes in at `port`: nothing would change any token."""
+        readers = [s for kind in self.kinds for s in kind.sublayers if _reads(s, port)]
+        return all(sublayer.rows == port and sublayer.place != "post" for sublayer in readers)
+
     def resolved(self) -> dict[str, Any]:
         """The sizes that follow from others, as settings; nothing where layers differ and would inherit them."""
-        if len(self.kinds) != 1:
-            return {}
+        ops = [(s.name, s.op) for kind in self.kinds for s in kind.sublayers]
+        widths = {name: {"kv_dim": op.cross.dim} for name, op in ops if isinstance(op, Attention) and op.cross}
+        crossed = {"sublayers": widths} if widths else {}
         attention = self.attention()
-        if attention is None or attention.latent:
-            return {}
-        return {"attention": {"kv_heads": attention.kv_heads, "head_dim": attention.head_dim}}
+        if len(self.kinds) != 1 or attention is None or attention.latent:
+            return crossed
+        return crossed | {"attention": {"kv_heads": attention.kv_heads, "head_dim": attention.head_dim}}
 
     def attention(self, kind: int = 0) -> Attention | None:
-        """The self-attention of a kind of layer, unless it is linear."""
-        return next((s.op for s in self.kinds[kind].sublayers if isinstance(s.op, Attention)), None)
+        """The self-attention of a kind of layer, if it has one that is not linear."""
+        ops = (s.op for s in self.kinds[kind].sublayers)
+        return next((op for op in ops if isinstance(op, Attention) and op.cross is None), None)
 
     def map_ops(self, change: Callable[[Op], Op]) -> Stack:
         """The same stack with every operation changed."""
@@ -323,3 +356,8 @@ class Stack:
         return replace(
             self, kinds=tuple(self.kinds[index] for index in used), order=tuple(used.index(index) for index in order)
         )
+
+
+def _reads(sublayer: Sublayer, port: str) -> bool:
+    cross = sublayer.op.cross if isinstance(sublayer.op, Attention) else None
+    return sublayer.rows == port or (cross is not None and cross.port == port)

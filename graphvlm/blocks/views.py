@@ -6,10 +6,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Literal, TypeVar
 
-from ..code import WIDTH, Field, literal
+from ..code import Field, literal
 from ..names import class_name
 from .expressions import Fields, norm_expression, pattern
 from .settings import Attention, Delta, LayerKind, Mlp, Norm, Op, Stack, Sublayer
+from .views_cross import CrossView, SourceView, cross_view, source_types, source_views
+from .views_lines import block_lines, passed
 from .views_ops import (
     AttentionView,
     DeltaView,
@@ -32,6 +34,7 @@ class SublayerView:
 
     name: str
     class_name: str
+    arguments: str
     norm: str
     post_norm: str
     gate: str
@@ -87,6 +90,7 @@ class StackView:
     attentions: tuple[AttentionView, ...]
     latents: tuple[LatentView, ...]
     deltas: tuple[DeltaView, ...]
+    crosses: tuple[CrossView, ...]
     mlps: tuple[MlpView, ...]
     moes: tuple[MoeView, ...]
     blocks: tuple[BlockView, ...]
@@ -94,9 +98,25 @@ class StackView:
     windows: str
     linear: Literal["", "some", "all"]
     given: Given
+    sources: tuple[SourceView, ...]
     ropes: RopesView | None
     offset_norm: bool
     fields: tuple[Field, ...]
+
+    @property
+    def masked(self) -> bool:
+        """Whether not every key from elsewhere is always seen."""
+        return any(source.masked for source in self.sources)
+
+    @property
+    def all_masked(self) -> bool:
+        """Whether that holds wherever keys come from."""
+        return all(source.masked for source in self.sources)
+
+    @property
+    def rowed(self) -> bool:
+        """Whether tokens that see nothing stay as they are."""
+        return any(source.rows for source in self.sources)
 
     @property
     def quick_gelu(self) -> bool:
@@ -113,7 +133,7 @@ class StackView:
         """Whether the classes call functions of `torch.nn.functional`."""
         scores = [view.scores for view in self.attentions] + [view.scores for view in self.latents]
         activations = {view.activation for view in self.mlps} - {"quick_gelu"}
-        known = activations or self.moes or self.deltas or self.offset_norm
+        known = activations or self.moes or self.deltas or self.offset_norm or self.crosses
         return bool(known) or not all(each.own for each in scores)
 
     @property
@@ -146,6 +166,7 @@ def stack_view(stack: Stack, config: str, use: Use, *, tp: int, outer: tuple[Nor
         attentions=tuple(classes.attentions.values()),
         latents=tuple(classes.latents.values()),
         deltas=tuple(classes.deltas.values()),
+        crosses=tuple(classes.crosses.values()),
         mlps=tuple(classes.mlps.values()),
         moes=tuple(classes.moes.values()),
         blocks=tuple(classes.blocks.values()),
@@ -153,6 +174,7 @@ def stack_view(stack: Stack, config: str, use: Use, *, tp: int, outer: tuple[Nor
         windows="mixed" if len(set(windows)) > 1 else "one" if any(windows) else "",
         linear="some" if len(set(stack.linear)) > 1 else "all" if any(stack.linear) else "",
         given=classes.given,
+        sources=source_views(stack),
         ropes=classes.ropes(),
         offset_norm=any(norm is not None and norm.unit_offset for norm in norms),
         fields=tuple(fields.found.values()),
@@ -184,7 +206,7 @@ def _norms(sublayer: Sublayer) -> Iterator[Norm | None]:
         yield sublayer.op.latent.norm if sublayer.op.latent else None
 
 
-_View = TypeVar("_View", AttentionView, LatentView, DeltaView, MlpView, MoeView, BlockView)
+_View = TypeVar("_View", AttentionView, LatentView, DeltaView, CrossView, MlpView, MoeView, BlockView)
 
 
 class _Classes:
@@ -197,6 +219,7 @@ class _Classes:
         self.attentions: dict[AttentionView, AttentionView] = {}
         self.latents: dict[LatentView, LatentView] = {}
         self.deltas: dict[DeltaView, DeltaView] = {}
+        self.crosses: dict[CrossView, CrossView] = {}
         self.mlps: dict[MlpView, MlpView] = {}
         self.moes: dict[MoeView, MoeView] = {}
         self.blocks: dict[BlockView, BlockView] = {}
@@ -204,15 +227,16 @@ class _Classes:
         self._taken = {config.removesuffix("Config")}
         self._rotations = rotation_views(stack, self._named)
         rope = rotation_type(stack, self._rotations) or use.rope
-        self.given = Given(use.axes, rope, use.mask, use.causal, use.cached)
+        self.given = Given(use.axes, rope, use.mask, use.causal, use.cached, source_types(stack))
         self._turned: dict[int, str] = {}  # number of rotary positions -> how much of a head they turn
 
     def block(self, kind: LayerKind) -> str:
         """The class of a kind of layer."""
         views = tuple(self._sublayer(sublayer, kind) for sublayer in kind.sublayers)
-        lines = tuple(line for group in kind.groups for line in _group_lines(group, self.given))
-        linear = any(isinstance(sublayer.op, Delta) for sublayer in kind.sublayers)
-        given = replace(self.given, mask=_delta_given(self.given).mask) if linear else self.given
+        linear = _delta_given(self.given)
+        lines = block_lines(kind, passed(self._stack, self.given, linear))
+        has_linear = any(isinstance(sublayer.op, Delta) for sublayer in kind.sublayers)
+        given = replace(self.given, mask=linear.mask) if has_linear else self.given
         return self._once(self.blocks, BlockView("", given, views, lines), "Block", kind.name)
 
     def _sublayer(self, sublayer: Sublayer, kind: LayerKind) -> SublayerView:
@@ -222,9 +246,11 @@ class _Classes:
         made = self._op(op, kind)
         size = "config.dim" if residual.gate == "layer_scale" else "1"
         scaled = residual.scale != 1
+        named = isinstance(op, Attention) and op.cross and self.given.cached
         return SublayerView(
             name=name,
             class_name=made,
+            arguments=f'config, "{name}"' if named else "config",
             norm=norm,
             post_norm=norm if sublayer.place == "sandwich" else "",
             gate=size if residual.gate else "",
@@ -245,6 +271,9 @@ class _Classes:
         return norm_expression(norm, "config.dim", self.fields.eps(norm, kind))
 
     def _attention(self, op: Attention, kind: LayerKind) -> str:
+        if op.cross:
+            cross = cross_view(op, op.cross, kind, self.fields, self.given)
+            return self._once(self.crosses, cross, "CrossAttention", kind.name)
         if op.latent:
             latent = latent_view(op, op.latent, kind, self.fields, self.given)
             name = self._once(self.latents, latent, "LatentAttention", kind.name)
@@ -297,71 +326,3 @@ class _Classes:
             found, number = f"{name}Layer{number if number > 1 else ''}", number + 1
         self._taken.add(found)
         return found
-
-
-def _group_lines(group: tuple[Sublayer, ...], given: Given) -> Iterator[str]:
-    """The lines of sublayers that read the same `x`."""
-    if len(group) == 1:
-        yield from _update(group[0], given)
-        return
-    source = ""
-    if any(sublayer.place == "shared" for sublayer in group):
-        yield f"h = self.{group[0].name}_norm(x)"
-        source = "h"
-    terms = [f"{_factor(each)}{_branch(each, _read(each, source), given)}" for each in group]
-    line = f"x = x + {' + '.join(terms)}"
-    if len(line) <= _ROOM:
-        yield line
-        return
-    for sublayer, term in zip(group, terms, strict=True):
-        yield f"{sublayer.name} = {term}"
-    yield f"x = x + {' + '.join(sublayer.name for sublayer in group)}"
-
-
-_ROOM = WIDTH - 8
-
-
-def _update(sublayer: Sublayer, given: Given) -> Iterator[str]:
-    """`x` after one sublayer; in two lines where one would be long."""
-    factor = _factor(sublayer)
-    for inner in (_call(sublayer, _read(sublayer, ""), given), "h"):
-        whole = _placed(sublayer, inner)
-        line = f"x = x + {factor}{whole}"
-        if sublayer.place == "post":
-            line = f"x = self.{sublayer.name}_norm(x + {factor}{inner})"
-        if len(line) <= _ROOM or inner == "h":
-            yield line
-            return
-        yield f"h = {inner}"
-
-
-def _branch(sublayer: Sublayer, read: str, given: Given) -> str:
-    return _placed(sublayer, _call(sublayer, read, given))
-
-
-def _call(sublayer: Sublayer, read: str, given: Given) -> str:
-    own = _delta_given(given) if isinstance(sublayer.op, Delta) else given
-    names = () if isinstance(sublayer.op, Mlp) else own.names
-    return f"self.{sublayer.name}({', '.join((read, *names))})"
-
-
-def _read(sublayer: Sublayer, shared: str) -> str:
-    """What the operation reads; `shared` is the variable of a norm that several have together."""
-    if sublayer.place in ("pre", "sandwich", "shared"):
-        return shared or f"self.{sublayer.name}_norm(x)"
-    return "x"
-
-
-def _placed(sublayer: Sublayer, value: str) -> str:
-    """The result of the operation, through the norm that stands after it."""
-    if sublayer.place == "sandwich":
-        return f"self.{sublayer.name}_post_norm({value})"
-    return f"self.{sublayer.name}_norm({value})" if sublayer.place == "branch" else value
-
-
-def _factor(sublayer: Sublayer) -> str:
-    """What the result is multiplied with."""
-    gate = {"tanh": "_gate.tanh() * ", "alpha": "_gate * ", "layer_scale": "_gate * ", None: ""}
-    text = gate[sublayer.residual.gate]
-    scale = f"self.{sublayer.name}_scale * " if sublayer.residual.scale != 1 else ""
-    return scale + (f"self.{sublayer.name}{text}" if text else "")

@@ -16,7 +16,7 @@ class Given:
     `rope` is the type of the rotary positions, empty if there are none; None is one of its values if only some layers
     turn queries and keys. `mask` is the type of the mask, empty if every token sees every other; `causal` if no mask
     means that the order of the tokens is one. It may be groups instead, of tokens that see each other. With `cached`
-    there is also the cache of the layer.
+    there is also the cache of the layer. `sources` are the ports that are read besides the tokens, with their types.
     """
 
     axes: tuple[str, str]
@@ -24,16 +24,26 @@ class Given:
     mask: str
     causal: bool
     cached: bool
+    sources: tuple[tuple[str, str], ...] = ()
 
     @property
-    def parameters(self) -> tuple[str, ...]:
-        """The parameters of a `forward`."""
+    def _own(self) -> tuple[str, ...]:
         types = (
             ("rope", self.rope),
             ("groups" if self.grouped else "mask", self.mask),
             ("cache", "LayerCache | None" if self.cached else ""),
         )
-        return ("self", "x: Tensor", *(f"{name}: {type_}" for name, type_ in types if type_))
+        return tuple(f"{name}: {type_}" for name, type_ in types if type_)
+
+    @property
+    def parameters(self) -> tuple[str, ...]:
+        """The parameters of an attention's `forward`."""
+        return ("self", "x: Tensor", *self._own)
+
+    @property
+    def block_parameters(self) -> tuple[str, ...]:
+        """The parameters of a block's `forward`."""
+        return (*self.parameters, *(f"{port}: {type_}" for port, type_ in self.sources))
 
     @property
     def grouped(self) -> bool:
@@ -43,7 +53,7 @@ class Given:
     @property
     def names(self) -> tuple[str, ...]:
         """What is passed on to an attention."""
-        return tuple(parameter.partition(":")[0] for parameter in self.parameters[2:])
+        return tuple(parameter.partition(":")[0] for parameter in self._own)
 
     @property
     def shape(self) -> str:

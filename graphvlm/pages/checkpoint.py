@@ -66,6 +66,11 @@ class CheckpointView:
         return any("#" in name for row in self.rows for name in row.theirs)
 
     @property
+    def counted(self) -> bool:
+        """Whether the reference counts the layers that have a sublayer."""
+        return any("%" in name for row in self.rows for name in row.theirs)
+
+    @property
     def exceptions(self) -> bool:
         """Whether layers differ in how the rows of one matrix are shared."""
         return any(ours not in {row.ours for row in self.rows} for ours, _ in self.shares)
@@ -146,8 +151,11 @@ def _modules(node: Node) -> Iterator[tuple[str, Row, tuple[int, ...]]]:
 
 
 def _starred_rows(node: Node, parameter: Parameter) -> list[tuple[str, int]]:
-    """The reference's names with layers as `*`, and the rows of each; of stacked experts the first, with `#` for it."""
-    names = node.checkpoint.names
+    """The reference's names with layers as `*`, and the rows of each; of stacked experts the first, with `#` for it.
+
+    Where the reference counts the layers that have a sublayer, `%` stands for that number.
+    """
+    names = {pattern: name.replace("#", "%") for pattern, name in node.checkpoint.names.items()}
     if not parameter.stacked:
         pieces = tuple(replace(piece, path=starred(piece.path)[0]) for piece in parameter.pieces)
         return named_rows(names, replace(parameter, pieces=pieces))

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ..code import literal
+from ..blocks.views import StackView
+from ..code import NodePage, literal
 from ..dims import Sum
 from ..ir import Graph
 from . import checkpoint, model, parallel, readme
@@ -64,7 +65,8 @@ def make(graph: Graph) -> dict[str, Page]:
             pages[f"{name}.py"] = Page(page.template, {"node": page.context})
     if any(node.kind == "decoder" for node in graph.nodes.values()):
         generate = _generate(graph, view) if view.decoder else None
-        views = {"model": view, "generate": generate, "memory": _memory(graph)}
+        memory, sources = _memory(graph), _sources(made.nodes.values())
+        views = {"model": view, "generate": generate, "memory": memory, "sources": sources}
         pages["generate.py"] = Page("package/generate.py.j2", views)
     call = tuple(a.name for a in view.forward_arguments if a.name in graph.inputs)
     pages["README.md"] = Page("package/README.md.j2", {"model": view, "readme": readme.make(graph, call)})
@@ -75,6 +77,12 @@ def _memory(graph: Graph) -> MemoryView:
     stacks = [node.spec.stack for node in graph.nodes.values() if node.kind == "decoder"]
     linear = [each for stack in stacks if stack for each in stack.linear]
     return MemoryView(linear=any(linear), keyed=not all(linear))
+
+
+def _sources(pages: Iterable[NodePage]) -> StackView | None:
+    """The blocks of the decoder, if they read more than its tokens: their cache keeps that."""
+    stacks = (getattr(page.context, "stack", None) for page in pages)
+    return next((stack for stack in stacks if isinstance(stack, StackView) and stack.sources), None)
 
 
 def _generate(graph: Graph, view: model.ModelView) -> GenerateView:

@@ -34,6 +34,6 @@ def _node(node: Node, frozen: frozenset[str]) -> Node:
 def _merge(op: Op) -> Op:
     if isinstance(op, Attention):
         # A norm over all heads of the queries stands between their projection and the split into heads.
-        alike = op.bias.q == op.bias.k == op.bias.v and op.latent is None and op.norm_heads
+        alike = op.bias.q == op.bias.k == op.bias.v and not (op.latent or op.cross) and op.norm_heads
         return replace(op, merged=alike)
     return op if isinstance(op, Delta) else replace(op, merged=op.gated)

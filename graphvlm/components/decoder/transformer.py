@@ -9,6 +9,7 @@ from typing import Any
 from ...blocks.expressions import bias_argument, norm_expression, norm_field
 from ...blocks.parameters import MODULES, Parameter, linear, norm, plain, stack
 from ...blocks.parse import layer_count, parse_norm, parse_stack
+from ...blocks.parse_sublayers import cross_ports
 from ...blocks.settings import Learned, Norm, Stack
 from ...blocks.views import StackView, causal_use, stack_view
 from ...code import Field, NodePage, Statement, Wiring, literal
@@ -100,6 +101,7 @@ class TransformerView:
     config: str
     summary: str
     stack: StackView
+    reads: tuple[str, ...]
     learned: Learned | None
     input_norm: str
     final_norm: str
@@ -120,15 +122,17 @@ class TransformerComponent:
         hidden = Port("features", (batch, tail, dim))
         head = _head(settings)
         logits = {"logits": Port("logits", (batch, tail, vocab))} if head else {}
+        crossed = cross_ports(name, settings, batch, seq)
         return Signature(
             inputs={
                 "features": Port("features", (batch, seq, dim), vocab=vocab, tail=tail),
+                **crossed.ports,
                 "mask": Port("mask", (batch, seq), optional=True),
                 **dict(_more_ports(settings, batch, seq, dim)),
             },
             outputs={**logits, "hidden": hidden},
-            sizes=sizes,
-            written=written,
+            sizes=sizes | crossed.sizes,
+            written=written | crossed.written,
             stream="features",
             tied=settings.span("head", "tied") if head and head.tied else None,
             absent={} if head else {"logits": Label(settings.span("head"), "leaves the logits out")},
@@ -184,6 +188,7 @@ class TransformerComponent:
             config=config,
             summary=spec.summary(),
             stack=blocks,
+            reads=tuple(dict.fromkeys(name for source in blocks.sources for name in source.arguments)),
             learned=spec.learned,
             input_norm=norms[0],
             final_norm=norms[1],
@@ -304,7 +309,8 @@ def _calls(node: Node, spec: Transformer, wiring: Wiring) -> tuple[Statement, ..
     hidden = wiring.results["hidden"]
     mask = wiring.arguments.get("mask", "None")
     shape = wiring.shapes["hidden"]
-    read = [wiring.arguments["features"], mask]
+    crossed = cross_ports(node.name, Settings(node.tree), 0, 0).ports
+    read = [wiring.arguments["features"], *(wiring.arguments.get(port, "None") for port in crossed), mask]
     if any(rope.sections for rope in spec.layers.rotary):
         read.append(wiring.arguments.get("positions", "None"))
     if spec.inject:

@@ -1,0 +1,232 @@
+"""The sublayers of one layer: which there are, in what order, and the settings of each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from ..component import Inferred, Port
+from ..diagnostics import Label, Span
+from ..dims import Dim, Var, Written
+from ..names import reserved
+from ..problems import Problems
+from ..settings import Settings
+from ..words import suggestion
+from .parse_attention import parse_attention
+from .parse_linear import is_linear, parse_linear
+from .parse_mlp import parse_mlp
+from .parse_norm import check_residual, make_norm, make_residual, norm_place, norm_settings
+from .settings import Attention, Cross, LayerKind, Op, Sublayer
+
+_USUAL = ["attn", "mlp"]
+_CONCISE = {"attn": ("attention",), "mlp": ("mlp",)}
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """The settings of one layer, with what `where` says of it merged in, and what it takes to parse them."""
+
+    settings: Settings
+    inferred: Inferred
+    mlp_bias: bool
+    max_tokens: int
+    grid: bool
+    problems: Problems
+
+    def own(self, name: str) -> Settings:
+        """The settings of a sublayer."""
+        return self.settings.child(*path_of(name))
+
+
+def path_of(name: str) -> tuple[str, ...]:
+    """Where the settings of a sublayer stand: `attention` and `mlp` are short for two of them."""
+    return _CONCISE.get(name, ("sublayers", name))
+
+
+def sublayer_names(settings: Settings) -> tuple[str, ...]:
+    """The names of all sublayers of a node or of a layer."""
+    return (*_USUAL, *(name for name in settings.get("sublayers", default={}) if name not in _USUAL))
+
+
+def read_order(layer: Layer) -> list[list[str]] | None:
+    """The names of a layer's sublayers in groups; every one must be there, and none twice."""
+    settings, layers = layer.settings, layer.settings.get("layers")
+    usual = layers.get("each", _USUAL) if isinstance(layers, dict) else _USUAL
+    groups = [[item] if isinstance(item, str) else item for item in settings.get("each", default=usual)]
+    names, known = [name for group in groups for name in group], sublayer_names(settings)
+    unknown = next((name for name in names if name not in known), None)
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if unknown is None and twice is None:
+        return groups
+    node = layer.inferred.node
+    layer.problems.error(
+        "bad-each",
+        f"`each` of `{node}` names `{twice}` twice" if unknown is None else f"`{node}` has no sublayer `{unknown}`",
+        _span_of_each(settings),
+        help="give a second one a name of its own under `sublayers`"
+        if unknown is None
+        else suggestion(unknown, known, "sublayer"),
+    )
+    return None
+
+
+def _span_of_each(settings: Settings) -> Span:
+    return settings.span("each") if settings.has("each") else settings.span("layers", "each")
+
+
+def parse_sublayers(layer: Layer, names: list[str]) -> dict[str, Sublayer] | None:
+    """Each sublayer of a layer; None if something in one is wrong. Rotary positions are set by the caller."""
+    found = {name: _sublayer(name, op, layer) for name in names if (op := _op(name, layer)) is not None}
+    return found if len(found) == len(names) else None
+
+
+def _op(name: str, layer: Layer) -> Op | None:
+    own, node = layer.own(name), layer.inferred.node
+    if name == "mlp" or own.get("op") == "mlp":
+        return parse_mlp(own, node, bias=layer.mlp_bias, problems=layer.problems)
+    norm = make_norm(norm_settings(layer.settings.get("norm", default="rms")))
+    if name == "attn" and is_linear(layer.settings):
+        return parse_linear(own.child("linear"), layer.inferred, norm, layer.problems)
+    attention = parse_attention(own, layer.inferred, norm, layer.problems)
+    if attention is None or not _check_grid(layer, attention):
+        return None
+    if name == "attn":
+        return attention
+    return replace(attention, cross=_cross(own, layer)) if _check_cross(name, own, layer) else None
+
+
+def _check_grid(layer: Layer, attention: Attention) -> bool:
+    """Whether a mask over the places of patches stands where these are known."""
+    if layer.grid or attention.grid is None:
+        return True
+    layer.problems.error(
+        "bad-mask",
+        f"`mask` of `{layer.inferred.node}` goes by frames and windows of images, and this node is not given a grid",
+        layer.settings.span("attention", "mask"),
+        help="remove `mask`, or encode the images with `type: native_vit`",
+    )
+    return False
+
+
+def _cross(own: Settings, layer: Layer) -> Cross:
+    port = own.get("kv")
+    width = layer.inferred.inputs[port].shape[-1]
+    assert isinstance(width, int)
+    visible, present = own.get("mask", "visible", default=""), own.get("mask", "present", default="")
+    return Cross(port, width, visible, present)
+
+
+# What an attention over the tokens of a port has nothing to do with, and why.
+_OF_ONE_SEQUENCE = {
+    "window": "counts back along one sequence",
+    "latent": "makes keys of its own tokens",
+    "sinks": "is of self-attention only in this language",
+    "softcap": "is of self-attention only in this language",
+}
+
+
+def _check_cross(name: str, own: Settings, layer: Layer) -> bool:
+    """Whether its options go with keys from elsewhere, and the masks of one port are the same everywhere."""
+    node = layer.inferred.node
+    taken = next((each for each in _names_of_ports(own) if each in _TAKEN or reserved(each, "input")), None)
+    if taken is not None:
+        message = f"`{name}` of `{node}` reads a port called `{taken}`, and that name is in use in a decoder"
+        layer.problems.error("bad-cross", message, own.span("kv"), help=f"call the port `{taken}_states`, or as it is")
+        return False
+    wrong = next((key for key in _OF_ONE_SEQUENCE if own.get(key)), None)
+    if wrong is not None:
+        layer.problems.clash(
+            "bad-cross",
+            f"`{wrong}` of `{name}` of `{node}` {_OF_ONE_SEQUENCE[wrong]}, and the keys come from `{own.get('kv')}`",
+            Label(own.span(wrong), "not read"),
+            Label(own.span("kv"), "keys from a port"),
+            help=f"remove `{wrong}`",
+        )
+    return wrong is None
+
+
+_TAKEN = ("features", "x", "mask", "rope", "layer", "visible", "seen")
+
+
+def _names_of_ports(own: Settings) -> tuple[str, ...]:
+    masks = own.get("mask", default={})
+    return (own.get("kv"), *(masks[kind] for kind in ("visible", "present") if masks.get(kind)))
+
+
+def _sublayer(name: str, op: Op, layer: Layer) -> Sublayer:
+    """An operation with its norm and residual: those of the layer, with its own over them."""
+    settings, own = layer.settings, layer.own(name)
+    check_residual(settings, path_of(name), layer.inferred.node, layer.problems)
+    norm = norm_settings(settings.get("norm", default="rms"), own.get("norm"))
+    residual = make_residual(settings.get("residual"), own.get("residual"))
+    return Sublayer(name, op, make_norm(norm), norm_place(norm), residual, own.get("rows", default=""))
+
+
+def check_ports(kinds: list[LayerKind], settings: Settings, node: str, problems: Problems) -> bool:
+    """Whether the layers agree on the masks of a port, and a mask says which tokens see nothing of it."""
+    masks: dict[str, set[tuple[str, str]]] = {}
+    sublayers = [sublayer for kind in kinds for sublayer in kind.sublayers]
+    for cross in (s.op.cross for s in sublayers if isinstance(s.op, Attention) and s.op.cross):
+        masks.setdefault(cross.port, set()).add((cross.visible, cross.present))
+    for sublayer in sublayers:
+        rows, span = sublayer.rows, settings.span(*path_of(sublayer.name), "rows")
+        if rows and rows not in masks:
+            message = f"`rows` of `{sublayer.name}` names `{rows}`, and no attention of `{node}` reads such a port"
+            problems.error("unknown-port", message, span, help=suggestion(rows, list(masks), "port") if masks else "")
+            return False
+        if rows and masks[rows] == {("", "")}:
+            message = f"no mask says which tokens of `{node}` see `{rows}`: every one sees all of it"
+            edit = f"give the attention over `{rows}` a `mask`, or remove `rows`"
+            problems.error("rows-without-mask", message, span, help=edit)
+            return False
+    port = next((port for port, found in masks.items() if len(found) > 1), None)
+    if port is not None:
+        message = f"sublayers of `{node}` read `{port}` with different masks, and what is seen of it is one for all"
+        first = next(own for _, own in ports_of(settings) if own.get("kv") == port)
+        edit = "write the same `mask`, or connect the features to a second port"
+        problems.error("bad-cross", message, first.span("kv"), help=edit)
+    return port is None
+
+
+def ports_of(settings: Settings) -> Iterator[tuple[str, Settings]]:
+    """(name, settings) of every sublayer that reads a port, as the node and its `where` write them."""
+    where = settings.tree.get("layers", "where")
+    for each in (settings, *(Settings(tree) for tree in (where.elements() if where else ()))):
+        for name in each.get("sublayers", default={}):
+            yield name, each.child("sublayers", name)
+
+
+@dataclass(frozen=True, slots=True)
+class CrossPorts:
+    """The input ports that a stack reads besides its tokens, and the width of each as a size to be inferred."""
+
+    ports: dict[str, Port]
+    sizes: dict[str, Var]
+    written: dict[Var, Written]
+
+
+def cross_ports(node: str, settings: Settings, batch: Dim, seq: Dim) -> CrossPorts:
+    """What the sublayers of a node add to its signature."""
+    found = CrossPorts({}, {}, {})
+    readers = [(name, own) for name, own in ports_of(settings) if own.has("kv")]
+    alone = len({own.get("kv") for _, own in readers}) == 1
+    for _, own in readers:
+        port = own.get("kv")
+        width = Var(f"{node}.{port}.dim", "dim", hole=True)
+        found.ports.setdefault(
+            port, Port("features", (batch, Var(f"{node}.{port}.keys", "tokens"), width), skippable=True)
+        )
+        found.sizes["kv_dim" if alone else f"kv_dim of {port}"] = width
+        if own.has("kv_dim"):
+            found.written.setdefault(width, Written(int(own.get("kv_dim")), own.span("kv_dim"), node, "kv_dim"))
+        for kind in ("visible", "present"):
+            if own.has("mask", kind):
+                name = own.get("mask", kind)
+                found.ports.setdefault(name, _mask_port(f"{node}.{name}", kind, batch, seq))
+    return found
+
+
+def _mask_port(name: str, kind: str, batch: Dim, seq: Dim) -> Port:
+    if kind == "present":
+        return Port("mask", (batch, Var(f"{name}.runs", "runs")))
+    return Port("visible", (batch, seq, Var(f"{name}.images", "images"), Var(f"{name}.tiles", "tiles")), skippable=True)

@@ -1,0 +1,105 @@
+"""Finished view models of attention over an input port: its class, and how what it reads is prepared once for all."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from .expressions import Fields, bias_argument, norm_expression
+from .settings import Attention, Cross, LayerKind, Stack
+from .views_ops import Given
+
+
+@dataclass(frozen=True, slots=True)
+class CrossView:
+    """One `CrossAttention` class. Sizes are expressions over `config`. `masked` if not every key is always seen."""
+
+    name: str
+    port: str
+    source_dim: str
+    heads: str
+    kv_heads: str
+    head_dim: str
+    grouped: bool
+    masked: bool
+    q_bias: str
+    k_bias: str
+    v_bias: str
+    o_bias: str
+    q_norm: str
+    k_norm: str
+    norm_heads: bool
+    scale: str
+    given: Given
+
+
+@dataclass(frozen=True, slots=True)
+class SourceView:
+    """What is read at one port: the ports of its masks, and whether there may be nothing."""
+
+    port: str
+    visible: str
+    present: str
+    optional: bool
+    rows: bool
+
+    @property
+    def masked(self) -> bool:
+        """Whether not every key is always seen."""
+        return bool(self.visible or self.present)
+
+    @property
+    def arguments(self) -> tuple[str, ...]:
+        """Everything that comes in for it."""
+        return tuple(filter(None, (self.port, self.visible, self.present)))
+
+
+def cross_view(op: Attention, cross: Cross, kind: LayerKind, fields: Fields, given: Given) -> CrossView:
+    """The view of one attention over a port; its name is set by the caller."""
+    heads = fields.add("heads", op.heads, "cross")
+    grouped = op.kv_heads != op.heads
+    kv_heads = fields.add("kv_heads", op.kv_heads, "cross") if grouped else heads
+    head_dim = fields.add("head_dim", op.head_dim, "cross")
+    q_norm = k_norm = ""
+    if op.qk_norm:
+        eps = fields.eps(op.qk_norm, kind, "cross_qk_norm_eps")
+        widths = (head_dim, head_dim) if op.norm_heads else (f"{heads} * {head_dim}", f"{kv_heads} * {head_dim}")
+        q_norm, k_norm = (norm_expression(op.qk_norm, width, eps) for width in widths)
+    return CrossView(
+        name="",
+        port=cross.port,
+        source_dim=fields.add(f"{cross.port}_dim", cross.dim, kind.name),
+        heads=heads,
+        kv_heads=kv_heads,
+        head_dim=head_dim,
+        grouped=grouped,
+        masked=bool(cross.visible or cross.present),
+        q_bias=bias_argument(op.bias.q),
+        k_bias=bias_argument(op.bias.k),
+        v_bias=bias_argument(op.bias.v),
+        o_bias=bias_argument(op.bias.o),
+        q_norm=q_norm,
+        k_norm=k_norm,
+        norm_heads=op.norm_heads,
+        scale="" if op.scale is None else fields.add("cross_scale", op.scale, kind.name),
+        given=given,
+    )
+
+
+def source_views(stack: Stack) -> tuple[SourceView, ...]:
+    """What a stack reads besides its tokens."""
+    rows = {sublayer.rows for kind in stack.kinds for sublayer in kind.sublayers}
+    return tuple(
+        SourceView(cross.port, cross.visible, cross.present, stack.skipped(cross.port), cross.port in rows)
+        for cross in stack.crossed
+    )
+
+
+def source_types(stack: Stack) -> tuple[tuple[str, str], ...]:
+    """The ports that blocks are given, with their types."""
+    return tuple(_types(stack))
+
+
+def _types(stack: Stack) -> Iterator[tuple[str, str]]:
+    for view in source_views(stack):
+        yield view.port, "Source | None" if view.optional else "Source"
