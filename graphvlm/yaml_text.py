@@ -60,9 +60,21 @@ def _entry(path: Path, value: Any, notes: Notes, *, spread: bool = False) -> Ite
     elif isinstance(value, list) and not fits and any(isinstance(inner, Mapping) for inner in value):
         yield start
         for inner in value:
-            yield f"{indent}  - {_flow(inner)}"
+            yield from _item(path, inner, indent)
     else:
         yield line
+
+
+def _item(path: Path, value: Any, indent: str) -> Iterator[str]:
+    """An item of a list, a mapping over several lines where it does not fit on one."""
+    line = f"{indent}  - {_flow(value)}"
+    if len(line) <= WIDTH or not isinstance(value, Mapping):
+        yield line
+        return
+    # A mapping in a list stands four columns further in than the key of the list.
+    lines = [line for key, inner in value.items() for line in _entry((*path, "", key), inner, {})]
+    yield lines[0][: len(indent) + 2] + "- " + lines[0][len(indent) + 4 :]
+    yield from lines[1:]
 
 
 def _comment(note: str, indent: str) -> Iterator[str]:

@@ -12,7 +12,9 @@ import yaml
 
 import graphvlm
 from graphvlm.importers import import_config
-from graphvlm.keys import entries
+from graphvlm.keys import entries, shapes
+
+from .published import TEXTS
 
 ROOT = Path(__file__).parents[1]
 GRAPHS = sorted((ROOT / "graphs").glob("*.yaml"))
@@ -106,6 +108,7 @@ DECODERS: dict[str, tuple[dict[str, Any], int]] = {
     "qwen3_1_7b": (qwen3(2048, 6144, 28, 16), 1_720_574_976),
     "qwen3_4b": (qwen3(2560, 9728, 36, 32), 4_022_468_096),
     "qwen3_8b": (qwen3(4096, 12288, 36, 32, tied=False), 8_190_735_360),
+    **{name: (part.config, part.count) for name, part in TEXTS.items()},
 }
 SO400M = (1152, 27, 16, 4304)
 ENCODERS: dict[str, tuple[dict[str, Any], int]] = {
@@ -136,6 +139,7 @@ SOUNDS: dict[str, tuple[dict[str, Any], int]] = {
 PARTS = {**DECODERS, **ENCODERS, **SOUNDS}
 # graph -> number of parameters; the reference has as many
 MODELS = {"qwen2_audio_7b": 8_397_094_912, "voxtral_mini_3b": 4_676_271_104}
+MODELS |= {path.stem: TEXTS[path.stem].count for path in GRAPHS if path.stem in TEXTS}
 
 
 def config_of(part: str) -> dict[str, Any]:
@@ -184,7 +188,7 @@ def test_a_part_is_what_the_published_config_says(part: str, tmp_path: Path) -> 
 def test_a_part_has_the_published_number_of_parameters(part: str, tmp_path: Path) -> None:
     path = tmp_path / "alone.yaml"
     path.write_text(yaml.safe_dump({"version": 1, "name": "alone", **alone(part)}), encoding="utf-8")
-    keys = {key.name: key.shape for entry in entries(graphvlm.load(path)) for key in entry.keys}
+    keys = shapes(entries(graphvlm.load(path)))
     assert sum(prod(shape) for shape in keys.values()) == PARTS[part][1]
 
 
@@ -198,7 +202,9 @@ def test_the_reference_has_as_many(part: str) -> None:
     made.vision_use_head = False
     auto = transformers.AutoModelForCausalLM if part in DECODERS else transformers.AutoModel
     with torch.device("meta"):
-        assert sum(parameter.numel() for parameter in auto.from_config(made).parameters()) == count
+        model = auto.from_config(made)
+    balance = [buffer for name, buffer in model.named_buffers() if name.endswith("e_score_correction_bias")]
+    assert sum(tensor.numel() for tensor in (*model.parameters(), *balance)) == count
 
 
 def test_every_part_is_tested() -> None:

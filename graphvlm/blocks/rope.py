@@ -159,9 +159,9 @@ def _longrope_numbers(scaling: Mapping[str, Any]) -> dict[str, Any]:
 
 def _yarn_fault(scaling: Mapping[str, Any], head_dim: int, theta: float) -> _Fault | None:
     fast, slow, original = scaling.get("beta_fast", 32), scaling.get("beta_slow", 1), scaling["original_max_tokens"]
-    if fast <= slow:
+    if fast < slow:
         key, other = (
-            ("beta_fast", f"more than {slow:g}") if "beta_fast" in scaling else ("beta_slow", f"less than {fast:g}")
+            ("beta_fast", f"at least {slow:g}") if "beta_fast" in scaling else ("beta_slow", f"at most {fast:g}")
         )
         edit = "leave `beta_fast` and `beta_slow` out: they are 32 and 1"
         return _Fault(("scaling", key), f"is {scaling[key]:g}, and must be {other}", edit)
