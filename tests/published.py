@@ -14,7 +14,7 @@ class Published(NamedTuple):
     description: str
     source: str
     config: dict[str, Any]
-    count: int
+    parameters: int
 
 
 _SIZES = (

@@ -108,7 +108,7 @@ DECODERS: dict[str, tuple[dict[str, Any], int]] = {
     "qwen3_1_7b": (qwen3(2048, 6144, 28, 16), 1_720_574_976),
     "qwen3_4b": (qwen3(2560, 9728, 36, 32), 4_022_468_096),
     "qwen3_8b": (qwen3(4096, 12288, 36, 32, tied=False), 8_190_735_360),
-    **{name: (part.config, part.count) for name, part in TEXTS.items()},
+    **{name: (part.config, part.parameters) for name, part in TEXTS.items()},
 }
 SO400M = (1152, 27, 16, 4304)
 ENCODERS: dict[str, tuple[dict[str, Any], int]] = {
@@ -139,7 +139,7 @@ SOUNDS: dict[str, tuple[dict[str, Any], int]] = {
 PARTS = {**DECODERS, **ENCODERS, **SOUNDS}
 # graph -> number of parameters; the reference has as many
 MODELS = {"qwen2_audio_7b": 8_397_094_912, "voxtral_mini_3b": 4_676_271_104}
-MODELS |= {path.stem: TEXTS[path.stem].count for path in GRAPHS if path.stem in TEXTS}
+MODELS |= {path.stem: TEXTS[path.stem].parameters for path in GRAPHS if path.stem in TEXTS}
 
 
 def config_of(part: str) -> dict[str, Any]:
