@@ -78,6 +78,8 @@ def _unsplit_op(op: Op) -> str:
         return "latent attention" if op.latent else "cross-attention"
     if op.qk_norm and not op.norm_heads:
         return "a norm over all heads together"
+    if op.relative:
+        return "relative positions"
     return "attention sinks" if op.sinks else ""
 
 

@@ -4,7 +4,40 @@ from __future__ import annotations
 
 from .cases import HEADS, LATENT, MLP, PARALLEL, RMS, ROPE, Case, cross, each, latent, linear, moe, pooled
 
+ATTENTION = "attention: {heads: 3, bias: true"
+NO_CLASS = {"class_token: true": "class_token: false", ", drop_cls: true": ""}
+
+
+def patches(options: str) -> dict[str, str]:
+    """Options of the attention of a tower whose tokens are four rows and columns of patches."""
+    return {**NO_CLASS, ATTENTION: f"{ATTENTION}, {options}"}
+
+
 BLOCK_CASES = [
+    # rows and columns of patches
+    Case(
+        "bad-mask",
+        patches("mask: {grid_window: 3}"),
+        *("{grid_window: 3}", (), "do not fill the 4 x 4 patches", "`edge: padded`"),
+        patches("mask: {grid_window: 3, edge: padded}"),
+    ),
+    Case(
+        "relative-conflict",
+        patches("relative: true, softcap: 9.0"),
+        *("true", ("9.0",), "goes together with no `softcap`", "remove `relative` or `softcap`"),
+        patches("relative: true"),
+    ),
+    Case(
+        "relative-conflict",
+        {ATTENTION: f"{ATTENTION}, relative: true"},
+        *("true", (), "its tokens have none", "`type: vit` without a class token"),
+        patches("relative: true"),
+    ),
+    Case(
+        "not-split",
+        {**patches("relative: true"), "generation": PARALLEL % ("tp: 3", "llm: {tp: 1}, projector: {tp: 1}")},
+        *("3", (), "relative positions", "vision: {tp: 1}"),
+    ),
     # sublayers
     Case(
         *("bad-each", each("[attn, mlp, attn]"), "[attn, mlp, attn]", (), "names `attn` twice"),

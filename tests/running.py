@@ -108,6 +108,13 @@ VARIANTS: Mapping[str, tuple[str, ...]] = MappingProxyType(
             "nodes={fused: null, projector: null, vision: null, llm: {inputs: text}}",
             "checkpoint=null",
         ),
+        "relative": (
+            "nodes.vision={class_token: false, image: {size: 70}, output: {drop_cls: null}, checkpoint: null}",
+            "nodes.vision.attention={relative: true, mask: {grid_window: 2, edge: padded}}",
+        ),
+        "whole_windows": (
+            "nodes.vision={class_token: false, output: {drop_cls: null}, attention: {mask: {grid_window: 2}}}",
+        ),
         "linear_projector": ("nodes.projector={type: linear, layers: null, activation: null}",),
         "long_projector": ("nodes.projector={layers: 3, hidden: 28, activation: quick_gelu, bias: false}",),
         "prefix": (

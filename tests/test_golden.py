@@ -38,6 +38,7 @@ OWN = (
     "chunked_experts",
     "speech",
     "tiles",
+    "two_towers",
 )
 NAMES = (*SHIPPED, *OWN)
 

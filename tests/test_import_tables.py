@@ -23,6 +23,7 @@ from graphvlm.importers.huggingface.models import MULTIMODAL
 from graphvlm.importers.huggingface.native_vision import NATIVE_TABLES
 from graphvlm.importers.huggingface.tables import ACTIVATIONS, HARMLESS, NEUTRAL, VISION_TABLES, ConfigTable
 from graphvlm.importers.huggingface.text_tables import TEXT_TABLES
+from graphvlm.importers.huggingface.windowed import WINDOWED_TABLES
 
 FAMILIES = {name: model.family(name) for name, model in MULTIMODAL.items()}
 TABLES: Mapping[str, ConfigTable] = {
@@ -30,6 +31,7 @@ TABLES: Mapping[str, ConfigTable] = {
     **VISION_TABLES,
     **AUDIO_TABLES,
     **NATIVE_TABLES,
+    **WINDOWED_TABLES,
     **{name: family.table for name, family in FAMILIES.items()},
 }
 CLASSES: Mapping[str, Any] = {name: CONFIG_MAPPING[name] for name in TABLES}
@@ -53,6 +55,7 @@ ALSO = {
     **{f"{name}_text": {"tie_word_embeddings"} for name in ("qwen2_vl", "qwen2_5_vl")},
     **{f"{name}_text": {"tie_word_embeddings", "bos_token_id", "eos_token_id"} for name in ("qwen3_vl", "glm4v")},
     "qwen2_audio": {"audio_token_id"},
+    "got_ocr2": {"image_token_id"},
     "llava_next": {"image_token_id"},
     "llava_onevision": {"image_token_id"},
 }

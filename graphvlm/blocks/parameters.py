@@ -13,7 +13,7 @@ MODULES = frozenset(
     f"layers.*.{path}"
     for path in (
         *("attn_norm", "attn_post_norm", "attn_gate", "attn.wq", "attn.wk", "attn.wv", "attn.wo"),
-        *("attn.q_norm", "attn.k_norm", "attn.sinks", "attn.wg"),
+        *("attn.q_norm", "attn.k_norm", "attn.sinks", "attn.rel_rows", "attn.rel_columns", "attn.wg"),
         *("attn.in_q", "attn.in_k", "attn.in_v", "attn.in_z", "attn.in_b", "attn.in_a", "attn.conv"),
         *("attn.a_log", "attn.dt_bias", "attn.norm", "attn.out"),
         *("attn.wq_a", "attn.q_a_norm", "attn.wq_b", "attn.wkv_a", "attn.kv_a_norm", "attn.wkv_b"),
@@ -131,6 +131,9 @@ def attention(settings: Attention, dim: int) -> Iterator[Parameter]:
         yield from norm("k_norm", settings.qk_norm, settings.head_dim if each else kv)
     if settings.sinks:
         yield plain("sinks", settings.heads)
+    if settings.relative:
+        for name, size in zip(("rel_rows", "rel_columns"), settings.relative, strict=True):
+            yield plain(name, 2 * size - 1, settings.head_dim)
 
 
 def _latent(settings: Attention, latent: Latent, dim: int) -> Iterator[Parameter]:

@@ -12,6 +12,7 @@ from ..settings import Settings
 from ..tree import Tree
 from .parse_linear import check_unread
 from .parse_norm import parse_norm
+from .parse_square import Square
 from .parse_sublayers import Layer, check_ports, parse_sublayers, path_of, read_order, sublayer_names
 from .rope import parse_rope
 from .settings import Attention, LayerKind, Op, Rope, Stack, Sublayer
@@ -60,9 +61,10 @@ def parse_stack(
     problems: Problems,
     max_tokens: int = 0,
     grid: bool = False,
+    square: Square | None = None,
 ) -> Stack | None:
     """The stack of a node, or None if something in it is wrong (and noted); `grid` if its tokens are patches of images
-    whose places are known."""
+    whose places are known, `square` are the rows and columns of those of one size."""
     entries = [Settings(tree) for tree in _where(settings)]
     found = _Found()
     parsed: dict[tuple[int, ...], int | None] = {}
@@ -74,7 +76,7 @@ def parse_stack(
             for index in key:
                 tree = merge(tree, entries[index].tree)
             layers[key] = Settings(tree)
-            groups = _groups(Layer(layers[key], inferred, mlp_bias, max_tokens, grid, problems), found)
+            groups = _groups(Layer(layers[key], inferred, mlp_bias, max_tokens, grid, square, problems), found)
             parsed[key] = None if groups is None else found.kind(LayerKind("", groups), key)
     sources = [(settings, list(layers.values()))]
     sources += [(entry, [layers[key] for key in layers if index in key]) for index, entry in enumerate(entries)]

@@ -102,11 +102,11 @@ def _gated(settings: Settings) -> bool:
     return bool(settings.get("gate", default="none") == "sigmoid")
 
 
-def _grid_mask(value: str | dict[str, int] | None) -> GridMask | None:
+def _grid_mask(value: str | dict[str, Any] | None) -> GridMask | None:
     if value is None:
         return None
     if isinstance(value, dict):
-        return GridMask("window", int(value["grid_window"]))
+        return GridMask("window", int(value["grid_window"]), padded=value.get("edge") == "padded")
     return GridMask("image" if value == "image" else "frame")
 
 

@@ -16,6 +16,7 @@ from .parse_attention import parse_attention
 from .parse_linear import is_linear, parse_linear
 from .parse_mlp import parse_mlp
 from .parse_norm import check_residual, make_norm, make_residual, norm_place, norm_settings
+from .parse_square import Square, on_square
 from .settings import Attention, Cross, LayerKind, Op, Sublayer
 
 _USUAL = ["attn", "mlp"]
@@ -31,6 +32,7 @@ class Layer:
     mlp_bias: bool
     max_tokens: int
     grid: bool
+    square: Square | None
     problems: Problems
 
     def own(self, name: str) -> Settings:
@@ -91,14 +93,23 @@ def _op(name: str, layer: Layer) -> Op | None:
     if attention is None or not _check_grid(layer, attention):
         return None
     if name == "attn":
-        return attention
+        return on_square(attention, layer.settings, layer.inferred, layer.square, layer.problems)
     return replace(attention, cross=_cross(own, layer)) if _check_cross(name, own, layer) else None
 
 
 def _check_grid(layer: Layer, attention: Attention) -> bool:
     """Whether a mask over the places of patches stands where these are known."""
-    if layer.grid or attention.grid is None:
+    mask = attention.grid
+    if mask is None or layer.square is not None or (layer.grid and not mask.padded):
         return True
+    if layer.grid:
+        layer.problems.error(
+            "bad-mask",
+            f"windows of `{layer.inferred.node}` are smaller at the edges of an image, and cannot be filled up",
+            layer.settings.span("attention", "mask", "edge"),
+            help="remove `edge`",
+        )
+        return False
     layer.problems.error(
         "bad-mask",
         f"`mask` of `{layer.inferred.node}` goes by frames and windows of images, and this node is not given a grid",

@@ -41,10 +41,20 @@ class Bias:
 @dataclass(frozen=True, slots=True)
 class GridMask:
     """Patches see each other within an image (all frames of a video), a frame, or a window of `size` by `size` patches
-    of a frame."""
+    of a frame; those at the edges are smaller, or filled up if `padded`."""
 
     within: Literal["image", "frame", "window"]
     size: int = 0
+    padded: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Windows:
+    """Patches of a square see those of their window of `side` by `side` alone; `padded` if those at the edges are
+    filled up with zeros, which are seen."""
+
+    side: int
+    padded: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +67,9 @@ class Attention:
     head that no value belongs to. `gated` multiplies what the heads give with a sigmoid of the input. `rope` is which
     rotary positions of the stack turn queries and keys. `merged` keeps
     the three input projections in one matrix. With `latent`, keys and values come from a narrow vector (multi-head
-    latent attention). `grid` says which patches see each other, where tokens are the patches of many images.
+    latent attention). `grid` says which patches see each other, where tokens are the patches of many images. Where
+    they are the rows and columns `square` of one, they may do so in `windows`, and `relative` adds to scores what a
+    query has for how many rows and columns, of at most so many, lie between it and a key.
     """
 
     heads: int
@@ -76,6 +88,9 @@ class Attention:
     cross: Cross | None = None
     merged: bool = False
     grid: GridMask | None = None
+    square: tuple[int, int] | None = None
+    windows: Windows | None = None
+    relative: tuple[int, int] | None = None
 
     @property
     def value_dim(self) -> int:

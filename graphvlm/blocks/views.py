@@ -141,7 +141,7 @@ class StackView:
         """Whether the classes call functions of `torch` itself."""
         split = any(attention.merged and attention.grouped for attention in self.attentions)
         tables = any(block.gated for block in self.blocks)
-        gated = any(view.scores.gated for view in self.attentions)
+        gated = any(view.scores.gated or view.scores.relative for view in self.attentions)
         known = gated or self.quick_gelu or self.offset_norm or self.own_scores or self.moes or self.deltas
         return split or tables or bool(known)
 

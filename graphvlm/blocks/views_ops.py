@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
+from ..code import Field, literal
 from .expressions import Fields, activated, bias_argument, norm_expression
 from .settings import Attention, Delta, Latent, LayerKind, Mlp, Moe
 
@@ -71,6 +72,7 @@ class Scores:
     softcap: str
     sinks: bool
     gated: bool
+    relative: bool
 
     @property
     def turns(self) -> Literal["", "some", "always"]:
@@ -108,6 +110,8 @@ class AttentionView:
     norm_heads: bool
     scores: Scores
     tp: bool
+    window: str
+    padded: bool
 
     @property
     def inner(self) -> str:
@@ -226,7 +230,7 @@ def scores_view(op: Attention, kind: LayerKind, fields: Fields, given: Given) ->
     """How an attention makes its scores."""
     scale = "" if op.scale is None else fields.add("attention_scale", op.scale, kind.name)
     softcap = "" if op.softcap is None else fields.add("attention_softcap", op.softcap, kind.name)
-    return Scores(given, scale, softcap, op.sinks, op.gated)
+    return Scores(given, scale, softcap, op.sinks, op.gated, op.relative is not None)
 
 
 def attention_view(op: Attention, kind: LayerKind, fields: Fields, given: Given, tp: int) -> AttentionView:
@@ -257,7 +261,16 @@ def attention_view(op: Attention, kind: LayerKind, fields: Fields, given: Given,
         norm_heads=op.norm_heads,
         scores=scores_view(op, kind, fields, given),
         tp=tp > 1,
+        **_square(op, kind, fields),
     )
+
+
+def _square(op: Attention, kind: LayerKind, fields: Fields) -> dict[str, Any]:
+    """What an attention over rows and columns of patches has besides."""
+    if op.square:
+        fields.found["grid"] = Field("grid", "tuple[int, int]", literal(op.square), "rows and columns of patches")
+    window = fields.add("grid_window", op.windows.side, kind.name) if op.windows else ""
+    return {"window": window, "padded": op.windows is not None and op.windows.padded}
 
 
 def latent_view(op: Attention, latent: Latent, kind: LayerKind, fields: Fields, given: Given) -> LatentView:

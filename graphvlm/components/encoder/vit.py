@@ -31,7 +31,8 @@ class Vit(Spec):
     """A decided vision transformer.
 
     `run` is how many layers are called, counted from the first. `taps` are the hidden states that stand side by side in
-    the output, if it is more than one; 0 is the embeddings.
+    the output, if it is more than one; 0 is the embeddings. After each number of layers in `ports` hidden states leave
+    it as an output of their own.
     """
 
     height: int
@@ -48,6 +49,12 @@ class Vit(Spec):
     taps: tuple[int, ...]
     normed: bool
     drop_class: bool
+    ports: tuple[int, ...] = ()
+
+    @property
+    def grid(self) -> tuple[int, int] | None:
+        """Rows and columns of patches, where attention goes by them: positions are kept in that form then."""
+        return next((op.square for op in self.layers.attentions if op.square), None)
 
     @property
     def stack(self) -> Stack:
@@ -73,7 +80,7 @@ class Vit(Spec):
         if self.class_token:
             yield plain("class_token", dim)
         if self.position:
-            yield plain("position", self.tokens, dim)
+            yield plain("position", *(self.grid or (self.tokens,)), dim)
         if self.input_norm:
             yield from norm("input_norm", self.input_norm, dim)
         yield from stack(self.layers)
@@ -89,11 +96,12 @@ class Vit(Spec):
         return {"dim": self.layers.dim, **self.layers.resolved()}
 
     def prune(self, outputs: frozenset[str]) -> tuple[Vit, tuple[str, ...]]:
+        ports = tuple(tap for tap in self.ports if _port(tap) in outputs)
         dead = [f"layers.{index}" for index in range(self.run, len(self.layers.order))]
         if self.final_norm and not self.normed:
             dead.append("norm")
         final_norm = self.final_norm if self.normed else None
-        return replace(self, layers=self.layers.first(self.run), final_norm=final_norm), tuple(dead)
+        return replace(self, layers=self.layers.first(self.run), final_norm=final_norm, ports=ports), tuple(dead)
 
     def with_stack(self, stack: Stack) -> Vit:
         return replace(self, layers=stack)
@@ -118,6 +126,8 @@ class VitView:
     partial: bool
     taps: bool
     drop_class: bool
+    grid: bool
+    ports: tuple[int, ...]
     image: str
     inside: str
     output: str
@@ -144,7 +154,10 @@ class VitComponent:
         }
         return Signature(
             inputs={"image": Port("image", (images, channels, height, width))},
-            outputs={"features": Port("features", (images, tokens, _width(settings, sizes["dim"])))},
+            outputs={
+                "features": Port("features", (images, tokens, _width(settings, sizes["dim"]))),
+                **{_port(tap): Port("features", (images, tokens, sizes["dim"])) for tap in _ports(settings)},
+            },
             sizes=sizes,
             written=written,
         )
@@ -154,11 +167,13 @@ class VitComponent:
         patch = int(settings.get("patch", "size"))
         _check_patches(inferred.node, settings, problems)
         check_read(inferred.node, "vit", settings, _UNREAD, problems)
-        blocks = parse_stack(settings, inferred, mlp_bias=True, problems=problems)
+        class_token = bool(settings.get("class_token", default=False))
+        square = None if class_token else (height // patch, width // patch)
+        blocks = parse_stack(settings, inferred, mlp_bias=True, problems=problems, square=square)
         if blocks:
             check_order(inferred.node, settings, blocks, problems, tokens="the patches of an image")
-        states = _states(inferred.node, settings, problems)
-        class_token = bool(settings.get("class_token", default=False))
+        states, ports = _states(inferred.node, settings, problems), _ports(settings)
+        _check_ports(inferred.node, settings, problems)
         drop = bool(settings.get("output", "drop_cls", default=False))
         if drop and not class_token:
             problems.clash(
@@ -184,10 +199,11 @@ class VitComponent:
             input_norm=settings_norm if settings.get("input_norm", default=False) else None,
             final_norm=settings_norm if final else None,
             layers=blocks,
-            run=max(states),
+            run=max((*states, *ports)),
             taps=states if len(states) > 1 else (),
             normed=final and bool(settings.get("output", "norm", default=not tapped)),
             drop_class=drop and class_token,
+            ports=ports,
         )
 
     def page(self, node: Node, wiring: Wiring) -> NodePage:
@@ -226,6 +242,8 @@ class VitComponent:
             partial=spec.run < len(spec.layers.order),
             taps=bool(spec.taps),
             drop_class=spec.drop_class,
+            grid=spec.grid is not None,
+            ports=spec.ports,
             image=f"[images, {spec.channels}, {spec.height}, {spec.width}]",
             inside=f"[images, {spec.tokens}, {spec.layers.dim}]",
             output=f"[images, {spec.tokens - spec.drop_class}, {spec.layers.dim * max(len(spec.taps), 1)}]",
@@ -234,8 +252,9 @@ class VitComponent:
             fields = (*fields, Field("run_layers", "int", str(spec.run), "the output is taken after these"))
         if spec.taps:
             fields = (*fields, Field("output_layers", "tuple[int, ...]", literal(spec.taps), "0 is the embeddings"))
+        outputs = ("features", *map(_port, spec.ports))
         call = Statement(
-            wiring.results["features"],
+            ", ".join(wiring.results.get(port, "_") for port in outputs),
             f"self.{node.name}",
             (wiring.arguments["image"],),
             wiring.shapes["features"],
@@ -243,7 +262,7 @@ class VitComponent:
         return NodePage("encoder/vit.py.j2", view, name, fields, f"{name}(config.{node.name})", (call,))
 
 
-_UNREAD = (("patch", "channels"), ("patch", "frames"), ("patch", "group"), ("patch", "norm"), ("output", "taps"))
+_UNREAD = (("patch", "channels"), ("patch", "frames"), ("patch", "group"), ("patch", "norm"))
 
 
 def _image_size(settings: Settings) -> tuple[int, int]:
@@ -280,6 +299,28 @@ def _check_patches(name: str, settings: Settings, problems: Problems) -> None:
         Label(settings.span("patch", "size"), "the patches"),
         help=f"{edit}, or leave the last {size - fit} pixels out with `remainder: crop` in `patch`" if fit else edit,
     )
+
+
+def _port(tap: int) -> str:
+    """The output with the hidden states after so many layers."""
+    return f"layer_{tap}"
+
+
+def _ports(settings: Settings) -> tuple[int, ...]:
+    return tuple(int(tap) for tap in settings.get("output", "taps", default=[]))
+
+
+def _check_ports(name: str, settings: Settings, problems: Problems) -> None:
+    count = layer_count(settings)
+    wrong = next((tap for tap in _ports(settings) if tap > count), None)
+    if wrong is not None:
+        problems.clash(
+            "no-such-layer",
+            f"`taps` of `{name}` names the state after {wrong} layers, and there are {count}",
+            Label(settings.span("output", "taps"), "no such state"),
+            *settings.labels("layers", text=f"{count} layers"),
+            help=f"use numbers from 0 to {count}",
+        )
 
 
 def _wanted(settings: Settings) -> list[int]:

@@ -43,6 +43,8 @@ MULTIMODAL: Mapping[str, Model] = MappingProxyType(
         "qwen3_vl_moe": Model("Qwen3VLMoeForConditionalGeneration", "native"),
         "qwen3_vl": Model("Qwen3VLForConditionalGeneration", "native"),
         "audioflamingo3": Model("AudioFlamingo3ForConditionalGeneration", "audio_text"),
+        "deepseek_vl_hybrid": Model("DeepseekVLHybridForConditionalGeneration", "windowed"),
+        "got_ocr2": Model("GotOcr2ForConditionalGeneration", "windowed"),
         "qwen2_audio": Model("Qwen2AudioForConditionalGeneration", "audio_text"),
         "voxtral": Model("VoxtralForConditionalGeneration", "audio_text"),
         "llava_next": Model("LlavaNextForConditionalGeneration", "tiles"),

@@ -91,7 +91,8 @@ def stream(
     batch, prompt = ids.shape
     image_features = None
     if pixel_values is not None:
-        assert image_grid_thw is not None, "pixel_values without image_grid_thw"
+        if image_grid_thw is None:
+            raise ValueError("pixel_values without image_grid_thw")
         image_features = model.encode_image(pixel_values, image_grid_thw)
     size = prompt + max_new_tokens
     limit = model.config.llm.max_tokens

@@ -122,7 +122,8 @@ class Model(nn.Module):
         image_features: ImageFeatures | None = None,
     ) -> Output:
         if image_features is None and pixel_values is not None:
-            assert image_grid_thw is not None, "pixel_values without image_grid_thw"
+            if image_grid_thw is None:
+                raise ValueError("pixel_values without image_grid_thw")
             image_features = self.encode_image(pixel_values, image_grid_thw)
         return self.decode(input_ids, image_features, image_grid_thw, attention_mask)
 
@@ -137,7 +138,8 @@ class Model(nn.Module):
     ) -> Tensor:
         """Next-token cross entropy over `labels` [batch, seq], -100 where none counts."""
         if image_features is None and pixel_values is not None:
-            assert image_grid_thw is not None, "pixel_values without image_grid_thw"
+            if image_grid_thw is None:
+                raise ValueError("pixel_values without image_grid_thw")
             image_features = self.encode_image(pixel_values, image_grid_thw)
         targets = labels[:, 1:]
         labelled = targets != -100

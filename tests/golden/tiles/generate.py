@@ -92,7 +92,8 @@ def stream(
     batch, prompt = ids.shape
     image_features = None
     if pixel_values is not None:
-        assert image_sizes is not None, "pixel_values without image_sizes"
+        if image_sizes is None:
+            raise ValueError("pixel_values without image_sizes")
         image_features = model.encode_image(pixel_values, image_sizes, batch_num_images)
     size = prompt + max_new_tokens
     limit = model.config.llm.max_tokens

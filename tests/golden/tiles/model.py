@@ -107,7 +107,8 @@ class Model(nn.Module):
         image_features: Tensor | None = None,
     ) -> Output:
         if image_features is None and pixel_values is not None:
-            assert image_sizes is not None, "pixel_values without image_sizes"
+            if image_sizes is None:
+                raise ValueError("pixel_values without image_sizes")
             image_features = self.encode_image(
                 pixel_values,
                 image_sizes,
@@ -127,7 +128,8 @@ class Model(nn.Module):
     ) -> Tensor:
         """Next-token cross entropy over `labels` [batch, seq], -100 where none counts."""
         if image_features is None and pixel_values is not None:
-            assert image_sizes is not None, "pixel_values without image_sizes"
+            if image_sizes is None:
+                raise ValueError("pixel_values without image_sizes")
             image_features = self.encode_image(
                 pixel_values,
                 image_sizes,
