@@ -9,6 +9,7 @@ from typing import Any
 from ...diagnostics import Label, did_you_mean
 from ...tree import Tree
 from ..findings import Findings, shown
+from .checkpoints import add_names
 from .component import Component, Kind, Path
 from .compose import Composed, preset_of
 from .foundation import ABOUT, read_foundation, read_vocab
@@ -80,15 +81,16 @@ def _projector_alone(config: Component, preset: str) -> Parts:
         config.problems.error("invalid-config", message, config.tree.span, help="import a composition that uses it")
         return NOTHING
     nodes = read_projector(config, "features")
-    nodes["projector"].setdefault("out", unsaid.values["out"])
+    last = next(reversed(nodes))
+    nodes[last].setdefault("out", unsaid.values["out"])
     graph = {
         "description": "An image projector of LoongForge",
         "inputs": {"features": {"type": "features", "dim": unsaid.values["in"], "tokens": unsaid.values["tokens"]}},
         "nodes": nodes,
-        "outputs": {"image_features": "projector"},
+        "outputs": {"image_features": last},
     }
     note = f"not in the source file; from {unsaid.origin}"
-    return Parts(graph, {("inputs", "features"): f"dim, tokens: {note}", ("nodes", "projector", "out"): f"out: {note}"})
+    return Parts(graph, {("inputs", "features"): f"dim, tokens: {note}", ("nodes", last, "out"): f"out: {note}"})
 
 
 def read_composition(composed: Composed, problems: Findings) -> Parts:
@@ -120,6 +122,7 @@ def read_composition(composed: Composed, problems: Findings) -> Parts:
         "nodes": nodes,
         "outputs": {"logits": "llm.logits"},
         **({"freeze": frozen} if frozen else {}),
+        **add_names(nodes, class_of(trees["image_encoder"], problems), config.stem),
     }
     notes = config.notes(ABOUT, "llm", llm)
     if token[1]:
@@ -131,20 +134,20 @@ def read_composition(composed: Composed, problems: Findings) -> Parts:
 
 def _deep(projector: Component, tower: Tower) -> dict[str, Any]:
     """A projector for every hidden state between the layers of the tower, and their places in the text."""
-    return {f"deep_{index}": deep_merger(projector, f"vision.{tap}") for index, tap in enumerate(tower.taps, 1)}
+    return {f"deep_merger_{index}": deep_merger(projector, f"vision.{tap}") for index, tap in enumerate(tower.taps, 1)}
 
 
 def _language(tower: Tower, llm: dict[str, Any], token: int) -> dict[str, Any]:
     """The text with image features in the places of a token, positions by the grid, and the decoder."""
     placeholder = {"image": token}
-    scatter = {"text": "text", "image": "projector", "ids": "input_ids"}
+    scatter = {"text": "text", "image": "merger" if tower.grid else "projector", "ids": "input_ids"}
     nodes: dict[str, Any] = {
         "text": _EMBEDDING,
         "fused": {"kind": "fusion", "type": "scatter", "inputs": scatter, "placeholder": placeholder},
     }
     wires = {"features": "fused"}
     if tower.taps:
-        deep = {f"image_{index}": f"deep_{index}" for index, _ in enumerate(tower.taps, 1)}
+        deep = {f"image_{index}": f"deep_merger_{index}" for index, _ in enumerate(tower.taps, 1)}
         inputs = {"ids": "input_ids", **deep}
         spread = {"kind": "fusion", "type": "spread", "inputs": inputs, "placeholder": placeholder}
         nodes["deep"] = {**spread, "depths": len(tower.taps)}
@@ -252,7 +255,13 @@ def _owner(node: str) -> str:
     """The slot that a node of the graph comes from."""
     if node in ("text", "llm"):
         return "foundation"
-    return "image_encoder" if node == "vision" else "image_projector" if node.startswith(("projector", "deep_")) else ""
+    return (
+        "image_encoder"
+        if node == "vision"
+        else "image_projector"
+        if node.startswith(("projector", "merger", "deep_m"))
+        else ""
+    )
 
 
 def _frozen(tree: Tree) -> bool:

@@ -14,14 +14,14 @@ Nodes = dict[str, dict[str, Any]]
 
 
 def read_projector(config: Component, inputs: str) -> Nodes:
-    """The nodes between the node `inputs` and the language model; the last one is `projector`."""
+    """The nodes between the node `inputs` and the language model; the last one is `merger` or `projector`."""
     config.check_names(HARMLESS, f"a `{config.stem}`")
     return READERS[config.stem](config, inputs)
 
 
 def deep_merger(config: Component, inputs: str) -> dict[str, Any]:
     """The projector again, for hidden states of a layer: it normalises blocks, not patches."""
-    return {**_merger(config, inputs)["projector"], "norm_over": "block"}
+    return {**_merger(config, inputs)["merger"], "norm_over": "block"}
 
 
 def _norm(config: Component) -> dict[str, Any]:
@@ -42,7 +42,7 @@ def _merger(config: Component, inputs: str) -> Nodes:
         "activation": activation(config),
         "bias": config.boolean("add_bias_linear"),
     }
-    return {"projector": node}
+    return {"merger": node}
 
 
 def _shuffled(config: Component, inputs: str) -> Nodes:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
+from .checkpoints import tower_names
 from .component import Component
 from .tables import HARMLESS
 
@@ -32,7 +33,9 @@ class Tower:
 def read_tower(config: Component) -> Tower:
     """The tower of a component whose class is in `READERS`."""
     config.check_names(HARMLESS, f"a `{config.stem}`")
-    return READERS[config.stem](config)
+    tower = READERS[config.stem](config)
+    tower.node.update(tower_names(config.stem))
+    return tower
 
 
 def _stack(config: Component) -> dict[str, Any]:
@@ -103,7 +106,7 @@ def _windowed(config: Component) -> Tower:
     whole = [layer for layer in _WHOLE_FRAME if layer < count]
     tower.node["attention"] |= {"mask": {"grid_window": window}}
     if whole:
-        where = {"name": "whole", "at": whole, "attention": {"mask": "frame"}}
+        where = {"name": "full", "at": whole, "attention": {"mask": "frame"}}
         tower.node["layers"] = {"count": count, "where": [where]}
     return tower
 
