@@ -68,6 +68,15 @@ def check_tied(linked: LinkedGraph, nodes: Mapping[str, Node], problems: Problem
                 help="write `tied: false`, or feed it a stream that begins with `type: token_embedding`",
             )
             continue
+        if embedding.settings.get("extra_rows", default=0):
+            problems.clash(
+                "tied-head",
+                f"the head of `{name}` is tied to `{embedding.name}`, which has rows for more ids than the head writes",
+                Label(node.signature.tied, "tied"),
+                Label(embedding.settings.span("extra_rows"), "rows beyond the vocabulary"),
+                help="write `tied: false`, or remove `extra_rows`",
+            )
+            continue
         ours, theirs = (
             nodes[each].spec.resolved().get("dim") if each in nodes else None for each in (name, embedding.name)
         )

@@ -109,7 +109,8 @@ def _with_embedding_names(linked: LinkedGraph, nodes: dict[str, Node]) -> dict[s
         reference = node.checkpoint.names.get("embed")
         embedding = embeddings.get(name)
         if reference is not None and embedding is not None and not named[embedding.name].checkpoint.names:
-            checkpoint = NodeCheckpoint(node.checkpoint.starts, {"": reference})
+            extra = node.checkpoint.names.get("embed_extra", reference)
+            checkpoint = NodeCheckpoint(node.checkpoint.starts, {"": reference, "extra": extra})
             named[embedding.name] = replace(named[embedding.name], checkpoint=checkpoint)
     return named
 

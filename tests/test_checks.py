@@ -154,6 +154,12 @@ CASES = [
     # heads
     Case(
         "tied-head",
+        {TEXT: f"{TEXT}    extra_rows: 2\n", HEAD: "head: {tied: true}"},
+        *("true", ("2",), "rows for more ids than the head writes", "remove `extra_rows`"),
+        {TEXT: f"{TEXT}    extra_rows: 2\n"},
+    ),
+    Case(
+        "tied-head",
         {HEAD: "head: {tied: true, bias: true}"},
         "true",
         ("true",),

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 import torch.nn.functional as F
+from safetensors.torch import load_file, save_file
+from torch import Tensor
 
-from .oracles import agree, check_gradients, loaded, marks, recorded
+from .oracles import Case, agree, check_gradients, loaded, marks, recorded
 from .test_oracles_prefix import joint_decoder
 
 CROSS_NAMES = {
@@ -65,6 +68,130 @@ def test_cross_attention(name: str, tmp_path: Path) -> None:
     assert agree(loss, case.outputs["loss"])
     torch.autograd.backward(loss)
     check_gradients(model, case)
+
+
+META_NAMES = {
+    "embed": "tok_embeddings",
+    "embed_extra": "learnable_embedding",
+    "layers.*.attn_norm": "layers.*.attention_norm",
+    "layers.*.mlp_norm": "layers.*.ffn_norm",
+    "layers.*.cross_norm": "cross_attention_layers.#.attention_norm",
+    "layers.*.cross_gate": "cross_attention_layers.#.gate_attn",
+    "layers.*.cross.q_norm": "cross_attention_layers.#.attention.q_norm",
+    "layers.*.cross.k_norm": "cross_attention_layers.#.attention.k_norm",
+    "layers.*.cross_mlp_norm": "cross_attention_layers.#.ffn_norm",
+    "layers.*.cross_mlp_gate": "cross_attention_layers.#.gate_ffwd",
+    "norm": "norm",
+    "head": "output",
+    **{
+        f"layers.*.{ours}.{w}": f"{theirs}.attention.{w}"
+        for ours, theirs in (("attn", "layers.*"), ("cross", "cross_attention_layers.#"))
+        for w in ("wq", "wk", "wv", "wo")
+    },
+    **{
+        f"layers.*.{ours}.{name}": f"{theirs}.feed_forward.{w}"
+        for ours, theirs in (("mlp", "layers.*"), ("cross_mlp", "cross_attention_layers.#"))
+        for name, w in (("gate", "w1"), ("down", "w2"), ("up", "w3"))
+    },
+}
+
+
+def gated_decoder(text: dict[str, Any]) -> dict[str, Any]:
+    """The graph for a recorded text model with gated layers over image features, before the layers they belong to."""
+    every = -(-text["layers"] // text["xattn_layers"])
+    first = (text["layers"] - 1) % every
+    heads = {"heads": text["heads"], "kv_heads": text["kv_heads"]}
+    hidden = -(-(8 * text["dim"] // 3) // text["multiple_of"]) * text["multiple_of"]
+    mlp = {"hidden": hidden, "activation": "silu", "gated": True}
+    over_image = {"rows": "image", "residual": "tanh"}
+    cross = {"kv": "image", "mask": {"visible": "image_visible"}, "qk_norm": "rms"}
+    scaling = {"type": "llama3", "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0}
+    llm = {
+        "kind": "decoder",
+        "type": "transformer",
+        "inputs": {"features": "text", "image": "image_features", "image_visible": "image_visible"},
+        "vocab": text["vocab"],
+        "dim": text["dim"],
+        "max_tokens": text["max_seq"],
+        "norm": {"type": "rms", "eps": text["norm_eps"]},
+        "attention": heads,
+        "mlp": mlp,
+        "sublayers": {
+            "cross": {"op": "attention", **heads, **cross, **over_image},
+            "cross_mlp": {"op": "mlp", **mlp, **over_image},
+        },
+        "layers": {
+            "count": text["layers"],
+            "where": [{"every": every, "from": first, "each": ["cross", "cross_mlp", "attn", "mlp"]}],
+        },
+        "position": {
+            "type": "rope",
+            "style": "interleaved",
+            "theta": text["rope_theta"],
+            "scaling": {**scaling, "original_max_tokens": 8192},
+        },
+        "checkpoint": {"names": META_NAMES},
+    }
+    return {
+        "version": 1,
+        "name": "gated_decoder",
+        "inputs": {
+            "image_features": {"type": "features", "dim": text["dim"]},
+            "image_visible": "visible",
+            "input_ids": "tokens",
+        },
+        "nodes": {
+            "text": {"kind": "encoder", "type": "token_embedding", "extra_rows": 8, "inputs": "input_ids"},
+            "llm": llm,
+        },
+        "outputs": {"logits": "llm.logits"},
+        "checkpoint": {"prefixes": {"llm": "text_model."}},
+    }
+
+
+@pytest.mark.parametrize("name", ["text_xattn", "text_xattn_consecutive_images"])
+def test_gated_decoder(name: str, tmp_path: Path) -> None:
+    """Two images in a sequence, tokens that see none, a sample without any; at once, and token by token."""
+    case = recorded(f"meta_llama32/{name}", tmp_path)
+    weights = load_file(case.weights / "model.safetensors")
+    save_file({k: v for k, v in weights.items() if k.startswith("text")}, case.weights / "model.safetensors")
+    model = loaded(gated_decoder(case.config["config"]["text"]), case)
+    ids, tokens = case.inputs["tokens"], case.outputs["vision_tokens"]
+    seen = (case.outputs["cross_attention_masks"][:, 0] == 0) & case.outputs["full_text_row_masked_out_mask"][
+        :, 0
+    ].bool()
+    images, tiles, keys = tokens.shape[1:4]
+    visible = seen.view(*ids.shape, images, tiles, keys)[..., 0]
+    given = {"image_features": tokens.flatten(1, 3), "image_visible": visible}
+    blocks: dict[str, Tensor] = {}
+    for index, layer in enumerate(model.llm.layers):
+        key = f"tap.text_model.layers.{index}#0"
+        layer.register_forward_hook(lambda *found, key=key: blocks.update({key: found[2]}))
+    with torch.no_grad():
+        logits = model(ids, **given).logits
+        for key, value in blocks.items():
+            assert agree(value, case.outputs[key]), key
+        assert agree(logits, case.outputs["logits_full"])
+        # as its `call` says, without images the reference was given the last ordinary token in place of theirs
+        text = ids.clamp(max=model.config.llm.vocab - 1)
+        assert agree(model(text).logits, case.outputs["logits_text_only"])
+    check_decoding(model, ids, given, case)
+
+
+def check_decoding(model: Any, ids: Tensor, given: dict[str, Tensor], case: Case) -> None:
+    """A prompt into the cache, then token by token; what the last token of the prompt sees, the others see too."""
+    prefill = case.outputs["logits_prefill"]
+    length = prefill.size(1)
+    cache_class = sys.modules[f"{type(model).__module__.rpartition('.')[0]}.generate"].KVCache
+    cache = cache_class(model.config.llm.layers, len(ids), ids.size(1), ids.device)
+    first = {**given, "image_visible": given["image_visible"][:, :length]}
+    alike = (given["image_visible"][:, length - 1 : length] == given["image_visible"][:, length:]).flatten(1).all(1)
+    assert alike.any()
+    with torch.no_grad():
+        made = [model.decode(ids[:, :length], **first, cache=cache).logits]
+        made += [model.decode(ids[:, place : place + 1], cache=cache).logits for place in range(length, ids.size(1))]
+    assert agree(made[0], prefill)
+    assert agree(torch.cat(made[1:], dim=1)[alike], case.outputs["logits_decode"][alike])
 
 
 pytestmark = marks("kempnerforge")

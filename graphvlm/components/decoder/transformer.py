@@ -113,7 +113,7 @@ class TransformerView:
 class TransformerComponent:
     """Ports, checks and page of `decoder/transformer`."""
 
-    modules = MODULES | {"position", "input_norm", "norm", "head", "embed"}
+    modules = MODULES | {"position", "input_norm", "norm", "head", "embed", "embed_extra"}
 
     def signature(self, name: str, settings: Settings) -> Signature:
         sizes, written = sizes_of(name, settings, "vocab", "dim", removable=False)

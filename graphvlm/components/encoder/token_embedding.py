@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from ...blocks.parameters import Parameter, plain
+from ...blocks.parameters import Parameter, Piece, plain
 from ...code import Field, NodePage, Statement, Wiring, literal
 from ...component import Inferred, Port, Signature, Spec, counted, sizes_of
 from ...dims import Var
@@ -17,14 +17,21 @@ from ...settings import Settings
 
 @dataclass(frozen=True, slots=True)
 class TokenEmbedding(Spec):
-    """A decided table of `vocab` rows, `dim` wide; rows are multiplied by `scale`."""
+    """A decided table of `vocab` rows, `dim` wide; rows are multiplied by `scale`.
+
+    `extra` more rows are for ids from `vocab` on: tokens that are read and never written, so that no head has them.
+    """
 
     vocab: int
     dim: int
     scale: float = 1.0
+    extra: int = 0
 
     def parameters(self) -> tuple[Parameter, ...]:
-        return (plain("weight", self.vocab, self.dim),)
+        if not self.extra:
+            return (plain("weight", self.vocab, self.dim),)
+        pieces = (Piece("weight", self.vocab), Piece("extra.weight", self.extra))
+        return (Parameter("weight", (self.vocab + self.extra, self.dim), pieces),)
 
     def summary(self) -> str:
         return f"token embedding, {counted(self.vocab, 'token')}, {self.dim} wide"
@@ -36,7 +43,7 @@ class TokenEmbedding(Spec):
 class TokenEmbeddingComponent:
     """Ports and construction of `encoder/token_embedding`; it has no file of its own."""
 
-    modules = frozenset(("",))
+    modules = frozenset(("", "extra"))
 
     def signature(self, name: str, settings: Settings) -> Signature:
         sizes, written = sizes_of(name, settings, "vocab", "dim")
@@ -51,7 +58,8 @@ class TokenEmbeddingComponent:
 
     def lower(self, settings: Settings, inferred: Inferred, problems: Problems) -> TokenEmbedding:
         scale, dim = settings.get("scale", default=1.0), inferred.sizes["dim"]
-        return TokenEmbedding(inferred.sizes["vocab"], dim, dim**0.5 if scale == "sqrt_dim" else float(scale))
+        factor, extra = dim**0.5 if scale == "sqrt_dim" else float(scale), int(settings.get("extra_rows", default=0))
+        return TokenEmbedding(inferred.sizes["vocab"], dim, factor, extra)
 
     def page(self, node: Node, wiring: Wiring) -> NodePage:
         spec = node.spec
@@ -59,6 +67,10 @@ class TokenEmbeddingComponent:
         result, config = wiring.results["features"], f"config.{node.name}"
         calls = [Statement(result, f"self.{node.name}", (wiring.arguments["ids"],), wiring.shapes["features"])]
         fields = [Field("vocab", "int", str(spec.vocab)), Field("dim", "int", str(spec.dim))]
+        rows = f"{config}.vocab"
+        if spec.extra:
+            fields.append(Field("extra_rows", "int", str(spec.extra), "for ids from `vocab` on"))
+            rows = f"{config}.vocab + {config}.extra_rows"
         if spec.scale != 1:
             fields.append(Field("scale", "float", literal(spec.scale)))
             # As a tensor, the factor is rounded to the type of the embeddings first, as models with one were trained.
@@ -68,7 +80,7 @@ class TokenEmbeddingComponent:
             context=None,
             class_name=class_name(node.name),
             fields=tuple(fields),
-            construct=f"nn.Embedding({config}.vocab, {config}.dim)",
+            construct=f"nn.Embedding({rows}, {config}.dim)",
             calls=tuple(calls),
         )
 

@@ -16,7 +16,7 @@ from .model import Model
 # Our module (or parameter) -> the reference's, in files; `*` is the number of a layer.
 # Several are joined by rows: merged matrices.
 NAMES: dict[str, list[str]] = {
-    "text": ["text"],
+    "text": ["text", "text.extra"],
     "llm.layers.*.attn_norm": ["llm.layers.*.attn_norm"],
     "llm.layers.*.attn.wqkv": [
         "llm.layers.*.attn.wq",
@@ -47,6 +47,7 @@ NAMES: dict[str, list[str]] = {
 
 # How the rows of a merged matrix are shared, where not evenly.
 SHARES: dict[str, tuple[int, ...]] = {
+    "text": (97, 2),
     "llm.layers.*.attn.wqkv": (3, 1, 1),
 }
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 class TextConfig:
     vocab: int = 97
     dim: int = 48
+    extra_rows: int = 2  # for ids from `vocab` on
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,10 @@ class Model(nn.Module):
     def __init__(self, config: Config = DEFAULT) -> None:
         super().__init__()
         self.config = config
-        self.text = nn.Embedding(config.text.vocab, config.text.dim)
+        self.text = nn.Embedding(
+            config.text.vocab + config.text.extra_rows,
+            config.text.dim,
+        )
         self.llm = Llm(config.llm)
 
     def reset_parameters(self) -> None:
