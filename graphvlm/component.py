@@ -28,6 +28,7 @@ What = Literal[
     "image",
     "stack",
     "pixel_mask",
+    "stack_mask",
     "patches",
     "grid",
     "sizes",

@@ -264,6 +264,11 @@ def inputs(graph: Graph, known: Sizes | None = None, *, seed: int = 0, padded: b
                 made[name][0, :2] = 0
         elif given.port.what == "grid":
             made[name] = _grid(graph, name, shape[0], known)
+        elif given.port.what == "stack_mask":
+            made[name] = torch.ones(shape, dtype=torch.bool)
+            made[name][:, :, shape[2] // 2 :] = made[name][0, ..., shape[3] - 3 :] = False
+        elif given.port.what == "counts":
+            made[name] = torch.ones(shape, dtype=torch.long)
         elif given.port.what == "sizes":
             made[name] = torch.tensor(tiling.image_sizes(shape[0]))
         elif given.port.what == "visible":

@@ -21,6 +21,7 @@ from graphvlm.importers import import_config
 from graphvlm.importers.huggingface.audio import AUDIO_TABLES
 from graphvlm.importers.huggingface.models import MULTIMODAL
 from graphvlm.importers.huggingface.native_vision import NATIVE_TABLES
+from graphvlm.importers.huggingface.stacks import VISION_TABLES as STACKED_TABLES
 from graphvlm.importers.huggingface.tables import ACTIVATIONS, HARMLESS, NEUTRAL, VISION_TABLES, ConfigTable
 from graphvlm.importers.huggingface.text_tables import TEXT_TABLES
 from graphvlm.importers.huggingface.windowed import WINDOWED_TABLES
@@ -29,6 +30,7 @@ FAMILIES = {name: model.family(name) for name, model in MULTIMODAL.items()}
 TABLES: Mapping[str, ConfigTable] = {
     **TEXT_TABLES,
     **VISION_TABLES,
+    **STACKED_TABLES,
     **AUDIO_TABLES,
     **NATIVE_TABLES,
     **WINDOWED_TABLES,

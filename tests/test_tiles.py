@@ -92,10 +92,10 @@ def test_what_fills_a_stack_up_does_not_matter() -> None:
 def test_images_of_zeros_fill_a_stack_up() -> None:
     """Without `tiling`, a stack is the images of a prompt; a mask of pixels goes with its image."""
     overrides = [
-        "inputs={pixel_values: stack, pixel_attention_mask: pixel_mask, input_ids: null}",
+        "inputs={pixel_values: stack, pixel_attention_mask: stack_mask, input_ids: null}",
         "nodes={llm: null, fused: null, text: null, projector: null}",
         "nodes.images={kind: encoder, type: image_stack}",
-        "nodes.images.inputs={stack: pixel_values, pixel_mask: pixel_attention_mask}",
+        "nodes.images.inputs={stack: pixel_values, stack_mask: pixel_attention_mask}",
         "nodes.vision.inputs=images",
         "outputs={logits: null, features: vision}",
         "checkpoint=null",

@@ -33,7 +33,7 @@ TILE_CASES = [
         tiled(),
     ),
     Case(
-        "tokens-not-square",
+        "grid-mismatch",
         tiled(drop_cls="false"),
         "{features: projector, grid: tiles.grid, sizes: image_sizes}",
         ("56",),
@@ -46,6 +46,19 @@ TILE_CASES = [
         tiled(packed=", tokens: 16", drop_cls="false"),
         *("projector", ("56", "16"), "takes features of 16 tokens", "leave the class token out"),
         tiled(packed=", tokens: 16"),
+    ),
+    Case(
+        "mask-conflict",
+        {
+            "  pixel_values: image\n": "  pixel_values: stack\n  seen: stack_mask\n",
+            "nodes:\n": "nodes:\n  images:\n    kind: encoder\n    type: image_stack\n"
+            "    inputs: {stack: pixel_values, stack_mask: seen}\n",
+            "    inputs: pixel_values\n": "    inputs: {image: images, pixel_mask: images.pixel_mask}\n",
+        },
+        "{image: images, pixel_mask: images.pixel_mask}",
+        ("true",),
+        "the class token is none",
+        "remove `class_token`",
     ),
     Case(
         "shape-mismatch",

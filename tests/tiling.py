@@ -100,6 +100,9 @@ def open_sizes(graph: Graph, known: Mapping[str, int]) -> dict[str, int]:
             tiles = [rows * columns + 1 for rows, columns in grids[node.name]]
             found[_key(node.signature.inputs["stack"], 1)] = max(tiles)
             found[_key(node.signature.outputs["image"], 0)] = sum(tiles)
+        elif isinstance(node.spec, ImageStack):
+            stacks, depth = (found[_key(node.signature.inputs["stack"], axis)] for axis in (0, 1))
+            found[_key(node.signature.outputs["image"], 0)] = stacks * depth
         elif isinstance(node.spec, TilePacking):
             cut = grids[node.inputs["grid"].name]
             packed = packed_tokens(node.spec, cut, image_sizes(len(cut)))

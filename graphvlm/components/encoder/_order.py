@@ -1,8 +1,9 @@
-"""What encoders refuse whose tokens all see each other: options that need a direction, and those of other types."""
+"""What encoders refuse whose tokens all see each other: options that need a direction, those of other types, masks."""
 
 from __future__ import annotations
 
 from ...blocks.settings import Stack
+from ...diagnostics import Label
 from ...problems import Problems
 from ...settings import Settings
 
@@ -46,3 +47,26 @@ def check_read(
                 settings.span(*path),
                 help=f"remove `{path[-1]}`",
             )
+
+
+def check_mask(name: str, settings: Settings, blocks: Stack, problems: Problems) -> bool:
+    """Whether a mask of images can hide patches; if not, that is noted."""
+    place = Label(settings.span("inputs"), "reads a mask")
+    if settings.get("class_token", default=False):
+        problems.clash(
+            "mask-conflict",
+            f"a mask of images hides patches of `{name}`, and the class token is none",
+            place,
+            *settings.labels("class_token", text="no patch"),
+            help="remove `class_token`, or feed no `pixel_mask`",
+        )
+        return False
+    if any(op.square for op in blocks.attentions):
+        problems.clash(
+            "mask-conflict",
+            f"a mask of images hides patches of `{name}`, and its attention goes by the rows and columns of all",
+            place,
+            help="feed no `pixel_mask`",
+        )
+        return False
+    return True

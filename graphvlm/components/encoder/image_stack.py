@@ -53,7 +53,7 @@ class ImageStackView:
         """The parameters of `forward`."""
         sizes = ("sizes: Tensor",) if self.tiled else ()
         counts = ("counts: Tensor | None",) if self.counted else ()
-        mask = ("pixel_mask: Tensor | None",) if self.masked else ()
+        mask = ("stack_mask: Tensor | None",) if self.masked else ()
         return ("self", "stack: Tensor", *sizes, *counts, *mask)
 
     @property
@@ -84,13 +84,17 @@ class ImageStackComponent:
             inputs["counts"] = Port("counts", (Var(f"{name}.batch", "batch"),), optional=True)
             outputs["grid"] = Port("sizes", (stacks, 2))
         else:
-            inputs["pixel_mask"] = Port("pixel_mask", (stacks, inside, height, width), optional=True)
+            inputs["stack_mask"] = Port("stack_mask", (stacks, inside, height, width), optional=True)
+        absent = {}
+        if not tiled and isinstance(settings.get("inputs"), dict) and settings.has("inputs", "stack_mask"):
             outputs["pixel_mask"] = Port("pixel_mask", (images, height, width))
-        return Signature(inputs, outputs, written=written)
+        elif not tiled:
+            absent["pixel_mask"] = Label(settings.span("inputs"), "no `stack_mask` is fed")
+        return Signature(inputs, outputs, written=written, absent=absent)
 
     def lower(self, settings: Settings, inferred: Inferred, problems: Problems) -> ImageStack | None:
         if not settings.has("tiling"):
-            return ImageStack(masked="pixel_mask" in inferred.inputs)
+            return ImageStack(masked="stack_mask" in inferred.inputs)
         tile = int(settings.get("tiling", "size"))
         resolutions = [(int(high), int(wide)) for high, wide in settings.get("tiling", "resolutions")]
         written = settings.tree.get("tiling", "resolutions")

@@ -23,7 +23,7 @@ from ...ir import Node
 from ...names import class_name
 from ...problems import Problems
 from ...settings import Settings
-from ._order import check_order, check_read
+from ._order import check_mask, check_order, check_read
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,8 @@ class Vit(Spec):
 
     `run` is how many layers are called, counted from the first. `taps` are the hidden states that stand side by side in
     the output, if it is more than one; 0 is the embeddings. After each number of layers in `ports` hidden states leave
-    it as an output of their own.
+    it as an output of their own. Of an image with a mask, positions that are `bucketed` are those of equal parts of what
+    is no padding.
     """
 
     height: int
@@ -42,6 +43,8 @@ class Vit(Spec):
     patch_bias: bool
     class_token: bool
     position: bool
+    bucketed: bool
+    masked: bool
     input_norm: Norm | None
     final_norm: Norm | None
     layers: Stack
@@ -120,6 +123,8 @@ class VitView:
     patch_bias: str
     class_token: bool
     position: bool
+    bucketed: bool
+    masked: bool
     input_norm: str
     final_norm: str
     normed: bool
@@ -131,6 +136,11 @@ class VitView:
     image: str
     inside: str
     output: str
+
+    @property
+    def parameters(self) -> tuple[str, ...]:
+        """The parameters of `forward`."""
+        return ("self", "image: Tensor", *(("pixel_mask: Tensor | None",) if self.masked else ()))
 
 
 class VitComponent:
@@ -152,8 +162,12 @@ class VitComponent:
             width: Written(wide, settings.span("image", "size"), name),
             tokens: _tokens(name, settings),
         }
+        bucketed = settings.get("position", default="learned") == "bucketed"
         return Signature(
-            inputs={"image": Port("image", (images, channels, height, width))},
+            inputs={
+                "image": Port("image", (images, channels, height, width)),
+                "pixel_mask": Port("pixel_mask", (images, height, width), optional=not bucketed),
+            },
             outputs={
                 "features": Port("features", (images, tokens, _width(settings, sizes["dim"]))),
                 **{_port(tap): Port("features", (images, tokens, sizes["dim"])) for tap in _ports(settings)},
@@ -183,10 +197,12 @@ class VitComponent:
                 *settings.labels("class_token", text="no class token"),
                 help="remove `drop_cls`, or set `class_token: true`",
             )
-        if blocks is None or states is None:
+        padded = "pixel_mask" in inferred.inputs
+        if blocks is None or states is None or (padded and not check_mask(inferred.node, settings, blocks, problems)):
             return None
         settings_norm = parse_norm(settings, "norm")
         final = bool(settings.get("final_norm", default=True))
+        position = settings.get("position", default="learned")
         tapped = settings.has("output", "layer") or settings.has("output", "layers")
         return Vit(
             height=height,
@@ -195,7 +211,9 @@ class VitComponent:
             patch=patch,
             patch_bias=bool(settings.get("patch", "bias", default=False)),
             class_token=class_token,
-            position=settings.get("position", default="learned") == "learned",
+            position=position != "none",
+            bucketed=position == "bucketed",
+            masked=padded,
             input_norm=settings_norm if settings.get("input_norm", default=False) else None,
             final_norm=settings_norm if final else None,
             layers=blocks,
@@ -212,7 +230,11 @@ class VitComponent:
         name = class_name(node.name)
         config = f"{name}Config"
         blocks = stack_view(
-            spec.layers, config, Use(), tp=node.tensor_parallel, outer=(spec.input_norm, spec.final_norm)
+            spec.layers,
+            config,
+            Use(mask="Tensor" if spec.masked else ""),
+            tp=node.tensor_parallel,
+            outer=(spec.input_norm, spec.final_norm),
         )
         square = spec.height == spec.width
         size = str(spec.height) if square else f"({spec.height}, {spec.width})"
@@ -222,6 +244,12 @@ class VitComponent:
             Field("tokens", "int", str(spec.tokens), "patches and class token" if spec.class_token else "patches"),
             *blocks.fields,
         )
+        if spec.bucketed:
+            rows, columns = spec.height // spec.patch, spec.width // spec.patch
+            fields = (
+                *fields,
+                Field("grid", "tuple[int, int]", literal((rows, columns)), "rows and columns of patches"),
+            )
         outer = spec.input_norm or spec.final_norm
         eps = ""
         if outer:
@@ -236,6 +264,8 @@ class VitComponent:
             patch_bias="" if spec.patch_bias else ", bias=False",
             class_token=spec.class_token,
             position=spec.position,
+            bucketed=spec.bucketed,
+            masked=spec.masked,
             input_norm=norm_expression(spec.input_norm, "config.dim", eps) if spec.input_norm else "",
             final_norm=norm_expression(spec.final_norm, "config.dim", eps) if spec.final_norm else "",
             normed=spec.normed,
@@ -256,7 +286,7 @@ class VitComponent:
         call = Statement(
             ", ".join(wiring.results.get(port, "_") for port in outputs),
             f"self.{node.name}",
-            (wiring.arguments["image"],),
+            tuple(wiring.arguments[port] for port in node.inputs),
             wiring.shapes["features"],
         )
         return NodePage("encoder/vit.py.j2", view, name, fields, f"{name}(config.{node.name})", (call,))

@@ -98,7 +98,7 @@ class TilePackingComponent:
         side = isqrt(tokens)
         if side**2 != tokens:
             problems.error(
-                "tokens-not-square",
+                "grid-mismatch",
                 f"`{inferred.node}` puts square tiles together, and a tile has {tokens} tokens, no square number",
                 settings.span("tokens") if settings.has("tokens") else settings.span("inputs"),
                 labels=inferred.label("tokens", f"{tokens} tokens"),

@@ -48,6 +48,8 @@ MULTIMODAL: Mapping[str, Model] = MappingProxyType(
         "qwen2_audio": Model("Qwen2AudioForConditionalGeneration", "audio_text"),
         "voxtral": Model("VoxtralForConditionalGeneration", "audio_text"),
         "llava_next": Model("LlavaNextForConditionalGeneration", "tiles"),
+        "idefics3": Model("Idefics3ForConditionalGeneration", "stacks"),
+        "smolvlm": Model("SmolVLMForConditionalGeneration", "stacks"),
         "llava_onevision": Model("LlavaOnevisionForConditionalGeneration", "tiles"),
     }
 )

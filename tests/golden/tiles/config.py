@@ -42,6 +42,26 @@ class PackedConfig:
 
 
 @dataclass(frozen=True)
+class PageVisionConfig:
+    image_size: tuple[int, int] = (56, 42)
+    patch_size: int = 14
+    tokens: int = 12  # patches
+    dim: int = 24
+    layers: int = 2
+    norm_eps: float = 1e-06
+    heads: int = 3
+    head_dim: int = 8
+    mlp_hidden: int = 44
+    grid: tuple[int, int] = (4, 3)  # rows and columns of patches
+
+
+@dataclass(frozen=True)
+class PageProjectorConfig:
+    in_dim: int = 24
+    out_dim: int = 40
+
+
+@dataclass(frozen=True)
 class TextConfig:
     vocab: int = 101
     dim: int = 40
@@ -50,6 +70,7 @@ class TextConfig:
 @dataclass(frozen=True)
 class FusedConfig:
     image_token: int = 99
+    page_token: int = 98
 
 
 @dataclass(frozen=True)
@@ -72,6 +93,8 @@ class Config:
     vision: VisionConfig = VisionConfig()
     projector: ProjectorConfig = ProjectorConfig()
     packed: PackedConfig = PackedConfig()
+    page_vision: PageVisionConfig = PageVisionConfig()
+    page_projector: PageProjectorConfig = PageProjectorConfig()
     text: TextConfig = TextConfig()
     fused: FusedConfig = FusedConfig()
     llm: LlmConfig = LlmConfig()

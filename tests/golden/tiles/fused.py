@@ -11,15 +11,19 @@ class Fused(nn.Module):
     def __init__(self, config: FusedConfig) -> None:
         super().__init__()
         self.image_token = config.image_token
+        self.page_token = config.page_token
 
     def forward(
         self,
         text: Tensor,
         ids: Tensor,
         image: Tensor | None,
+        page: Tensor | None,
     ) -> Tensor:  # [batch, seq, dim]
         if image is not None:
             text = place(image, text, ids == self.image_token, "image")
+        if page is not None:
+            text = place(page, text, ids == self.page_token, "page")
         return text
 
 

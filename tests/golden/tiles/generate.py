@@ -73,6 +73,8 @@ def stream(
     pixel_values: Tensor | None = None,
     image_sizes: Tensor | None = None,
     batch_num_images: Tensor | None = None,
+    page_values: Tensor | None = None,
+    page_mask: Tensor | None = None,
     *,
     attention_mask: Tensor | None = None,
     max_new_tokens: int = 128,
@@ -90,11 +92,18 @@ def stream(
     """
     ids = input_ids
     batch, prompt = ids.shape
-    image_features = None
+    pixel_values_features = None
     if pixel_values is not None:
         if image_sizes is None:
             raise ValueError("pixel_values without image_sizes")
-        image_features = model.encode_image(pixel_values, image_sizes, batch_num_images)
+        pixel_values_features = model.encode_pixel_values(
+            pixel_values,
+            image_sizes,
+            batch_num_images,
+        )
+    page_values_features = None
+    if page_values is not None:
+        page_values_features = model.encode_page_values(page_values, page_mask)
     size = prompt + max_new_tokens
     limit = model.config.llm.max_tokens
     if size > limit:
@@ -110,7 +119,8 @@ def stream(
     keep = torch.arange(prompt, device=ids.device) == last[:, None]
     output = model.decode(
         ids,
-        image_features=image_features,
+        pixel_values_features=pixel_values_features,
+        page_values_features=page_values_features,
         attention_mask=attention_mask,
         cache=cache,
         keep=keep,
