@@ -51,7 +51,6 @@ def _graph(tree: Tree, stem: str, problems: Findings) -> dict[str, Any]:
 
 
 _MISSING = {
-    "cross_attention": "attention to image features in sublayers of their own (`kv`)",
     "mot": "weights that each kind of token has of its own (`weights_by: segment`)",
     "moma": "experts that each kind of token has of its own, which choose their tokens",
 }

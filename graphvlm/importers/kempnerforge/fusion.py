@@ -29,7 +29,7 @@ def text_alone(llm: dict[str, Any]) -> dict[str, Any]:
     return {
         "description": "A text model of KempnerForge",
         "inputs": {"input_ids": "tokens"},
-        "nodes": {"text": _EMBEDDING, "llm": {**llm, "inputs": "text"}},
+        "nodes": {"text": _EMBEDDING, "llm": _wired(llm, "text")},
         "outputs": {"logits": "llm.logits"},
         "checkpoint": {"prefixes": {"llm": ""}},
     }
@@ -40,16 +40,63 @@ def joint_decoder(parts: Parts) -> dict[str, Any]:
     fused: dict[str, Any] = {"kind": "fusion", "type": "prefix", "inputs": {"image": "adapter", "text": "text"}}
     if parts.frames > 1:
         fused["images"] = parts.frames
-    nodes = {"text": _EMBEDDING, "fused": fused, "llm": {**parts.llm, "inputs": "fused"}}
+    nodes = {"text": _EMBEDDING, "fused": fused, "llm": _wired(parts.llm, "fused")}
     return _graph(parts, "A joint decoder of KempnerForge: image tokens before the text", nodes)
 
 
-READERS: Mapping[str, Callable[[Parts], dict[str, Any]]] = MappingProxyType({"joint_decoder": joint_decoder})
+def cross_attention(parts: Parts) -> dict[str, Any]:
+    """After every so many layers, the text attends to the image tokens, in blocks of their own."""
+    layers = parts.llm["layers"]
+    count, where = (layers["count"], layers["where"]) if isinstance(layers, dict) else (layers, [])
+    every = parts.vlm.integer("cross_attention_every_n_layers")
+    if every > count:
+        message = f"`vlm.cross_attention_every_n_layers` is {every} for {count} layers: none would see the image"
+        parts.vlm.problems.conflict(message, parts.vlm.span("cross_attention_every_n_layers"))
+    if parts.frames > 1:
+        message = "`vlm.arch` is `cross_attention` over the frames of a video, which cannot be imported yet"
+        parts.vlm.unsupported("arch", message, "`joint_decoder` can be imported with `[video]`")
+    mlp = {key: value for key, value in parts.llm["mlp"].items() if key != "moe"}
+    norm = {"norm": {"eps": CROSS_NORM_EPS}}
+    crossed = {"name": "crossed", "every": every, "from": every - 1, "each": ["attn", "mlp", "cross", "cross_mlp"]}
+    llm = _wired(parts.llm, {"features": "text", "image": "adapter"}) | {
+        "layers": {"count": count, "where": [*where, crossed]},
+        "sublayers": {
+            "cross": {"op": "attention", "kv": "image", **_cross_widths(parts), "bias": False, **norm},
+            "cross_mlp": {"op": "mlp", **mlp, **norm},
+        },
+        "checkpoint": {"use": "checkpoint/kempnerforge_cross"},
+    }
+    description = "A decoder of KempnerForge that attends to image tokens in blocks of their own"
+    return _graph(parts, description, {"text": _EMBEDDING, "llm": llm})
+
+
+def _cross_widths(parts: Parts) -> dict[str, Any]:
+    """Heads of the cross-attention: the decoder's unless written, and as many of keys and values unless written."""
+    dim = parts.model.integer("dim")
+    heads = parts.vlm.integer("cross_attention_n_heads", least=0) or parts.model.integer("n_heads")
+    kv_heads = parts.vlm.integer("cross_attention_n_kv_heads", least=0) or heads
+    if heads % kv_heads or dim % heads:
+        message = f"`vlm.cross_attention_n_heads`: {heads} heads must divide the width, and {kv_heads} must divide them"
+        parts.vlm.problems.conflict(message, parts.vlm.span("cross_attention_n_heads"))
+    return {"kv_dim": dim, "heads": heads, **({"kv_heads": kv_heads} if kv_heads != heads else {})}
+
+
+READERS: Mapping[str, Callable[[Parts], dict[str, Any]]] = MappingProxyType(
+    {"joint_decoder": joint_decoder, "cross_attention": cross_attention}
+)
+
+CROSS_NORM_EPS = 1e-5  # whatever `norm_eps` says
 
 _EMBEDDING = {"kind": "encoder", "type": "token_embedding", "inputs": "input_ids"}
 _MODULES = {"vision_encoder": "vision", "adapter": "adapter", "transformer": "llm"}
+_CROSS_MODULE = {"cross_attention": "llm.layers.*.cross*"}
 _PREFIXES = {"adapter": "adapter.", "llm": "transformer."}
 _VISION_PREFIX = {"vision": "vision_encoder.vision_tower."}
+
+
+def _wired(llm: dict[str, Any], inputs: object) -> dict[str, Any]:
+    """The decoder with its inputs, where a reader looks for them."""
+    return {"kind": llm["kind"], "type": llm["type"], "inputs": inputs} | llm
 
 
 def _graph(parts: Parts, description: str, nodes: dict[str, Any]) -> dict[str, Any]:
@@ -68,11 +115,12 @@ def _graph(parts: Parts, description: str, nodes: dict[str, Any]) -> dict[str, A
 def _frozen(parts: Parts) -> list[str]:
     """The nodes whose parameters are not trained. A tower that is not there has none to freeze."""
     found = []
+    modules = _MODULES | (_CROSS_MODULE if parts.vlm.value("arch") == "cross_attention" else {})
     for spec in parts.vlm.listed("freeze"):
         module = spec.get("module") if isinstance(spec, dict) else None
-        if not isinstance(module, str) or module not in _MODULES:
+        if not isinstance(module, str) or module not in modules:
             message = f"`vlm.freeze` names `{shown(module)}`: only whole modules can be imported"
-            parts.vlm.unsupported("freeze", message, "the modules are " + ", ".join(f"`{name}`" for name in _MODULES))
+            parts.vlm.unsupported("freeze", message, "the modules are " + ", ".join(f"`{name}`" for name in modules))
         elif spec.get("frozen", True) and (module != "vision_encoder" or parts.vision.node is not None):
-            found.append(_MODULES[module])
+            found.append(modules[module])
     return found
