@@ -99,13 +99,8 @@ BLOCK_CASES = [
     # linear attention
     Case(
         "linear-conflict",
-        linear(),
-        *(
-            "6",
-            ("8", ROPE, "{key_heads: 2, key_dim: 8}"),
-            "are for layers that all have linear attention",
-            "remove `attention.heads`",
-        ),
+        linear("key_heads: 2, key_dim: 8", "{at: [1], position: {theta: 5.0}, attention: {kv_heads: 1, bias: true}}"),
+        *("1", ("true", "{theta: 5.0}", "{key_heads: 2, key_dim: 8}"), "are for layers that all have", "remove `att"),
         linear("key_heads: 2, key_dim: 8", "{at: [1], attention: {linear: null}}"),
     ),
     Case(

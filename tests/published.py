@@ -43,6 +43,11 @@ def _gemma3(*sizes: int, **fields: Any) -> dict[str, Any]:
     return _gemma("gemma3_text", *sizes, **{**base, **fields})
 
 
+def _hybrid(model_type: str, **fields: Any) -> dict[str, Any]:
+    """What the class does not have by itself."""
+    return {"model_type": model_type, "max_position_embeddings": 262144, "rope_theta": 10000000, **fields}
+
+
 def _yarn(factor: int, mscale: float, **fields: Any) -> dict[str, Any]:
     scaling = {"type": "yarn", "factor": factor, "original_max_position_embeddings": 4096}
     return {**scaling, "beta_fast": 32, "beta_slow": 1, "mscale": mscale, "mscale_all_dim": mscale, **fields}
@@ -108,6 +113,21 @@ def _gpt_oss(layers: int, experts: int) -> dict[str, Any]:
 HUB = "https://huggingface.co/"
 
 TEXTS: dict[str, Published] = {
+    "qwen3_next_80b_a3b": Published(
+        "Qwen3-Next 80B-A3B",
+        f"{HUB}Qwen/Qwen3-Next-80B-A3B-Instruct",
+        _hybrid("qwen3_next", num_hidden_layers=48, num_key_value_heads=2),
+        79_674_391_296,
+    ),
+    "qwen3_5_9b": Published(
+        "Qwen3.5 9B, its text model", f"{HUB}Qwen/Qwen3.5-9B", _hybrid("qwen3_5_text"), 8_953_803_264
+    ),
+    "qwen3_5_35b_a3b": Published(
+        "Qwen3.5 35B-A3B, its text model",
+        f"{HUB}Qwen/Qwen3.5-35B-A3B",
+        _hybrid("qwen3_5_moe_text"),
+        34_660_610_688,
+    ),
     "gemma_2b": Published(
         "Gemma 2B", f"{HUB}google/gemma-2b", _gemma("gemma", 2048, 16384, 18, 8, 1, hidden_act="gelu"), 2_506_172_416
     ),

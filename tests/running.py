@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 import graphvlm
+from graphvlm.blocks.settings import Mlp, Op
 from graphvlm.components.decoder.transformer import Transformer
 from graphvlm.components.encoder.audio import Audio
 from graphvlm.components.encoder.native_vit import NativeVit
@@ -191,9 +192,20 @@ def _shrunk(node: Node) -> Iterator[str]:
         yield f"{at}.mlp.hidden=44"
     elif isinstance(spec, Transformer):
         kv_heads = 6 if all(each.kv_heads == each.heads for each in spec.layers.attentions) else 2
-        yield f"{at}={{vocab: {VOCAB}, dim: 48, layers: 2, max_tokens: 128}}"
+        layers = "{count: 4}" if any(spec.layers.linear) else "2"
+        yield f"{at}={{vocab: {VOCAB}, dim: 48, layers: {layers}, max_tokens: 128}}"
         yield f"{at}.attention={{heads: 6, kv_heads: {kv_heads}, head_dim: 20}}"
         yield f"{at}.mlp.hidden=72"
+        if any(spec.layers.linear):
+            yield f"{at}.attention.linear={_LINEAR}"
+        if any(isinstance(op, Mlp) and op.moe for op in _ops(spec)):
+            yield f"{at}.mlp.moe={{experts: 5, top: 2}}"
+        if any(not rope.whole for rope in spec.layers.rotary):
+            yield f"{at}.position.dim=8"
+
+
+def _ops(spec: Transformer) -> Iterator[Op]:
+    return (sublayer.op for kind in spec.layers.kinds for sublayer in kind.sublayers)
 
 
 @dataclass(frozen=True)

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn
 
-Plain = dict[str, Any]
+from .block_strategies import ACTIVATIONS, Drawing, Plain, attention, layers, mlp, norm, residual, rope
 
-ACTIVATIONS = ("gelu", "gelu_tanh", "quick_gelu", "silu", "relu")
 VOCAB = 40
 MAX_TOKENS = 192
 PASSES = ("dead_layers", "merge_projections", "rope_table", "label_logits")
@@ -26,37 +24,6 @@ class Source:
     ref: str
     dim: int
     size: Any = None
-
-
-@dataclass
-class Drawing:
-    """A graph that grows."""
-
-    draw: DrawFn
-    inputs: Plain = field(default_factory=dict)
-    nodes: Plain = field(default_factory=dict)
-    loose: list[str] = field(default_factory=list)  # what nothing reads yet
-    even: bool = False  # whether every count is to divide over two devices
-    masked: bool = False  # whether the masks are among the inputs
-
-    def chance(self, one_in: int = 2) -> bool:
-        """True now and then; False when an example is made simpler."""
-        return bool(self.draw(st.integers(0, one_in - 1)) == one_in - 1)
-
-    def pick(self, *options: Any) -> Any:
-        """One of the options; the first is the simplest."""
-        return self.draw(st.sampled_from(options))
-
-    def maybe(self, **settings: Callable[[], Any]) -> Plain:
-        """Each setting half of the time."""
-        return {name: make() for name, make in settings.items() if self.chance()}
-
-    def add(self, node: str, reads: Any, **settings: Any) -> str:
-        """A new node; what it reads is not loose any more."""
-        self.nodes[node] = {**settings, "inputs": reads}
-        read = {ref.partition(".")[0] for ref in (reads.values() if isinstance(reads, dict) else (reads,))}
-        self.loose = [*(ref for ref in self.loose if ref not in read), node]
-        return node
 
 
 @st.composite
@@ -104,11 +71,11 @@ def _tower(made: Drawing, index: int) -> Source:
         patch={"size": 4, **made.maybe(bias=made.chance)},
         position=made.pick("learned", "none"),
         dim=dim,
-        norm=_norm(made),
-        attention=_attention(made, heads, decoder=False, rope=False),
-        mlp=_mlp(made),
-        **made.maybe(residual=lambda: _residual(made)),
-        **_layers(made, heads, decoder=False, rope=False),
+        norm=norm(made),
+        attention=attention(made, heads, decoder=False, rope=False),
+        mlp=mlp(made),
+        **made.maybe(residual=lambda: residual(made)),
+        **layers(made, heads, decoder=False, rope=False),
         **({"class_token": True} if class_token else {}),
         **made.maybe(input_norm=made.chance, final_norm=made.chance),
         **({"output": output} if output else {}),
@@ -233,7 +200,7 @@ def _decoders(made: Drawing, stream: str, dim: int, suffix: str, *, tied: bool) 
 
 
 def _decoder(made: Drawing, dim: int, *, tied: bool) -> Plain:
-    heads, rope = made.pick(2, 4), not made.chance(4)
+    heads, turned = made.pick(2, 4), not made.chance(4)
     head: Any = made.pick(None, {}, {"bias": True}, "none", {"tied": tied})
     return {
         "kind": "decoder",
@@ -241,133 +208,15 @@ def _decoder(made: Drawing, dim: int, *, tied: bool) -> Plain:
         "vocab": VOCAB,
         "dim": dim,
         "max_tokens": MAX_TOKENS,
-        "norm": _norm(made),
-        "attention": _attention(made, heads, decoder=True, rope=rope),
-        "mlp": _mlp(made),
-        "position": _rope(made) if rope else made.pick("none", "learned", {"type": "learned", "offset": 2}),
-        **made.maybe(residual=lambda: _residual(made), input_norm=made.chance),
-        **_layers(made, heads, decoder=True, rope=rope),
+        "norm": norm(made),
+        "attention": attention(made, heads, decoder=True, rope=turned),
+        "mlp": mlp(made),
+        "position": rope(made) if turned else made.pick("none", "learned", {"type": "learned", "offset": 2}),
+        **made.maybe(residual=lambda: residual(made), input_norm=made.chance),
+        **layers(made, heads, decoder=True, rope=turned),
         **made.maybe(final_norm=made.chance),
         **({} if head is None else {"head": head}),
     }
-
-
-# ---- blocks
-
-
-def _norm(made: Drawing) -> Any:
-    if made.chance():
-        return made.pick("rms", "layer")
-    kind = made.pick("rms", "layer")
-    bias = made.maybe(bias=lambda: made.draw(_flags)) if kind == "layer" else {}
-    if kind == "rms":
-        bias = made.maybe(unit_offset=lambda: made.draw(_flags))
-    place = made.maybe(place=lambda: made.pick("pre", "post", "sandwich", "branch"))
-    return {"type": kind, **made.maybe(eps=lambda: made.pick(1e-6, 1e-5, 0.001)), **bias, **place}
-
-
-def _residual(made: Drawing) -> Any:
-    """A gate that is not shut: shut ones keep gradients from what is behind them."""
-    if made.chance():
-        return {"scale": made.pick(0.5, 2.0)}
-    return {"gate": made.pick("tanh", "alpha", "layer_scale", "none"), "init": 0.3}
-
-
-def _attention(made: Drawing, heads: int, *, decoder: bool, rope: bool) -> Plain:
-    settings = made.maybe(
-        kv_heads=lambda: _kv_heads(made, heads),
-        bias=lambda: _bias(made),
-        qk_norm=lambda: made.pick("none", "rms", "layer", {"type": "rms", "eps": 1e-4}, {"over": "all"}),
-        scale=lambda: made.pick(0.3, 0.1),
-        softcap=lambda: made.pick(20.0, 5.0),
-        sinks=lambda: made.draw(_flags),
-        gate=lambda: made.pick("none", "sigmoid"),
-    )
-    if made.even:  # what tensor parallelism cannot split
-        settings.pop("sinks", None)
-        if settings.get("qk_norm") == {"over": "all"}:
-            del settings["qk_norm"]
-    if rope:
-        settings["head_dim"] = made.pick(6, 8)
-    elif made.chance(4):
-        settings["head_dim"] = made.pick(6, 5)
-    if decoder and made.chance(4):
-        settings["window"] = made.pick(3, 1, 50)
-    return {"heads": heads, **settings}
-
-
-def _kv_heads(made: Drawing, heads: int) -> int:
-    return int(made.pick(heads, 2) if made.even else made.pick(heads, heads // 2, 1))
-
-
-def _bias(made: Drawing) -> Any:
-    if made.chance():
-        return made.draw(_flags)
-    return made.maybe(**dict.fromkeys("qkvo", lambda: made.draw(_flags)))
-
-
-def _mlp(made: Drawing) -> Plain:
-    settings = made.maybe(
-        activation=lambda: made.pick(*ACTIVATIONS), gated=lambda: made.draw(_flags), bias=lambda: made.draw(_flags)
-    )
-    if not made.even and made.chance(4):
-        settings |= {"bias": False, "moe": _moe(made)}  # whatever bias the other layers have
-    elif "bias" in settings:
-        settings["moe"] = None  # whatever the other layers have: experts have no biases
-    return {"hidden": made.pick(20, 14), **settings}
-
-
-def _moe(made: Drawing) -> Plain:
-    groups = made.maybe(groups=lambda: 2, top_groups=lambda: made.pick(1, 2))
-    if "groups" not in groups:
-        groups = {}
-    router = made.maybe(
-        score=lambda: made.pick("softmax", "sigmoid"),
-        bias=lambda: made.draw(_flags),
-        group_score=lambda: made.pick("max", "top2"),
-        normalize=lambda: made.draw(_flags),
-        scale=lambda: 2.5,
-    )
-    shared = made.maybe(shared=lambda: {"hidden": 10, **made.maybe(gate=lambda: "sigmoid")})
-    return {"experts": 4, "top": made.pick(1, 2), "router": {**groups, **router}, **shared}
-
-
-def _rope(made: Drawing) -> Plain:
-    scaling = made.pick(
-        None,
-        {"type": "linear", "factor": 2.5},
-        {"type": "dynamic", "factor": 2, "original_max_tokens": 8},
-        {"type": "llama3", "factor": 8, "low_freq_factor": 1, "high_freq_factor": 4, "original_max_tokens": 16},
-        {"type": "yarn", "factor": 4, "original_max_tokens": 16},
-        {"type": "yarn", "factor": 2, "original_max_tokens": 16, "truncate": False, "attention_factor": 0.9},
-    )
-    theta = made.pick(10000.0, 5000, 1e6)
-    more = made.maybe(style=lambda: made.pick("half", "interleaved"), dim=lambda: 4)
-    return {"type": "rope", "theta": theta, **more, **({"scaling": scaling} if scaling else {})}
-
-
-def _layers(made: Drawing, heads: int, *, decoder: bool, rope: bool) -> Plain:
-    count = made.draw(st.integers(1, 3))
-    if not made.chance(3):
-        return {"layers": count}
-    exceptions = made.draw(st.integers(1, 2))
-    where = [_exception(made, count, heads, decoder=decoder, rope=rope) for _ in range(exceptions)]
-    return {"layers": {"count": count, "where": where}}
-
-
-def _exception(made: Drawing, count: int, heads: int, *, decoder: bool, rope: bool) -> Plain:
-    last = count - 1
-    which = made.pick(
-        {"at": [last]}, {"every": 2}, {"every": 2, "from": last}, {"range": [0, count]}, {"at": [0, last]}
-    )
-    attention = made.maybe(bias=lambda: _bias(made), kv_heads=lambda: _kv_heads(made, heads))
-    if decoder and made.chance():
-        attention["window"] = made.pick(None, 2)
-    if not rope and made.chance(4):
-        attention["head_dim"] = made.pick(3, 7)
-    mlp = {**_mlp(made), "bias": False}  # experts, here or in what this is merged into, have none
-    changes = made.maybe(mlp=lambda: mlp, norm=lambda: _norm(made), name=lambda: made.pick("wide", "odd"))
-    return {**which, **changes, **({"attention": attention} if attention else {})}
 
 
 # ---- the rest

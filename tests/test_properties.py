@@ -24,12 +24,13 @@ from graphvlm.diagnostics import GraphError, Source
 from graphvlm.ir import Graph
 from graphvlm.passes import apply_all, dead_layers
 
+from .block_strategies import Plain
 from .mutations import damaged
 from .packages import lint, type_check, write
 from .renaming import renamed
 from .running import GRAPHS, SHIPPED, TINY, VARIANTS, Sizes, inputs, packaged, randomise, sizes, small, variant
 from .shapes import contradictions, watch
-from .strategies import Plain, graphs
+from .strategies import graphs
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_thread")]
 

@@ -78,9 +78,8 @@ def parse_stack(
             layers[key] = Settings(tree)
             groups = _groups(Layer(layers[key], inferred, mlp_bias, max_tokens, grid, square, problems), found)
             parsed[key] = None if groups is None else found.kind(LayerKind("", groups), key)
-    sources = [(settings, list(layers.values()))]
-    sources += [(entry, [layers[key] for key in layers if index in key]) for index, entry in enumerate(entries)]
-    check_unread(inferred.node, sources, problems)
+    for index, entry in enumerate(entries):
+        check_unread(inferred.node, entry, [layers[key] for key in layers if index in key], problems)
     order = [kind for key in chosen if (kind := parsed[key]) is not None]
     if len(order) < len(chosen) or not _check_used(found, settings, inferred.node, problems):
         return None

@@ -53,36 +53,30 @@ def parse_linear(settings: Settings, inferred: Inferred, norm: Norm, problems: P
     )
 
 
-def check_unread(node: str, sources: list[tuple[Settings, list[Settings]]], problems: Problems) -> None:
-    """Note what is written for layers that all have linear attention, which does not read it.
-
-    `sources` are the settings of the node and of its entries, each with those of the layers it is for.
-    """
-    for source, layers in sources:
-        if not layers or not all(map(is_linear, layers)):
-            continue
-        unread = dict(_unread(source))
-        if unread:
-            names, one = listed(unread), len(unread) == 1
-            problems.clash(
-                "linear-conflict",
-                f"{names} of `{node}` {'is' if one else 'are'} for layers that all have linear attention, "
-                f"which does not read {'it' if one else 'them'}",
-                *(Label(span, "not read") for span in unread.values()),
-                Label(layers[0].span("attention", "linear"), "linear attention"),
-                help=f"remove {names}",
-            )
+def check_unread(node: str, entry: Settings, layers: list[Settings], problems: Problems) -> None:
+    """Note what an entry of `where` says to `layers` that all have linear attention, which does not read it."""
+    unread = dict(_unread(entry))
+    if not unread or not layers or not all(map(is_linear, layers)):
+        return
+    names, one = listed(unread), len(unread) == 1
+    problems.clash(
+        "linear-conflict",
+        f"{names} of `{node}` {'is' if one else 'are'} for layers that all have linear attention, "
+        f"which does not read {'it' if one else 'them'}",
+        *(Label(span, "not read") for span in unread.values()),
+        Label(layers[0].span("attention", "linear"), "linear attention"),
+        help=f"remove {names}",
+    )
 
 
-def _unread(source: Settings) -> Iterator[tuple[str, Span]]:
-    """What a mapping sets of an attention, or of rotary positions."""
-    tree = source.tree.get("attention")
+def _unread(entry: Settings) -> Iterator[tuple[str, Span]]:
+    """What an entry sets of an attention, or of rotary positions."""
+    tree = entry.tree.get("attention")
     for key, value in tree.items() if tree else ():
         if key not in _READ and value.value is not None:
             yield f"attention.{key}", value.span
-    position = source.get("position")
-    if isinstance(position, dict) and position.get("type", "rope") == "rope":
-        yield "position", source.span("position")
+    if isinstance(entry.get("position"), dict):
+        yield "position", entry.span("position")
 
 
 _READ = ("linear", "norm", "residual", "use")

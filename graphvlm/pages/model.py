@@ -253,7 +253,10 @@ def _typed(lines: tuple[Statement, ...], values: tuple[Value, ...]) -> tuple[Sta
     if len(values) > 1:
         return lines
     name = values[0].expression
-    return tuple(replace(line, target=f"{name}: Tensor") if line.target == name else line for line in lines)
+    first = next((index for index, line in enumerate(lines) if line.target == name), None)
+    return tuple(
+        replace(line, target=f"{name}: Tensor") if index == first else line for index, line in enumerate(lines)
+    )
 
 
 def _unpack(view: EncodeView) -> tuple[Statement, ...]:

@@ -32,8 +32,8 @@ class Vit(Spec):
 
     `run` is how many layers are called, counted from the first. `taps` are the hidden states that stand side by side in
     the output, if it is more than one; 0 is the embeddings. After each number of layers in `ports` hidden states leave
-    it as an output of their own. Of an image with a mask, positions that are `bucketed` are those of equal parts of what
-    is no padding.
+    it as an output of their own. Of an image with a mask, positions that are `bucketed` are those of equal parts of
+    what is no padding.
     """
 
     height: int

@@ -124,6 +124,11 @@ class Attention(nn.Module):
         return x
 
 
+def unit(x: Tensor) -> Tensor:
+    """Vectors of length one."""
+    return x * (x.square().sum(-1, keepdim=True) + 1e-6).rsqrt()
+
+
 CHUNK = 64  # tokens whose corrections are solved for at once
 
 
@@ -182,11 +187,6 @@ def delta_step(
     correction = beta.unsqueeze(-1) * (v - k @ state)
     state = state + k.transpose(-1, -2) @ correction
     return q @ state, state
-
-
-def unit(x: Tensor) -> Tensor:
-    """Vectors of length one."""
-    return x * (x.square().sum(-1, keepdim=True) + 1e-6).rsqrt()
 
 
 class GatedDeltaNet(nn.Module):
