@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from graphvlm.importers.huggingface.models import MULTIMODAL as IMPORTED
+from graphvlm.importers.huggingface.models import TEXT
 
 from .missing import MISSING
 
@@ -29,8 +30,19 @@ class Row(NamedTuple):
 
 def rows() -> list[Row]:
     """A row for every type, in alphabetical order: those that `AutoModelForMultimodalLM` knows, and others imported."""
-    compared = cases()
+    from .multimodal import MULTIMODAL
+
+    compared = Counter(case.config().model_type for case in MULTIMODAL.values())
     return [_row(name, compared[name]) for name in sorted({*known(), *IMPORTED})]
+
+
+def text_rows() -> list[Row]:
+    """A row for every text model type that is imported."""
+    from .families import FAMILIES
+    from .reference import TEXT_CASES
+
+    compared = Counter(config().model_type for config in (*TEXT_CASES.values(), *FAMILIES.values()))
+    return [_row(name, compared[name]) for name in sorted(TEXT)]
 
 
 def known() -> tuple[str, ...]:
@@ -40,15 +52,8 @@ def known() -> tuple[str, ...]:
     return tuple(MODEL_FOR_MULTIMODAL_LM_MAPPING_NAMES)
 
 
-def cases() -> Counter[str]:
-    """Model type -> how many of its configurations the parity tests run."""
-    from .multimodal import MULTIMODAL
-
-    return Counter(case.config().model_type for case in MULTIMODAL.values())
-
-
 def _row(name: str, compared: int) -> Row:
-    if name not in IMPORTED:
+    if name not in IMPORTED and name not in TEXT:
         return Row(name, "refused", MISSING.get(name, "nobody has looked at it"))
     if not compared:
         return Row(name, "imported", "no configuration is compared yet")
@@ -76,10 +81,21 @@ def _lines() -> Iterator[str]:
     yield f"- **imported**: {count['imported']}. A config gives a graph, and nothing compares what that computes."
     yield f"- **refused**: {count['refused']}. `graphvlm import` says so; what is missing is in the last column."
     yield ""
+    yield from _table(found)
+    texts = text_rows()
+    yield ""
+    yield "## Text models alone"
+    yield ""
+    equal = sum(row.state == "parity" for row in texts)
+    yield f"{len(texts)} types are imported, {equal} of them with parity; any other is refused."
+    yield ""
+    yield from _table(texts)
+
+
+def _table(found: list[Row]) -> Iterator[str]:
     yield "| `model_type` | state | |"
     yield "|---|---|---|"
-    for row in found:
-        yield f"| `{row.model_type}` | {row.state} | {row.note} |"
+    yield from (f"| `{row.model_type}` | {row.state} | {row.note} |" for row in found)
 
 
 if __name__ == "__main__":

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-_CROSS = "cross-attention to image features (`kv`)"
-_QFORMER = "a Q-Former (learned segments, `kv`)"
+_RESAMPLER = "a projector of learned queries that attend to image features"
+_QFORMER = "a Q-Former (learned segments beside those of a text)"
 _MAMBA = "state-space layers (Mamba 2)"
 _SHORT_CONV = "short convolutions among the layers"
 _INDEXER = "attention to the keys that an indexer chooses"
@@ -17,9 +17,8 @@ _CONFORMER = "Conformer blocks (depthwise convolution, relative positions)"
 _SAM = "SAM's tower (windows, decomposed relative positions, convolution neck)"
 _VQ = "images as tokens of a codebook (VQ-GAN)"
 _ENC_DEC = "an encoder-decoder language model"
-_NATIVE = "its tower of native resolution"
+_NATIVE = "the reader of its tower of native resolution"
 _ONLY_READER = "nothing but its reader in the importer"
-_DELTA = "linear attention (gated delta rule)"
 _TIMM = "a tower of timm"
 _PER_LAYER = "embeddings for every layer, and layers that share keys and values"
 _HYPER = "hyper-connections"
@@ -27,9 +26,9 @@ _SPEECH = "speech that comes out, by a talker and a vocoder"
 
 MISSING: Mapping[str, str] = MappingProxyType(
     {
-        "aria": f"a projector that attends to image features by learned queries ({_CROSS}); experts in groups",
+        "aria": f"{_RESAMPLER}; experts in groups",
         "aya_vision": _ONLY_READER,
-        "blip": f"{_CROSS}, post-norm text layers",
+        "blip": "an encoder and a decoder of text with post-norms (BERT) that attend to image features",
         "blip-2": _QFORMER,
         "chameleon": _VQ,
         "cohere2_vision": _ONLY_READER,
@@ -43,7 +42,7 @@ MISSING: Mapping[str, str] = MappingProxyType(
         "dots3_note": f"{_INDEXER}; experts in the tower; several kinds of input",
         "emu3": _VQ,
         "ernie4_5_vl_moe": "experts that each kind of token has of its own",
-        "evolla": f"proteins: {_CROSS} of a sequence encoder",
+        "evolla": "proteins: an encoder of their sequences",
         "exaone4_5": _NATIVE,
         "fast_vlm": _TIMM,
         "florence2": f"{_ENC_DEC}; attention over channels (DaViT)",
@@ -68,8 +67,8 @@ MISSING: Mapping[str, str] = MappingProxyType(
         "granite_speech_plus": f"{_CONFORMER}; {_QFORMER}; adapters of weights that only sound switches on",
         "hunyuan_vl": f"{_NATIVE}; rows that end in a learned token",
         "hyperclovax_vision_v2": "the reader of its text model; its tower is that of Qwen2.5-VL",
-        "idefics": f"gated {_CROSS}; a perceiver",
-        "idefics2": f"a perceiver ({_CROSS})",
+        "idefics": f"{_RESAMPLER}; words beside the vocabulary in a table of their own",
+        "idefics2": _RESAMPLER,
         "inkling2": f"{_SHORT_CONV}; logits of relative positions; attention over earlier blocks",
         "inkling_mm_model": f"{_SHORT_CONV}; logits of relative positions",
         "instructblip": _QFORMER,
@@ -77,22 +76,22 @@ MISSING: Mapping[str, str] = MappingProxyType(
         "internvl": _ONLY_READER,
         "janus": f"{_VQ} (only understanding would need its tower's reader)",
         "kimi_k25": f"{_NATIVE}, with pooling over frames",
-        "kosmos-2": f"a resampler with learned queries ({_CROSS}); norms inside attention and mlp",
-        "kosmos-2.5": f"patches with row and column embeddings; a resampler with learned queries ({_CROSS})",
+        "kosmos-2": f"{_RESAMPLER}; norms inside attention and mlp",
+        "kosmos-2.5": f"{_RESAMPLER}; patches with row and column embeddings",
         "kyutai_speech_to_text": "several codebooks summed at every step (a codec's tokens)",
         "lfm2_vl": _SHORT_CONV,
         "lfm3_vl": f"{_SHORT_CONV}, in the tower too",
         "lighton_ocr": "its reader; its tower is that of Pixtral",
         "llama4": "chunked attention, layers without positions and scaled queries in its reader",
         "llava_next_video": "tiles of several numbers and their packing; pooled frames",
-        "minicpm_ocr": f"{_DELTA}; a merger of patches between the layers of a tower",
-        "minicpmv4_6": f"{_DELTA}; a merger of patches between the layers of a tower",
-        "minicpmv4_7": f"{_DELTA}; a merger of patches between the layers of a tower",
+        "minicpm_ocr": "a merger of patches between the layers of a tower",
+        "minicpmv4_6": "a merger of patches between the layers of a tower",
+        "minicpmv4_7": "a merger of patches between the layers of a tower",
         "minimax_m3_vl": _INDEXER,
         "mistral3": _NATIVE,
         "mistral4": "the reader of its text model, which stands alone here (latent attention, experts)",
         "mistral_large4": _INDEXER,
-        "mllama": _CROSS,
+        "mllama": "its tower of tiles, and the reader around its cross-attention",
         "molmo2": "features added to the words' embeddings; attention pooling over windows",
         "moss_transcribe_diarize": _ONLY_READER,
         "muse_glimmer": f"{_NATIVE}; attention gates of its text model",
@@ -113,14 +112,14 @@ MISSING: Mapping[str, str] = MappingProxyType(
         "qwen2_5_omni_thinker": "positions that run through sound, images and text together",
         "qwen2_5_vl": _NATIVE,
         "qwen2_vl": _NATIVE,
-        "qwen3_5": f"{_DELTA}; {_NATIVE}",
-        "qwen3_5_moe": f"{_DELTA}; {_NATIVE}",
+        "qwen3_5": _ONLY_READER,
+        "qwen3_5_moe": _ONLY_READER,
         "qwen3_asr": "chunks of sound that only see themselves, after two-dimensional convolutions",
         "qwen3_omni_moe": _SPEECH,
         "qwen3_omni_moe_thinker": "positions that run through sound, images and text together",
         "qwen3_vl": f"{_NATIVE}; features added in several layers (deepstack)",
         "qwen3_vl_moe": f"{_NATIVE}; features added in several layers (deepstack)",
-        "qwen4_exp": f"{_DELTA}; {_INDEXER}; embeddings of word groups",
+        "qwen4_exp": f"{_INDEXER}; embeddings of word groups",
         "shieldgemma2": "yes and no as the only outputs; the model inside is a Gemma 3",
         "step3p7": "convolutions that shrink the tower's map; gates of attention heads",
         "t5gemma2": _ENC_DEC,
