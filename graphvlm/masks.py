@@ -21,7 +21,9 @@ def with_masks(graph: LinkedGraph, problems: Problems) -> LinkedGraph:
         if "mask" in node.signature.inputs and "mask" not in node.inputs and node.stream is not None:
             mask = connector.mask_of(node)
             if mask is not None:
-                connector.nodes[name] = replace(node, inputs={**node.inputs, "mask": Edge(mask, node.span)})
+                edges = {**node.inputs, "mask": Edge(mask, node.span)}
+                # In the order of the ports, as if the mask had been written.
+                connector.nodes[name] = replace(node, inputs={p: edges[p] for p in node.signature.inputs if p in edges})
     return replace(graph, inputs=connector.inputs, nodes=connector.nodes)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from math import prod
@@ -14,17 +14,14 @@ import torch
 from torch import Tensor
 
 import graphvlm
-from graphvlm.blocks.settings import Mlp, Op
-from graphvlm.components.decoder.transformer import Transformer
-from graphvlm.components.encoder.audio import Audio
 from graphvlm.components.encoder.native_vit import NativeVit
 from graphvlm.components.encoder.token_embedding import TokenEmbedding
-from graphvlm.components.encoder.vit import Vit
 from graphvlm.components.fusion.scatter import Scatter
 from graphvlm.dims import Dim, Many, Sum, Var
-from graphvlm.ir import Graph, Node, Ref
+from graphvlm.ir import Graph, Ref
 
 from . import tiling
+from .shrinking import LINEAR, shrunk
 
 ROOT = Path(__file__).parents[1]
 GRAPHS = ROOT / "graphs"
@@ -33,8 +30,6 @@ SHIPPED = tuple(sorted(path.stem for path in GRAPHS.glob("*.yaml")))
 
 _WHERE = "nodes.llm.layers={count: %d, where: [%s]}"
 _ROPE = "nodes.llm.position.scaling={type: %s}"
-
-_LINEAR = "{key_heads: 2, value_heads: 4, key_dim: 6, value_dim: 10, conv: 3}"
 
 # Overrides of the tiny graph: together they show every option of every block.
 VARIANTS: Mapping[str, tuple[str, ...]] = MappingProxyType(
@@ -58,11 +53,11 @@ VARIANTS: Mapping[str, tuple[str, ...]] = MappingProxyType(
             % (7, "{name: wide, at: [0, 3], mlp: {hidden: 96}}, {name: plain, range: [4, 6], mlp: {gated: false}}"),
         ),
         "linear_attention": (
-            f"nodes.llm.attention.linear={_LINEAR}",
+            f"nodes.llm.attention.linear={LINEAR}",
             _WHERE % (4, "{name: full, at: [2], attention: {linear: null}}"),
         ),
         "all_linear": (
-            f"nodes.llm.attention={{heads: null, kv_heads: null, head_dim: null, bias: null, linear: {_LINEAR}}}",
+            f"nodes.llm.attention={{heads: null, kv_heads: null, head_dim: null, bias: null, linear: {LINEAR}}}",
             "nodes.llm.position=none",
         ),
         "layer_norm": ("nodes.llm.norm={type: layer, bias: false}", "nodes.vision.output={drop_cls: true}"),
@@ -168,44 +163,8 @@ def small(name: str) -> Graph:
 
 def shrinking(name: str) -> tuple[str, ...]:
     """The overrides that make a shipped graph tiny: odd widths, few layers, a vocabulary around its placeholders."""
-    lines = [line for node in loaded(name).nodes.values() for line in _shrunk(node)]
+    lines = [line for node in loaded(name).nodes.values() for line in shrunk(node)]
     return (*lines, "generation={bos_token_id: 1, eos_token_id: [2], pad_token_id: 0}")
-
-
-VOCAB = 101
-PLACEHOLDER = 97
-
-
-def _shrunk(node: Node) -> Iterator[str]:
-    at, spec = f"nodes.{node.name}", node.spec
-    if isinstance(spec, Scatter):
-        for index, (port, _) in enumerate(spec.placeholder):
-            yield f"{at}.placeholder.{port}={PLACEHOLDER - index}"
-    elif isinstance(spec, Vit):
-        yield f"{at}={{dim: 24, layers: 3, image: {{size: {3 * spec.patch}}}}}"
-        yield f"{at}.attention.heads=3"
-        yield f"{at}.mlp.hidden=44"
-    elif isinstance(spec, Audio):
-        tokens = spec.pool.size * 3 if spec.pool else 6
-        yield f"{at}={{dim: 24, layers: 2, audio: {{bins: 10, frames: {tokens * prod(spec.strides)}}}}}"
-        yield f"{at}.attention.heads=3"
-        yield f"{at}.mlp.hidden=44"
-    elif isinstance(spec, Transformer):
-        kv_heads = 6 if all(each.kv_heads == each.heads for each in spec.layers.attentions) else 2
-        layers = "{count: 4}" if any(spec.layers.linear) else "2"
-        yield f"{at}={{vocab: {VOCAB}, dim: 48, layers: {layers}, max_tokens: 128}}"
-        yield f"{at}.attention={{heads: 6, kv_heads: {kv_heads}, head_dim: 20}}"
-        yield f"{at}.mlp.hidden=72"
-        if any(spec.layers.linear):
-            yield f"{at}.attention.linear={_LINEAR}"
-        if any(isinstance(op, Mlp) and op.moe for op in _ops(spec)):
-            yield f"{at}.mlp.moe={{experts: 5, top: 2}}"
-        if any(not rope.whole for rope in spec.layers.rotary):
-            yield f"{at}.position.dim=8"
-
-
-def _ops(spec: Transformer) -> Iterator[Op]:
-    return (sublayer.op for kind in spec.layers.kinds for sublayer in kind.sublayers)
 
 
 @dataclass(frozen=True)

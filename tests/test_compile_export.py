@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.export import Dim
 
-from graphvlm.dims import Var
+from graphvlm.dims import Many, Sum, Var
 from graphvlm.ir import Graph
 
 from .running import SHIPPED, VARIANTS, Sizes, inputs, packaged, randomise, sizes, small, variant
@@ -155,11 +155,14 @@ def open_sizes(of: Graph) -> dict[str, dict[int, Any]]:
     names: dict[str, Any] = {}
     found: dict[str, dict[int, Any]] = {}
     for name, given in of.inputs.items():
-        found[name] = {
-            axis: names.setdefault(dim.key, Dim(f"{dim.name}_{len(names)}", min=1))
-            for axis, dim in enumerate(given.port.shape)
-            if isinstance(dim, Var)
-        }
+        found[name] = {}
+        for axis, dim in enumerate(given.port.shape):
+            # 4 * tokens is open by the name of the tokens
+            term = dim.terms[0] if isinstance(dim, Sum) and len(dim.terms) == 1 else dim
+            var = term.var if isinstance(term, Many) else term
+            if isinstance(var, Var):
+                size = names.setdefault(var.key, Dim(f"{var.name}_{len(names)}", min=1))
+                found[name][axis] = term.count * size if isinstance(term, Many) else size
     return found
 
 

@@ -69,8 +69,11 @@ def test_keys_are_those_of_the_graph(name: str) -> None:
 
 def shallow(name: str) -> Graph:
     """A shipped graph with all its widths and few of its layers: a comment is the same for each."""
-    stacks = [node.name for node in loaded(name).nodes.values() if node.spec.stack]
-    return graphvlm.load(ROOT / "graphs" / f"{name}.yaml", overrides=[f"nodes.{stack}.layers=3" for stack in stacks])
+    stacks = {node.name: getattr(node.spec, "taps", ()) for node in loaded(name).nodes.values() if node.spec.stack}
+    overrides = [
+        f"nodes.{stack}.layers={max(3, *taps)}" if taps else f"nodes.{stack}.layers=3" for stack, taps in stacks.items()
+    ]
+    return graphvlm.load(ROOT / "graphs" / f"{name}.yaml", overrides=overrides)
 
 
 @pytest.mark.parametrize("name", GRAPHS)

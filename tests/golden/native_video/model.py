@@ -7,8 +7,8 @@ deep_merger <- vision
 text        <- input_ids
 fused       <- text, merger, input_ids
 deep        <- input_ids, deep_merger
-positions   <- input_ids, image_grid_thw, attention_mask
-llm         <- fused, positions, deep, attention_mask
+positions   <- input_ids, attention_mask, image_grid_thw
+llm         <- fused, attention_mask, positions, deep
 """
 
 from pathlib import Path

@@ -44,7 +44,7 @@ def walk(
     ends = sizes.cumsum(0)
     # The number of a token among those of all images, then within its own.
     index = where.flatten().cumsum(0).view_as(where) - 1
-    image = torch.searchsorted(ends, index, right=True).clamp(max=len(size) - 1)
+    image = torch.searchsorted(ends, index, right=True).clamp(max=size.size(0) - 1)
     index = index - (ends - sizes)[image]
     frames, rows, columns = size[image].unbind(-1)
     place = torch.stack(

@@ -26,7 +26,7 @@ def places(grid: Tensor, patches: int, group: int) -> Places:
     ends = grid.prod(dim=1).cumsum(0)
     index = torch.arange(patches, device=grid.device)
     # What stands behind the last image, in a graph for any grid, counts as part of it.
-    image = torch.searchsorted(ends, index, right=True).clamp(max=len(grid) - 1)
+    image = torch.searchsorted(ends, index, right=True).clamp(max=grid.size(0) - 1)
     index = index - (ends - grid.prod(dim=1))[image]
     _, rows, columns = grid[image].unbind(1)
     frame = (frames.cumsum(0) - frames)[image] + index // (rows * columns)

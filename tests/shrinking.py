@@ -1,0 +1,102 @@
+"""The overrides that make a node of a shipped graph tiny: odd widths, few layers, a vocabulary around placeholders."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from math import prod
+from types import MappingProxyType
+
+from graphvlm.blocks.settings import Mlp
+from graphvlm.components.decoder.transformer import Transformer
+from graphvlm.components.encoder.audio import Audio
+from graphvlm.components.encoder.grid_positions import GridPositions
+from graphvlm.components.encoder.native_vit import NativeVit
+from graphvlm.components.encoder.vit import Vit
+from graphvlm.components.fusion.scatter import Scatter
+from graphvlm.components.fusion.spread import Spread
+from graphvlm.components.projector.linear import Linear
+from graphvlm.components.projector.mlp import MlpProjector
+from graphvlm.components.projector.patch_merger import PatchMerger
+from graphvlm.ir import Node
+
+VOCAB = 101
+PLACEHOLDER = 97
+_HIDDEN = 44
+LINEAR = "{key_heads: 2, value_heads: 4, key_dim: 6, value_dim: 10, conv: 3}"
+
+
+def shrunk(node: Node) -> Iterator[str]:
+    """The overrides of one node."""
+    make = _SHRINK.get(type(node.spec))
+    for line in make(node) if make else ():
+        yield f"nodes.{node.name}{line}"
+
+
+def _placeholders(node: Node) -> Iterator[str]:
+    tree = node.tree.get("placeholder")
+    for index, port in enumerate(tree.plain() if tree else ()):
+        yield f".placeholder.{port}={PLACEHOLDER - index}"
+
+
+def _vit(node: Node) -> Iterator[str]:
+    assert isinstance(node.spec, Vit)
+    yield f"={{dim: 24, layers: 3, image: {{size: {3 * node.spec.patch}}}}}"
+    yield from (".attention.heads=3", f".mlp.hidden={_HIDDEN}")
+
+
+def _native(node: Node) -> Iterator[str]:
+    """Taps after the first layers, where they are few enough to be told apart."""
+    assert isinstance(node.spec, NativeVit)
+    taps = list(range(1, len(node.spec.taps) + 1))
+    yield f"={{dim: 24, layers: {len(taps) + 2}, patch: {{size: 3, channels: 2}}, output: {{taps: {taps}}}}}"
+    yield from (".attention.heads=3", f".mlp.hidden={_HIDDEN}")
+
+
+def _merger(node: Node) -> Iterator[str]:
+    """The mergers of taps end in the number of theirs."""
+    if node.inputs["features"].port != "features":
+        yield f".inputs=vision.layer_{node.name[-1]}"
+    yield ".out=48"
+
+
+def _projector(node: Node) -> Iterator[str]:
+    yield from (f".{key}={size}" for key, size in (("hidden", _HIDDEN), ("out", 48)) if node.tree.get(key))
+
+
+def _audio(node: Node) -> Iterator[str]:
+    assert isinstance(node.spec, Audio)
+    tokens = node.spec.pool.size * 3 if node.spec.pool else 6
+    yield f"={{dim: 24, layers: 2, audio: {{bins: 10, frames: {tokens * prod(node.spec.strides)}}}}}"
+    yield from (".attention.heads=3", f".mlp.hidden={_HIDDEN}")
+
+
+def _decoder(node: Node) -> Iterator[str]:
+    spec = node.spec
+    assert isinstance(spec, Transformer)
+    kv_heads = 6 if all(each.kv_heads == each.heads for each in spec.layers.attentions) else 2
+    layers = "{count: 4}" if any(spec.layers.linear) else max(2, len(spec.inject))
+    yield f"={{vocab: {VOCAB}, dim: 48, layers: {layers}, max_tokens: 128}}"
+    yield from (f".attention={{heads: 6, kv_heads: {kv_heads}, head_dim: 20}}", ".mlp.hidden=72")
+    for rope in spec.layers.rotary:
+        if rope.sections:
+            yield f".position.sections={'[4, 3, 3]' if rope.whole else '[1, 2, 2]'}"
+        if not rope.whole:
+            yield f".position.dim={10 if rope.sections else 8}"
+    if any(spec.layers.linear):
+        yield f".attention.linear={LINEAR}"
+    ops = [sublayer.op for kind in spec.layers.kinds for sublayer in kind.sublayers]
+    if any(isinstance(op, Mlp) and op.moe for op in ops):
+        yield ".mlp.moe={experts: 5, top: 2}"
+
+
+_SHRINK: Mapping[type, Callable[[Node], Iterator[str]]] = MappingProxyType(
+    {
+        **dict.fromkeys((Scatter, Spread, GridPositions), _placeholders),
+        **dict.fromkeys((Linear, MlpProjector), _projector),
+        Vit: _vit,
+        NativeVit: _native,
+        PatchMerger: _merger,
+        Audio: _audio,
+        Transformer: _decoder,
+    }
+)
