@@ -112,8 +112,6 @@ MISSING: Mapping[str, str] = MappingProxyType(
         "qwen2_5_omni_thinker": "positions that run through sound, images and text together",
         "qwen2_5_vl": _NATIVE,
         "qwen2_vl": _NATIVE,
-        "qwen3_5": _ONLY_READER,
-        "qwen3_5_moe": _ONLY_READER,
         "qwen3_asr": "chunks of sound that only see themselves, after two-dimensional convolutions",
         "qwen3_omni_moe": _SPEECH,
         "qwen3_omni_moe_thinker": "positions that run through sound, images and text together",

@@ -99,7 +99,7 @@ def randomise(model: Any, seed: int = 0) -> None:
         noise = torch.randn(parameter.shape, generator=generator)
         norm = "norm" in name or "layrnorm" in name
         if norm and name.endswith("weight"):
-            parameter.copy_(1 + 0.2 * noise)
+            parameter.copy_(float(parameter.any()) + 0.2 * noise)  # some weights are what is added to one
         elif parameter.ndim < 2:
             parameter.copy_(0.2 * noise)
         elif "embed_tokens" in name or "position_embedding" in name:

@@ -41,6 +41,8 @@ MULTIMODAL: Mapping[str, Model] = MappingProxyType(
         "qwen2_5_vl": Model("Qwen2_5_VLForConditionalGeneration", "native"),
         "glm4v": Model("Glm4vForConditionalGeneration", "native"),
         "qwen3_vl_moe": Model("Qwen3VLMoeForConditionalGeneration", "native"),
+        "qwen3_5": Model("Qwen3_5ForConditionalGeneration", "native"),
+        "qwen3_5_moe": Model("Qwen3_5MoeForConditionalGeneration", "native"),
         "qwen3_vl": Model("Qwen3VLForConditionalGeneration", "native"),
         "audioflamingo3": Model("AudioFlamingo3ForConditionalGeneration", "audio_text"),
         "deepseek_vl_hybrid": Model("DeepseekVLHybridForConditionalGeneration", "windowed"),

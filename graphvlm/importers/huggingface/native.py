@@ -10,6 +10,7 @@ from ...tree import Tree, mapping
 from .fields import Fields
 from .multimodal import Family, Imported, fused_language, read_part, read_placeholder
 from .native_vision import NATIVE_TABLES, Native, read_native
+from .rope import read_sections
 from .tables import ConfigTable, Values
 from .text import read_decoder, read_embedding
 from .text_tables import TEXT_TABLES
@@ -26,6 +27,10 @@ def _table(model_type: str) -> ConfigTable:
 
 QWEN2_VL, QWEN2_5_VL = _table("qwen2_vl"), _table("qwen2_5_vl")
 QWEN3_VL, QWEN3_VL_MOE = _table("qwen3_vl"), _table("qwen3_vl_moe")
+QWEN3_5, QWEN3_5_MOE = (
+    ConfigTable(model_type, {**_PARTS_FIELDS, "image_token_id": 248056, "video_token_id": 248057}, harmless=_AROUND)
+    for model_type in ("qwen3_5", "qwen3_5_moe")
+)
 GLM4V = ConfigTable(
     "glm4v",
     {**_PARTS_FIELDS, "image_token_id": 151343, "video_token_id": 151344},
@@ -59,6 +64,8 @@ def _read(config: Fields) -> Imported | None:
     native = read_native(vision)
     tied = _tied(config, text)
     llm = read_decoder(text, "fused", tied=tied)
+    if text.table.model_type in _ALONE:
+        _within(text, llm)
     _check_width(vision, native, llm)
     token = read_placeholder(config, llm["vocab"], "image_token_id")
     body = {
@@ -77,6 +84,19 @@ def _tied(config: Fields, text: Fields) -> bool:
     key = "tie_word_embeddings"
     either = config.table.model_type in _EITHER and text.has(key) and text.boolean(key)
     return config.boolean(key) or either
+
+
+# Text models that can be alone, with positions of one number, and keys one level further out.
+_ALONE = frozenset({"qwen3_5_text", "qwen3_5_moe_text"})
+
+
+def _within(text: Fields, llm: dict[str, Any]) -> None:
+    """What a text model that can be alone has otherwise when it is a part."""
+    llm["checkpoint"] = {"use": "checkpoint/qwen3_5_whole"}
+    if llm["position"] != "none":
+        head = llm["attention"].get("head_dim", llm["dim"] // llm["attention"]["heads"])
+        dim = llm["position"].get("dim", head)
+        llm["position"] |= read_sections(text, (11, 11, 10), "interleaved", dim)
 
 
 def _language(text: Fields, llm: dict[str, Any], native: Native, token: int) -> dict[str, Any]:
@@ -115,7 +135,12 @@ def _check_width(vision: Fields, native: Native, llm: dict[str, Any]) -> None:
 
 
 def _checkpoint(model_type: str, native: Native) -> dict[str, Any]:
-    layout = {"qwen2_5_vl": "qwen2_vl", "qwen3_vl_moe": "qwen3_vl"}.get(model_type, model_type)
+    layout = {
+        "qwen2_5_vl": "qwen2_vl",
+        "qwen3_vl_moe": "qwen3_vl",
+        "qwen3_5": "qwen3_vl",
+        "qwen3_5_moe": "qwen3_vl",
+    }.get(model_type, model_type)
     return {"use": f"checkpoint/{layout}"} | ({"prefixes": dict(native.prefixes)} if native.prefixes else {})
 
 
@@ -143,6 +168,6 @@ def _renamed(config: Fields) -> Fields:
 FAMILIES: Mapping[str, Family] = MappingProxyType(
     {
         table.model_type: Family(table, _read, _parts(table.model_type))
-        for table in (QWEN2_VL, QWEN2_5_VL, QWEN3_VL, QWEN3_VL_MOE, GLM4V)
+        for table in (QWEN2_VL, QWEN2_5_VL, QWEN3_VL, QWEN3_VL_MOE, QWEN3_5, QWEN3_5_MOE, GLM4V)
     }
 )

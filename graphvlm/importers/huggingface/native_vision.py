@@ -33,6 +33,9 @@ _QWEN3: Mapping[str, Any] = MappingProxyType(
     }
 )
 
+_QWEN3_5 = {name: value for name, value in _QWEN3.items() if name != "deepstack_visual_indexes"}
+_WITHOUT_DEEP = ("qwen3_5_vision", "qwen3_5_moe_vision")
+
 NATIVE_TABLES: Mapping[str, ConfigTable] = MappingProxyType(
     {
         "qwen2_vl_vision": ConfigTable(
@@ -74,6 +77,7 @@ NATIVE_TABLES: Mapping[str, ConfigTable] = MappingProxyType(
         ),
         "qwen3_vl_vision": ConfigTable("qwen3_vl_vision", _QWEN3),
         "qwen3_vl_moe_vision": ConfigTable("qwen3_vl_moe_vision", _QWEN3),
+        **{name: ConfigTable(name, _QWEN3_5, neutral={"deepstack_visual_indexes": []}) for name in _WITHOUT_DEEP},
         "glm4v_vision": ConfigTable(
             "glm4v_vision",
             {
@@ -155,7 +159,8 @@ def _qwen3(vision: Fields) -> Native:
     tower = _tower(vision, vision.integer("hidden_size"), norm, mlp, "checkpoint/qwen3_vision")
     tower["patch"]["bias"] = True
     tower["position"] = [{"type": "learned", "side": _side(vision, "num_position_embeddings")}, tower["position"]]
-    count, layers = vision.integer("depth"), _integers(vision, "deepstack_visual_indexes")
+    key = "deepstack_visual_indexes"
+    count, layers = vision.integer("depth"), _integers(vision, key) if vision.knows(key) else []
     if any(layer >= count for layer in layers) or len(set(layers)) < len(layers):
         name = "deepstack_visual_indexes"
         message = f"`{vision.name(name)}` is {shown(layers)}: there are {count} layers, 0 to {count - 1}"
@@ -294,6 +299,7 @@ _READERS: Mapping[str, Callable[[Fields], Native]] = MappingProxyType(
         "qwen2_5_vl_vision": _qwen2_5,
         "qwen3_vl_vision": _qwen3,
         "qwen3_vl_moe_vision": _qwen3,
+        **dict.fromkeys(_WITHOUT_DEEP, _qwen3),
         "glm4v_vision": _glm4v,
     }
 )

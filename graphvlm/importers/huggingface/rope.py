@@ -11,7 +11,7 @@ from ...diagnostics import Label
 from ...tree import Tree
 from .fields import Fields, shown
 from .tables import ConfigTable
-from .text_kind import Position, TextKind
+from .text_kind import Layout, Position, TextKind
 
 # The numbers that each type reads from its object, beside `rope_theta` and the type itself.
 _READ: Mapping[str, frozenset[str]] = MappingProxyType(
@@ -131,6 +131,12 @@ def _rotary(
         return setting, most
     scaling, longest = _scaled(named, most, rope, text)
     return {**setting, "scaling": {"type": named, **scaling}}, longest
+
+
+def read_sections(text: Fields, sections: tuple[int, ...], layout: Layout, dim: int) -> dict[str, Any]:
+    """What positions of three numbers have beside rotary ones; `sections` unless the file says otherwise."""
+    kind = TextKind(text.table, sections=sections, layout=layout)
+    return _sections(rotary_object(text), text, kind, dim)
 
 
 def _sections(rope: Fields | None, text: Fields, kind: TextKind, dim: int) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from .fields import Fields
 from .tables import ConfigTable
 
 Node = dict[str, Any]
+Layout = Literal["contiguous", "interleaved"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +87,7 @@ class TextKind:
     style: Literal["half", "interleaved"] = "half"
     partial: bool = False
     sections: tuple[int, ...] = ()
-    layout: Literal["contiguous", "interleaved"] = "contiguous"
+    layout: Layout = "contiguous"
     checkpoint: str = "checkpoint/llama"
     position: Callable[[Fields, TextKind, int], Position] | None = None
     experts: Callable[[Fields, Node], Experts] = dense

@@ -8,7 +8,15 @@ from typing import Any
 
 import torch
 from torch import Generator
-from transformers import Glm4vConfig, Qwen2_5_VLConfig, Qwen2VLConfig, Qwen3VLConfig, Qwen3VLMoeConfig
+from transformers import (
+    Glm4vConfig,
+    Qwen2_5_VLConfig,
+    Qwen2VLConfig,
+    Qwen3_5Config,
+    Qwen3_5MoeConfig,
+    Qwen3VLConfig,
+    Qwen3VLMoeConfig,
+)
 
 from ..reference import IMAGE_TOKEN, MIXED, SIZES, Padding
 from .case import IMAGES, Inputs, Multimodal, prompts
@@ -75,6 +83,26 @@ def qwen3_vl_moe(**changes: Any) -> Any:
     return Qwen3VLMoeConfig(text_config=text, vision_config=settings, **_TOKENS)
 
 
+def qwen3_5(config: Any = Qwen3_5Config, **changes: Any) -> Any:
+    """Linear attention beside full attention, of whose heads three fifths turn by three positions."""
+    settings: dict[str, Any] = {**_VISION, "hidden_size": 60, "intermediate_size": 40, "out_hidden_size": 48}
+    linear = {
+        "linear_num_key_heads": 2,
+        "linear_num_value_heads": 4,
+        "linear_key_head_dim": 10,
+        "linear_value_head_dim": 14,
+        "layer_types": ["linear_attention", "full_attention", "linear_attention"],
+    }
+    text = _text([3, 2, 1], head_dim=20, **linear, **changes)
+    text["rope_parameters"] |= {"partial_rotary_factor": 0.6, "mrope_interleaved": True}
+    return config(text_config=text, vision_config=settings | {"num_position_embeddings": 36}, **_TOKENS)
+
+
+def qwen3_5_moe() -> Any:
+    experts = {"num_experts": 5, "num_experts_per_tok": 3, "moe_intermediate_size": 20}
+    return qwen3_5(Qwen3_5MoeConfig, shared_expert_intermediate_size=24, **experts)
+
+
 def glm4v(**changes: Any) -> Any:
     settings: dict[str, Any] = {
         **_VISION,
@@ -97,6 +125,8 @@ _CONFIGS: Mapping[str, Callable[[], Any]] = MappingProxyType(
         "qwen2_5_vl_full": lambda: qwen2_5_vl({"fullatt_block_indexes": [0, 1, 2], "temporal_patch_size": 1}),
         "qwen3_vl": lambda: qwen3_vl(attention_bias=True),
         "qwen3_vl_moe": qwen3_vl_moe,
+        "qwen3_5": qwen3_5,
+        "qwen3_5_moe": qwen3_5_moe,
         "glm4v": glm4v,
     }
 )

@@ -87,7 +87,7 @@ QWEN3_5_MOE = ConfigTable(
         "num_experts": 256,
     },
     nullable=_NULLABLE,
-    harmless=ROUTER_LOSS | _OTHER_CODE,
+    harmless=ROUTER_LOSS | _OTHER_CODE | {"intermediate_size"},  # of layers without experts, which there are none
     neutral={"attn_output_gate": True},
     called={"intermediate_size": "moe_intermediate_size"},
     rotary=_THREE,
