@@ -40,7 +40,9 @@ CLASSES: Mapping[str, Any] = {name: CONFIG_MAPPING[name] for name in TABLES}
 
 # Understood, and no field of a class: how version 4 wrote rotary positions, and what the code takes from any config.
 BESIDE = {"rope_theta", "rope_scaling", "partial_rotary_factor", "original_max_position_embeddings"}
-_WIDTHS = (*("phi3", "starcoder2", "cohere", "granite", "smollm3", "olmo3", "olmoe", "exaone4", "glm4_moe", "dots1"),)
+_WIDTHS = (
+    *("phi3", "starcoder2", "cohere", "granite", "smollm3", "olmo", "olmo3", "olmoe", "exaone4", "glm4_moe", "dots1"),
+)
 ALSO = {
     "qwen2": {"head_dim"},
     "qwen2_moe": {"head_dim"},

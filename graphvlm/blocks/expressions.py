@@ -54,9 +54,10 @@ class Fields:
 
 def norm_expression(norm: Norm, dim: str, eps: str) -> str:
     """The constructor of a norm `dim` wide."""
+    learned = "" if norm.weight else ", elementwise_affine=False"
     if norm.type == "rms":
-        return f"{'OffsetRMSNorm' if norm.unit_offset else 'nn.RMSNorm'}({dim}, eps={eps})"
-    return f"nn.LayerNorm({dim}, eps={eps}{'' if norm.bias else ', bias=False'})"
+        return f"{'OffsetRMSNorm' if norm.unit_offset else 'nn.RMSNorm'}({dim}, eps={eps}{learned})"
+    return f"nn.LayerNorm({dim}, eps={eps}{learned or ('' if norm.bias else ', bias=False')})"
 
 
 def bias_argument(bias: bool) -> str:

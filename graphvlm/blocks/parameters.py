@@ -94,7 +94,8 @@ def linear(path: str, inside: int, out: int, bias: bool, heads: int = 0) -> Iter
 
 def norm(path: str, settings: Norm, dim: int) -> Iterator[Parameter]:
     """Weight and bias of a norm."""
-    yield plain(f"{path}.weight", dim)
+    if settings.weight:
+        yield plain(f"{path}.weight", dim)
     if settings.bias:
         yield plain(f"{path}.bias", dim)
 

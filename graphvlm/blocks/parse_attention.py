@@ -38,6 +38,7 @@ def parse_attention(settings: Settings, inferred: Inferred, norm: Norm, problems
             bias=_bias(settings.get("bias", default=False)),
             qk_norm=_qk_norm(settings, norm),
             norm_heads=_norm_heads(settings),
+            norm_turned=bool(settings.get("qk_norm", "after_rope", default=False)),
             gated=_gated(settings),
             **_scores(settings),
         )

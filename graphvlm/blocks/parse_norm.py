@@ -28,11 +28,13 @@ def parse_norm(settings: Settings, *path: str) -> Norm:
 def make_norm(value: Mapping[str, Any]) -> Norm:
     """A norm from its settings."""
     kind: NormType = value.get("type", "rms")
+    weight = bool(value.get("weight", True))
     return Norm(
         type=kind,
         eps=float(value.get("eps", _EPS[kind])),
-        bias=kind == "layer" and bool(value.get("bias", True)),
-        unit_offset=kind == "rms" and bool(value.get("unit_offset", False)),
+        bias=kind == "layer" and weight and bool(value.get("bias", True)),
+        unit_offset=kind == "rms" and weight and bool(value.get("unit_offset", False)),
+        weight=weight,
     )
 
 

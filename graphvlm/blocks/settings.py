@@ -20,12 +20,16 @@ NormPlace = Literal["pre", "post", "sandwich", "branch", "shared"]
 
 @dataclass(frozen=True, slots=True)
 class Norm:
-    """Root-mean-square or layer normalisation over the last axis; the weight is `1 + w` with `unit_offset`."""
+    """Root-mean-square or layer normalisation over the last axis; the weight is `1 + w` with `unit_offset`.
+
+    Without `weight` nothing of it is learned.
+    """
 
     type: NormType
     eps: float
     bias: bool
     unit_offset: bool = False
+    weight: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,15 +65,15 @@ class Windows:
 class Attention:
     """Attention: `heads` queries share `kv_heads` keys and values of `head_dim` each, of the same tokens or of `cross`.
 
-    `qk_norm` normalises each head's query and key before the rotary positions, all heads together if `norm_heads` is
-    false. `window` is how many keys a query sees, itself included. `scale` multiplies the scores in place of
-    head_dim ** -0.5; `softcap` bounds them: `cap * tanh(score / cap)`. `sinks` adds a learned score to each row of a
-    head that no value belongs to. `gated` multiplies what the heads give with a sigmoid of the input. `rope` is which
-    rotary positions of the stack turn queries and keys. `merged` keeps
-    the three input projections in one matrix. With `latent`, keys and values come from a narrow vector (multi-head
-    latent attention). `grid` says which patches see each other, where tokens are the patches of many images. Where
-    they are the rows and columns `square` of one, they may do so in `windows`, and `relative` adds to scores what a
-    query has for how many rows and columns, of at most so many, lie between it and a key.
+    `qk_norm` normalises each head's query and key before the rotary positions (behind them with `norm_turned`), all
+    heads together if `norm_heads` is false. `window` is how many keys a query sees, itself included. `scale` multiplies
+    the scores in place of head_dim ** -0.5; `softcap` bounds them: `cap * tanh(score / cap)`. `sinks` adds a learned
+    score to each row of a head that no value belongs to. `gated` multiplies what the heads give with a sigmoid of the
+    input. `rope` is which rotary positions of the stack turn queries and keys. `merged` keeps the three input
+    projections in one matrix. With `latent`, keys and values come from a narrow vector (multi-head latent attention).
+    `grid` says which patches see each other, where tokens are the patches of many images. Where they are the rows and
+    columns `square` of one, they may do so in `windows`, and `relative` adds to scores what a query has for how many
+    rows and columns, of at most so many, lie between it and a key.
     """
 
     heads: int
@@ -79,6 +83,7 @@ class Attention:
     qk_norm: Norm | None
     window: int | None
     norm_heads: bool = True
+    norm_turned: bool = False
     scale: float | None = None
     softcap: float | None = None
     sinks: bool = False

@@ -108,6 +108,7 @@ class AttentionView:
     q_norm: str
     k_norm: str
     norm_heads: bool
+    norm_turned: bool
     scores: Scores
     tp: bool
     window: str
@@ -259,6 +260,7 @@ def attention_view(op: Attention, kind: LayerKind, fields: Fields, given: Given,
         q_norm=q_norm,
         k_norm=k_norm,
         norm_heads=op.norm_heads,
+        norm_turned=op.norm_turned,
         scores=scores_view(op, kind, fields, given),
         tp=tp > 1,
         **_square(op, kind, fields),

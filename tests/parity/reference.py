@@ -39,6 +39,8 @@ Padding = Literal["none", "left", "right"]
 VOCAB = 131
 IMAGE_TOKEN = 127
 LENGTH = 23  # tokens of the longest text, before its images are counted
+# Scores of these depend on where a row begins; the reference counts padding, but its `generate` says where it does.
+POSITIONED = ("hunyuan_v1_dense",)
 ORIGINAL = 16  # what the scaled rotary positions were "trained" on: shorter than the sequences
 
 
@@ -68,7 +70,11 @@ class Reference:
 
     def theirs(self, inputs: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
         """The same inputs as the reference wants them."""
-        return self.case.reference(inputs) if self.case else inputs
+        if self.case:
+            return self.case.reference(inputs)
+        if self.name not in POSITIONED or "attention_mask" not in inputs:
+            return inputs
+        return inputs | {"position_ids": (inputs["attention_mask"].cumsum(1) - 1).clamp(min=0)}
 
     def logits(self, inputs: dict[str, torch.Tensor]) -> torch.Tensor:
         """What the reference makes of inputs."""

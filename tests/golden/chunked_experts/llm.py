@@ -76,6 +76,16 @@ class Attention(nn.Module):
             (config.heads + 2 * config.kv_heads) * config.head_dim,
         )
         self.wo = nn.Linear(config.heads * config.head_dim, config.dim)
+        self.q_norm = nn.RMSNorm(
+            config.head_dim,
+            eps=config.norm_eps,
+            elementwise_affine=False,
+        )
+        self.k_norm = nn.RMSNorm(
+            config.head_dim,
+            eps=config.norm_eps,
+            elementwise_affine=False,
+        )
 
     def forward(
         self,
@@ -86,9 +96,9 @@ class Attention(nn.Module):
     ) -> Tensor:  # [batch, seq, dim]
         batch, seq, _ = x.shape
         qkv = self.wqkv(x).view(batch, seq, -1, self.head_dim).transpose(1, 2)
-        # Queries and keys turn alike, so both at once.
-        qk, v = torch.split(qkv, [self.heads + self.kv_heads, self.kv_heads], dim=1)
-        q, k = torch.split(rope(qk), [self.heads, self.kv_heads], dim=1)
+        heads = [self.heads, self.kv_heads, self.kv_heads]
+        q, k, v = torch.split(qkv, heads, dim=1)
+        q, k = self.q_norm(rope(q)), self.k_norm(rope(k))
         if cache is not None:
             k, v = cache.update(k, v)
         # Without a mask the order of the tokens is the mask.

@@ -35,6 +35,28 @@ OLMO2 = ConfigTable(
     nullable=frozenset({"num_key_value_heads"}),
 )
 
+OLMO = ConfigTable(
+    "olmo",
+    {
+        "vocab_size": 50304,
+        "hidden_size": 4096,
+        "intermediate_size": 11008,
+        "num_hidden_layers": 32,
+        "num_attention_heads": 32,
+        "num_key_value_heads": None,
+        "head_dim": None,  # not a field of the class, but its attention takes it from the file
+        "hidden_act": "silu",
+        "max_position_embeddings": 2048,
+        "bos_token_id": None,
+        "eos_token_id": 50279,
+        "tie_word_embeddings": False,
+        "attention_bias": False,
+        **ROPE,
+    },
+    nullable=frozenset({"num_key_value_heads", "head_dim"}),
+    neutral={"clip_qkv": None},
+)
+
 OLMO3 = ConfigTable(
     "olmo3",
     {
@@ -130,6 +152,7 @@ KINDS = (
         norm=_NORM,
         checkpoint="checkpoint/olmo2",
     ),
+    TextKind(OLMO, bias="attention_bias", norm={"type": "layer", "eps": 1e-5, "weight": False}),
     TextKind(
         OLMO3,
         bias="attention_bias",

@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from ..fields import Fields
+from ..rope import read_position, rotary_object
 from ..tables import ConfigTable
 from ..text_fields import ROPE
-from ..text_kind import Node, TextKind, Variant
+from ..text_kind import Node, Position, TextKind, Variant
 
 SEED_OSS = ConfigTable(
     "seed_oss",
@@ -158,6 +159,44 @@ SMOLLM3 = ConfigTable(
 )
 
 
+HUNYUAN_DENSE = ConfigTable(
+    "hunyuan_v1_dense",
+    {
+        "vocab_size": 290943,
+        "hidden_size": 4096,
+        "intermediate_size": 11008,
+        "num_hidden_layers": 32,
+        "num_attention_heads": 32,
+        "num_key_value_heads": None,
+        "head_dim": None,
+        "hidden_act": "silu",
+        "max_position_embeddings": 2048,
+        "rms_norm_eps": 1e-5,
+        "bos_token_id": 1,
+        "eos_token_id": 2,
+        "tie_word_embeddings": False,
+        "attention_bias": False,
+        **ROPE,
+    },
+    nullable=frozenset({"num_key_value_heads", "head_dim"}),
+    harmless=frozenset({"eod_token_id", "pretraining_tp"}),
+)
+
+
+def _stretched_base(text: Fields, kind: TextKind, head_dim: int) -> Position:
+    """Positions called `dynamic` that have an `alpha` are ordinary ones, of a larger base."""
+    rope = rotary_object(text)
+    if rope is None or not rope.has("alpha") or rope.tree.plain().get("rope_type", "dynamic") != "dynamic":
+        return read_position(text, kind, head_dim)
+    theta = rope.number("rope_theta") if rope.has("rope_theta") else text.number("rope_theta")
+    base = theta * rope.number("alpha") ** (head_dim / (head_dim - 2))
+    return Position({"type": "rope", "theta": base}, text.integer("max_position_embeddings"))
+
+
+def _turned_norm(text: Fields, node: Node) -> None:
+    node["attention"]["qk_norm"]["after_rope"] = True
+
+
 def layers_without_positions(text: Fields) -> tuple[int, ...]:
     """Those whose flag (of having positions) is 0, else every `no_rope_layer_interval`-th."""
     count, step = text.integer("num_hidden_layers"), text.integer("no_rope_layer_interval")
@@ -192,6 +231,14 @@ KINDS = (
     TextKind(ARCEE, bias="attention_bias", mlp_bias="mlp_bias", gated=False),
     TextKind(ERNIE4_5, bias="use_bias", mlp_bias="use_bias", style="interleaved"),
     TextKind(HELIUM, bias=_QKV_BIAS, mlp_bias="mlp_bias", style="interleaved"),
+    TextKind(
+        HUNYUAN_DENSE,
+        bias="attention_bias",
+        qk_norm="head",
+        position=_stretched_base,
+        adapt=_turned_norm,
+        checkpoint="checkpoint/hunyuan",
+    ),
     TextKind(MINISTRAL, window="listed"),
     TextKind(
         SMOLLM3,
