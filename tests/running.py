@@ -239,7 +239,7 @@ def inputs(graph: Graph, known: Sizes | None = None, *, seed: int = 0, padded: b
             made[name] = torch.ones(shape, dtype=torch.bool)
             made[name][:, :, shape[2] // 2 :] = made[name][0, ..., shape[3] - 3 :] = False
         elif given.port.what == "counts":
-            made[name] = torch.ones(shape, dtype=torch.long)
+            made[name] = torch.tensor(tiling.image_counts(_images_of(graph, name, known), shape[0]))
         elif given.port.what == "sizes":
             made[name] = torch.tensor(tiling.image_sizes(shape[0]))
         elif given.port.what == "visible":
@@ -263,6 +263,12 @@ def _of_text(graph: Graph, mask: str) -> bool:
     """Whether a mask is as long as some text."""
     length = graph.inputs[mask].port.shape[1]
     return any(given.port.what == "tokens" and given.port.shape[1] == length for given in graph.inputs.values())
+
+
+def _images_of(graph: Graph, counts: str, known: Sizes) -> int:
+    """How many images an input counts."""
+    reader = next(node for node in graph.nodes.values() if Ref(counts) in node.inputs.values())
+    return known.evaluate(reader.signature.inputs["stack"].shape[0])
 
 
 def _tokens(graph: Graph, name: str, shape: tuple[int, ...], known: Sizes, generator: torch.Generator) -> Tensor:

@@ -10,6 +10,7 @@ from graphvlm.blocks.settings import Mlp
 from graphvlm.components.decoder.transformer import Transformer
 from graphvlm.components.encoder.audio import Audio
 from graphvlm.components.encoder.grid_positions import GridPositions
+from graphvlm.components.encoder.image_stack import ImageStack
 from graphvlm.components.encoder.native_vit import NativeVit
 from graphvlm.components.encoder.vit import Vit
 from graphvlm.components.fusion.scatter import Scatter
@@ -40,8 +41,15 @@ def _placeholders(node: Node) -> Iterator[str]:
 
 def _vit(node: Node) -> Iterator[str]:
     assert isinstance(node.spec, Vit)
-    yield f"={{dim: 24, layers: 3, image: {{size: {3 * node.spec.patch}}}}}"
+    side = 6 if node.spec.bucketed else 3  # whose tokens are joined afterwards
+    yield f"={{dim: 24, layers: 3, image: {{size: {side * node.spec.patch}}}}}"
     yield from (".attention.heads=3", f".mlp.hidden={_HIDDEN}")
+
+
+def _stack(node: Node) -> Iterator[str]:
+    """Tiles of three patches of 14."""
+    if node.tree.get("tiling"):
+        yield ".tiling={size: 42, resolutions: [[42, 84], [126, 84]]}"
 
 
 def _native(node: Node) -> Iterator[str]:
@@ -94,6 +102,7 @@ _SHRINK: Mapping[type, Callable[[Node], Iterator[str]]] = MappingProxyType(
         **dict.fromkeys((Scatter, Spread, GridPositions), _placeholders),
         **dict.fromkeys((Linear, MlpProjector), _projector),
         Vit: _vit,
+        ImageStack: _stack,
         NativeVit: _native,
         PatchMerger: _merger,
         Audio: _audio,

@@ -140,6 +140,8 @@ SOUNDS: dict[str, tuple[dict[str, Any], int]] = {
 PARTS = {**DECODERS, **ENCODERS, **SOUNDS}
 # graph -> number of parameters; the reference has as many
 MODELS = {"qwen2_audio_7b": 8_397_094_912, "voxtral_mini_3b": 4_676_271_104}
+MODELS |= {"llava_v1_6_mistral_7b": 7_566_747_648, "llava_onevision_qwen2_7b": 8_029_890_080}
+MODELS |= {"idefics3_8b_llama3": 8_462_086_384, "smolvlm2_2_2b": 2_246_784_880}
 MODELS |= {path.stem: TEXTS[path.stem].parameters for path in GRAPHS if path.stem in TEXTS}
 
 

@@ -23,6 +23,11 @@ def image_sizes(images: int) -> list[Size]:
     return [SIZES[index % len(SIZES)] for index in range(images)]
 
 
+def image_counts(images: int, batch: int) -> list[int]:
+    """How many of so many images each prompt has."""
+    return [images // batch + (row < images % batch) for row in range(batch)]
+
+
 def grid(size: Size, resolutions: Sequence[Size], tile: int) -> Size:
     """Rows and columns of tiles in the resolution that keeps most of an image, the smallest if several do."""
     best, most, area = resolutions[0], -1, 0
@@ -97,6 +102,10 @@ def open_sizes(graph: Graph, known: Mapping[str, int]) -> dict[str, int]:
         if isinstance(node.spec, ImageStack) and node.spec.tile:
             sizes = image_sizes(found[_key(node.signature.inputs["stack"], 0)])
             grids[node.name] = [grid(size, node.spec.resolutions, node.spec.tile) for size in sizes]
+            if "counts" in node.inputs:
+                counts = image_counts(len(sizes), found[_key(node.signature.inputs["counts"], 0)])
+                alone = [count == 1 for count in counts for _ in range(count)]
+                grids[node.name] = [cut if one else (0, 0) for cut, one in zip(grids[node.name], alone, strict=True)]
             tiles = [rows * columns + 1 for rows, columns in grids[node.name]]
             found[_key(node.signature.inputs["stack"], 1)] = max(tiles)
             found[_key(node.signature.outputs["image"], 0)] = sum(tiles)

@@ -71,7 +71,7 @@ class ImageStackComponent:
 
     def signature(self, name: str, settings: Settings) -> Signature:
         tiled = settings.has("tiling")
-        stacks, inside = Var(f"{name}.stacks", "images" if tiled else "batch"), Var(f"{name}.inside", "stacked")
+        stacks, inside = Var(f"{name}.stacks", "images" if tiled else "batch"), Var(f"{name}.inside", "depth")
         images = Var(f"{name}.images", "tiles" if tiled else "images")
         channels, height, width = (Var(f"{name}.{axis}", axis) for axis in ("channels", "height", "width"))
         written: dict[Var, Written] = {}

@@ -16,5 +16,5 @@ class Halved(nn.Module):
         """[images, 24, 48] -> [images, 6, 48]"""
         rows, columns = self.grid
         n = self.window
-        x = x.reshape(len(x), rows // n, n, columns // n, n, -1)
+        x = x.reshape(x.size(0), rows // n, n, columns // n, n, -1)
         return x.mean(dim=(2, 4)).flatten(1, 2)

@@ -16,6 +16,6 @@ class Shuffled(nn.Module):
         """[images, 24, 48] -> [images, 6, 192]"""
         rows, columns = self.grid
         n = self.factor
-        x = x.reshape(len(x), rows // n, n, columns // n, n, -1)
+        x = x.reshape(x.size(0), rows // n, n, columns // n, n, -1)
         # The tokens of a square one behind the other, then in one.
         return x.transpose(2, 3).flatten(3).flatten(1, 2)

@@ -15,5 +15,5 @@ class Square(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """[images, 24, 48] -> [images, 9, 48]"""
-        x = x.transpose(1, 2).reshape(len(x), -1, *self.grid)
+        x = x.transpose(1, 2).reshape(x.size(0), -1, *self.grid)
         return F.adaptive_avg_pool2d(x, self.pooled_grid).flatten(2).transpose(1, 2)
