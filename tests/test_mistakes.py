@@ -83,11 +83,11 @@ def siglip(**more: Any) -> Config:
     return {"class_token: true": "class_token: false", **more}
 
 
-def wrong_type(name: str, type_: str, component: str, **reference: Any) -> Mistake:
+def wrong_type(name: str, type_: str, component: str, help: str = "graphvlm list", **reference: Any) -> Mistake:
     """A component that is none of ours."""
     old = component.splitlines()[1]
     edits, place = {component: component.replace(old, f"    type: {type_}")}, type_
-    return Mistake(name, edits, "unknown-type", place, "graphvlm list", {}, Reference(**reference))
+    return Mistake(name, edits, "unknown-type", place, help, {}, Reference(**reference))
 
 
 FORWARD: Config = {"stage": "forward"}
@@ -247,7 +247,10 @@ MISTAKES = (
     ),
     wrong_type("ResNet as the tower", "resnet", TOWER, vision=RESNET, stage="init", says="no attribute 'hidden_size'"),
     wrong_type(
-        "the tower of Qwen2-VL", "qwen2_vl", TOWER, vision=QWEN, stage="init", says="Unrecognized configuration"
+        *("the tower of Qwen2-VL", "qwen2_vl", TOWER, "the catalog has `use: encoder/qwen2_vl_vision`"),
+        vision=QWEN,
+        stage="init",
+        says="Unrecognized configuration",
     ),
 )
 
