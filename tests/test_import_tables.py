@@ -61,6 +61,7 @@ ALSO = {
     "qwen2_audio": {"audio_token_id"},
     "got_ocr2": {"image_token_id"},
     "llava_next": {"image_token_id"},
+    "llava_next_video": {"image_token_id"},
     "llava_onevision": {"image_token_id"},
 }
 

@@ -13,7 +13,7 @@ from typing import Literal, NamedTuple
 from graphvlm.importers.huggingface.models import MULTIMODAL as IMPORTED
 from graphvlm.importers.huggingface.models import TEXT
 
-from .missing import MISSING
+from .missing import MISSING, PARTLY
 
 PAGE = Path(__file__).parents[2] / "docs" / "coverage.md"
 
@@ -57,7 +57,8 @@ def _row(name: str, compared: int) -> Row:
         return Row(name, "refused", MISSING.get(name, "nobody has looked at it"))
     if not compared:
         return Row(name, "imported", "no configuration is compared yet")
-    return Row(name, "parity", f"{compared} configuration{'s' if compared > 1 else ''} compared")
+    note = f"{compared} configuration{'s' if compared > 1 else ''} compared"
+    return Row(name, "parity", f"{note}; {PARTLY[name]}" if name in PARTLY else note)
 
 
 def page() -> str:

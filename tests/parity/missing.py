@@ -83,7 +83,6 @@ MISSING: Mapping[str, str] = MappingProxyType(
         "lfm3_vl": f"{_SHORT_CONV}, in the tower too",
         "lighton_ocr": "its reader; its tower is that of Pixtral",
         "llama4": "chunked attention, layers without positions and scaled queries in its reader",
-        "llava_next_video": "tiles of several numbers and their packing; pooled frames",
         "minicpm_ocr": "a merger of patches between the layers of a tower",
         "minicpmv4_6": "a merger of patches between the layers of a tower",
         "minicpmv4_7": "a merger of patches between the layers of a tower",
@@ -125,9 +124,14 @@ MISSING: Mapping[str, str] = MappingProxyType(
         "unlimited_ocr": f"{_SAM} beside CLIP",
         "vibevoice_asr": "convolutional tokenizers of sound",
         "video_llama_3": f"{_NATIVE}; frames that are merged and left out",
-        "video_llava": "videos beside images, through two towers",
+        "video_llava": "calls (`module:`): one projector behind two towers",
         "vipllava": "features of several layers in its reader",
         "vision-encoder-decoder": _ENC_DEC,
         "voxtral_realtime": "causal convolutions of sound; norms that time conditions",
     }
+)
+
+# What a type that is imported takes in the reference, and here does not.
+PARTLY: Mapping[str, str] = MappingProxyType(
+    dict.fromkeys(("llava_next_video", "llava_onevision"), "its images alone: videos need calls (`module:`)")
 )

@@ -52,6 +52,7 @@ MULTIMODAL: Mapping[str, Model] = MappingProxyType(
         "llava_next": Model("LlavaNextForConditionalGeneration", "tiles"),
         "idefics3": Model("Idefics3ForConditionalGeneration", "stacks"),
         "smolvlm": Model("SmolVLMForConditionalGeneration", "stacks"),
+        "llava_next_video": Model("LlavaNextVideoForConditionalGeneration", "tiles"),
         "llava_onevision": Model("LlavaOnevisionForConditionalGeneration", "tiles"),
     }
 )

@@ -46,6 +46,13 @@ LLAVA_ONEVISION = ConfigTable(
     harmless=LLAVA.harmless | {"use_image_newline_parameter", "video_token_index", "video_token_id"},
 )
 
+LLAVA_NEXT_VIDEO = ConfigTable(
+    "llava_next_video",
+    {**LLAVA_NEXT.understood, "image_token_index": 32001, "spatial_pool_mode": "average"},
+    # videos are not read
+    harmless=LLAVA_NEXT.harmless | {"video_token_index", "video_token_id", "video_seq_length", "spatial_pool_stride"},
+)
+
 _ONEVISION_PARTS: Mapping[str, Values] = MappingProxyType(
     {
         "vision_config": {
@@ -67,6 +74,12 @@ INPUTS: Mapping[str, Any] = MappingProxyType({"pixel_values": "stack", "image_si
 
 def read_llava_next(config: Fields) -> Imported | None:
     """The graph of a LLaVA-NeXT config; None where a part is of an unknown type."""
+    return _read(config, PARTS, _RESOLUTIONS)
+
+
+def read_llava_next_video(config: Fields) -> Imported | None:
+    """The graph of a LLaVA-NeXT-Video config, of its images; None where a part is of an unknown type."""
+    config.choice("spatial_pool_mode", ("average", "max"))  # what pools videos has no weights then
     return _read(config, PARTS, _RESOLUTIONS)
 
 
@@ -99,7 +112,7 @@ def _read(
     if text is None or vision_fields is None:
         return None
     tied = config.boolean("tie_word_embeddings")
-    if "image_seq_length" not in config.table.understood:  # such a config copies the text's word when its own is false
+    if config.table.model_type != "llava_next":  # the others copy the text's word when their own is false
         tied |= text.boolean("tie_word_embeddings")
     llm = read_decoder(text, "fused", tied=tied)
     llm["head"].pop("softcap", None)  # the head of this class is its own, and does not bound its logits
@@ -176,6 +189,7 @@ def _is_resolution(value: object) -> bool:
 FAMILIES: Mapping[str, Family] = MappingProxyType(
     {
         "llava_next": Family(LLAVA_NEXT, read_llava_next, PARTS),
+        "llava_next_video": Family(LLAVA_NEXT_VIDEO, read_llava_next_video, PARTS),
         "llava_onevision": Family(LLAVA_ONEVISION, read_llava_onevision, _ONEVISION_PARTS),
     }
 )

@@ -8,7 +8,13 @@ from typing import Any
 
 import torch
 from torch import Generator
-from transformers import LlavaNextConfig, LlavaNextModel, LlavaOnevisionConfig, LlavaOnevisionModel
+from transformers import (
+    LlavaNextConfig,
+    LlavaNextModel,
+    LlavaNextVideoConfig,
+    LlavaOnevisionConfig,
+    LlavaOnevisionModel,
+)
 from transformers.models.llava_next.modeling_llava_next import image_size_to_num_patches as _tiles
 
 from ..reference import IMAGE_TOKEN, Padding, clip, llama, mistral, qwen2, siglip
@@ -79,6 +85,20 @@ _LLAVA_NEXT: Mapping[str, Callable[[], Any]] = MappingProxyType(
 )
 
 
+def llava_next_video() -> Any:
+    vision = clip()
+    resolutions = [
+        [vision.image_size * rows, vision.image_size * columns] for rows, columns in ((1, 2), (2, 1), (2, 2))
+    ]
+    return LlavaNextVideoConfig(
+        vision_config=vision,
+        text_config=llama(tie_word_embeddings=True),
+        image_token_index=IMAGE_TOKEN,
+        video_token_index=126,
+        image_grid_pinpoints=resolutions,
+    )
+
+
 def llava_onevision(vision: Any, text: Any, **changes: Any) -> Any:
     size = vision.image_size
     resolutions = [[size * rows, size * columns] for rows in (1, 2, 3) for columns in (1, 2, 3)]
@@ -98,6 +118,7 @@ _LLAVA_ONEVISION: Mapping[str, Callable[[], Any]] = MappingProxyType(
 _NEXT = tiled_images(LlavaNextModel, vision_feature_select_strategy="default")
 CASES = {
     **{name: Multimodal(config, _NEXT) for name, config in _LLAVA_NEXT.items()},
+    "llava_next_video": Multimodal(llava_next_video, _NEXT),
     **{name: Multimodal(config, tiled_images(LlavaOnevisionModel)) for name, config in _LLAVA_ONEVISION.items()},
     "llava_onevision_several": Multimodal(_LLAVA_ONEVISION["llava_onevision"], tiled_images(LlavaOnevisionModel, True)),
 }
