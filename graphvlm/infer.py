@@ -98,12 +98,21 @@ def _connect_all(linked: LinkedGraph, solver: Solver, problems: Problems) -> lis
             lengths = range(_WIDTH if wanted.what == "features" else len(wanted.shape))
             conflicts += _connect(linked, node, port, lengths, solver)
     shown = {(conflict.node.name, conflict.port) for conflict in conflicts}
+    later: list[tuple[Linked, str]] = []
     for node in reversed(list(linked.nodes.values())):
-        for port in node.inputs:
+        for port, edge in node.inputs.items():
             _connect_vocab(linked, node, port, solver, problems)
-            widths = [_WIDTH] if node.signature.inputs[port].what == "features" else []
-            found = _connect(linked, node, port, widths, solver)
+            if node.signature.inputs[port].what != "features":
+                continue
+            if _several(solver.solve(linked.port(edge.source).shape[_WIDTH])):
+                later.append((node, port))
+                continue
+            found = _connect(linked, node, port, [_WIDTH], solver)
             conflicts += [] if (node.name, port) in shown else found
+    # Streams side by side: how wide each is, only the streams know.
+    for node, port in reversed(later):
+        found = _connect(linked, node, port, [_WIDTH], solver)
+        conflicts += [] if (node.name, port) in shown else found
     for node in linked.nodes.values():
         for port_ in (*node.signature.inputs.values(), *node.signature.outputs.values()):
             solved(port_, solver)
@@ -111,6 +120,11 @@ def _connect_all(linked: LinkedGraph, solver: Solver, problems: Problems) -> lis
 
 
 _WIDTH = 2  # the last axis of features
+
+
+def _several(dim: Dim) -> bool:
+    """Whether a size is a sum of several that are open, which one number cannot tell."""
+    return isinstance(dim, Sum) and sum(not isinstance(term, int) for term in dim.terms) > 1
 
 
 def _connect(linked: LinkedGraph, node: Linked, port: str, axes: Iterable[int], solver: Solver) -> list[_Conflict]:

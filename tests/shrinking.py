@@ -15,6 +15,7 @@ from graphvlm.components.encoder.native_vit import NativeVit
 from graphvlm.components.encoder.vit import Vit
 from graphvlm.components.fusion.scatter import Scatter
 from graphvlm.components.fusion.spread import Spread
+from graphvlm.components.projector.conv import Conv
 from graphvlm.components.projector.linear import Linear
 from graphvlm.components.projector.mlp import MlpProjector
 from graphvlm.components.projector.patch_merger import PatchMerger
@@ -41,8 +42,11 @@ def _placeholders(node: Node) -> Iterator[str]:
 
 def _vit(node: Node) -> Iterator[str]:
     assert isinstance(node.spec, Vit)
-    side = 6 if node.spec.bucketed else 3  # whose tokens are joined afterwards
-    yield f"={{dim: 24, layers: 3, image: {{size: {side * node.spec.patch}}}}}"
+    side, layers = 6 if node.spec.bucketed else 3, "3"  # tokens of the former are joined afterwards
+    if node.spec.grid:
+        side, layers = 4, "{where: [{name: whole, at: [2], attention: {mask: image}}], count: 3}"
+        yield ".attention.mask.grid_window=3"
+    yield f"={{dim: 24, layers: {layers}, image: {{size: {side * node.spec.patch}}}}}"
     yield from (".attention.heads=3", f".mlp.hidden={_HIDDEN}")
 
 
@@ -71,6 +75,14 @@ def _projector(node: Node) -> Iterator[str]:
     yield from (f".{key}={size}" for key, size in (("hidden", _HIDDEN), ("out", 48)) if node.tree.get(key))
 
 
+def _conv(node: Node) -> Iterator[str]:
+    """As many of the same kernels and strides; stretched to four times the rows of a small tower."""
+    assert isinstance(node.spec, Conv)
+    kernels = ", ".join(f"{{kernel: {each.kernel}, stride: {each.stride}}}" for each in node.spec.convolutions)
+    yield f"={{out: 40, convolutions: [{kernels}]}}"
+    yield from [".resize=[12, 12]"] if node.spec.resized else []
+
+
 def _audio(node: Node) -> Iterator[str]:
     assert isinstance(node.spec, Audio)
     tokens = node.spec.pool.size * 3 if node.spec.pool else 6
@@ -83,8 +95,16 @@ def _decoder(node: Node) -> Iterator[str]:
     assert isinstance(spec, Transformer)
     kv_heads = 6 if all(each.kv_heads == each.heads for each in spec.layers.attentions) else 2
     layers = "{count: 4}" if any(spec.layers.linear) else max(2, len(spec.inject))
+    if node.tree.get("layers", "each"):
+        layers = "{count: 2, where: null}"
     yield f"={{vocab: {VOCAB}, dim: 48, layers: {layers}, max_tokens: 128}}"
-    yield from (f".attention={{heads: 6, kv_heads: {kv_heads}, head_dim: 20}}", ".mlp.hidden=72")
+    if any(each.latent for each in spec.layers.attentions):
+        ranks = "" if node.tree.get("attention", "latent", "q_rank") is None else "q_rank: 12, "
+        sizes = f"{ranks}kv_rank: 16, nope_dim: 10, rope_dim: 8, value_dim: 14"
+        yield f".attention={{heads: 6, latent: {{{sizes}}}}}"
+    else:
+        yield f".attention={{heads: 6, kv_heads: {kv_heads}, head_dim: 20}}"
+    yield ".mlp.hidden=72"
     for rope in spec.layers.rotary:
         if rope.sections:
             yield f".position.sections={'[4, 3, 3]' if rope.whole else '[1, 2, 2]'}"
@@ -101,6 +121,7 @@ _SHRINK: Mapping[type, Callable[[Node], Iterator[str]]] = MappingProxyType(
     {
         **dict.fromkeys((Scatter, Spread, GridPositions), _placeholders),
         **dict.fromkeys((Linear, MlpProjector), _projector),
+        Conv: _conv,
         Vit: _vit,
         ImageStack: _stack,
         NativeVit: _native,

@@ -273,10 +273,10 @@ def test_everything_that_was_inferred_is_written_out() -> None:
 @pytest.mark.parametrize("name", SHIPPED)
 def test_components_know_all_their_modules(name: str) -> None:
     """Key names can be given for every parameter there is."""
-    text = {f"{stem}_{number}": f"{stem}_*" for stem in ("linear", "conv") for number in (1, 2)}
+    text = {f"{stem}_{number}": f"{stem}_*" for stem in ("linear", "conv", "norm", "gate") for number in (1, 2)}
     for node in graphvlm.load(GRAPHS / f"{name}.yaml").nodes.values():
         modules = component(node.kind, node.type).modules
         for parameter in node.spec.parameters():
             path = ".".join("*" if part.isdigit() else part for part in parameter.path.split("."))
             stem = path.rpartition(".")[0]
-            assert {path, stem, text.get(stem, stem)} & modules, path
+            assert {path, stem, text.get(stem, stem), text.get(path, path)} & modules, path

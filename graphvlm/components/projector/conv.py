@@ -14,7 +14,7 @@ from ...blocks.settings import Norm
 from ...code import Field, NodePage, Wiring, literal
 from ...component import Inferred, Port, Signature, Spec, counted, sizes_of
 from ...diagnostics import Label
-from ...dims import Var, Written
+from ...dims import Dim, Many, Sum, Var, Written
 from ...ir import Node
 from ...names import class_name
 from ...problems import Problems
@@ -100,17 +100,18 @@ class ConvComponent:
 
     def signature(self, name: str, settings: Settings) -> Signature:
         sizes, written = sizes_of(name, settings, "in", "out")
-        images, tokens = Var(f"{name}.images", "images"), Var(f"{name}.all_tokens", "tokens")
-        out = Var(f"{name}.tokens", "tokens")
+        images, out = Var(f"{name}.images", "images"), Var(f"{name}.tokens", "tokens")
+        every, inside = _stride(settings), Var(f"{name}.all_tokens", "tokens")
+        tokens: Dim = inside
         for key in ("grid", "resize"):
             if settings.has(key):
                 grid = settings.get(key)
                 written[out] = _given(name, settings, key, _after(grid, settings))
         if settings.has("grid"):
-            written[tokens] = _given(name, settings, "grid", settings.get("grid"))
-        strided = any(int(each.get("stride", 1)) > 1 for each in settings.get("convolutions"))
-        if not strided and not settings.has("resize"):
-            out = tokens
+            written[inside] = _given(name, settings, "grid", settings.get("grid"))
+        elif not settings.has("resize"):
+            # Where strides do not divide the grid, it is to be written: how many are left is no multiple then.
+            tokens = Sum((Many(every**2, out),)) if every > 1 else out
         return Signature(
             inputs={"features": Port("features", (images, tokens, sizes["in"]))},
             outputs={"features": Port("features", (images, out, sizes["out"]))},
@@ -177,6 +178,11 @@ def _line(spec: Conv, index: int, *, last: bool) -> Line:
     options += [] if spec.bias else ["bias=False"]
     normed = norm_expression(spec.norm, out, "config.norm_eps") if spec.norm else ""
     return Line(index + 1, f"nn.Conv2d({', '.join(options)})", normed, last)
+
+
+def _stride(settings: Settings) -> int:
+    """Every which row and column is left."""
+    return prod(int(each.get("stride", 1)) for each in settings.get("convolutions"))
 
 
 def _after(grid: list[int], settings: Settings) -> Grid:

@@ -110,11 +110,13 @@ def read_got_ocr2(config: Fields) -> Imported | None:
         return None
     llm = read_decoder(text, "fused", tied=config.boolean("tie_word_embeddings"))
     width = fields.integer("output_channels")
-    names = {"names": {"conv_1": "conv_upsampler1", "conv_2": "conv_upsampler2"}}
+    side = read_square(fields, "image_size") // read_square(fields, "patch_size")
+    names: dict[str, Any] = {"names": {"conv_1": "conv_upsampler1", "conv_2": "conv_upsampler2"}}
+    grid = {"grid": [side, side]} if side % 4 else {}
     nodes = {
         "vision": read_windowed(fields, "pixel_values"),
         "neck": read_neck(fields, "vision"),
-        "downsample": _downsampling("neck", width, llm["dim"]) | {"checkpoint": names},
+        "downsample": _downsampling("neck", width, llm["dim"]) | grid | {"checkpoint": names},
         "projector": _linear("downsample", llm["dim"], "multimodal_projector"),
     }
     token = read_placeholder(config, llm["vocab"], "image_token_id", "image_token_index")
