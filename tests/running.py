@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from math import prod
@@ -15,6 +15,7 @@ from torch import Tensor
 
 import graphvlm
 from graphvlm.components.encoder.native_vit import NativeVit
+from graphvlm.components.encoder.patches import Patches
 from graphvlm.components.encoder.token_embedding import TokenEmbedding
 from graphvlm.components.fusion.scatter import Scatter
 from graphvlm.dims import Dim, Many, Sum, Var
@@ -195,6 +196,7 @@ def sizes(graph: Graph, **wanted: int) -> Sizes:
     numbers = {**_DEFAULT, **wanted}
     dims = [var for given in graph.inputs.values() for dim in given.port.shape for var in _open(dim)]
     found = tiling.open_sizes(graph, {var.key: numbers[var.name] for var in dims})
+    found |= dict(_patches(graph, Sizes(found)))
     for name, given in graph.inputs.items():
         if given.port.what == "tokens":
             batch, seq = given.port.shape
@@ -202,6 +204,16 @@ def sizes(graph: Graph, **wanted: int) -> Sizes:
                 rows = sum(count for _, count in _placeholders(graph, name, Sizes(found)))
                 found[seq.key] += -(-rows // Sizes(found).evaluate(batch))
     return Sizes(found)
+
+
+def _patches(graph: Graph, known: Sizes) -> Iterator[tuple[str, int]]:
+    """How many blocks of patches images without padding are cut into."""
+    for node in graph.nodes.values():
+        if isinstance(node.spec, Patches):
+            images, _, height, width = known.shape(node.signature.inputs["image"].shape)
+            side = node.spec.size * node.spec.group
+            (blocks,) = _open(node.signature.outputs["patches"].shape[0])
+            yield blocks.key, images * (height // side) * (width // side)
 
 
 def _open(dim: Dim) -> list[Var]:
@@ -241,7 +253,9 @@ def inputs(graph: Graph, known: Sizes | None = None, *, seed: int = 0, padded: b
         elif given.port.what == "counts":
             made[name] = torch.tensor(tiling.image_counts(_images_of(graph, name, known), shape[0]))
         elif given.port.what == "sizes":
-            made[name] = torch.tensor(tiling.image_sizes(shape[0]))
+            whole = next((node for node in graph.nodes.values() if isinstance(node.spec, Patches)), None)
+            size = known.shape(whole.signature.inputs["image"].shape)[2:] if whole else ()
+            made[name] = torch.tensor([size] * shape[0] if whole else tiling.image_sizes(shape[0]))
         elif given.port.what == "visible":
             made[name] = torch.randint(0, 2, shape, generator=generator)
         else:

@@ -12,6 +12,7 @@ from graphvlm.components.encoder.audio import Audio
 from graphvlm.components.encoder.grid_positions import GridPositions
 from graphvlm.components.encoder.image_stack import ImageStack
 from graphvlm.components.encoder.native_vit import NativeVit
+from graphvlm.components.encoder.patches import Patches
 from graphvlm.components.encoder.vit import Vit
 from graphvlm.components.fusion.scatter import Scatter
 from graphvlm.components.fusion.spread import Spread
@@ -60,15 +61,19 @@ def _native(node: Node) -> Iterator[str]:
     """Taps after the first layers, where they are few enough to be told apart."""
     assert isinstance(node.spec, NativeVit)
     taps = list(range(1, len(node.spec.taps) + 1))
-    yield f"={{dim: 24, layers: {len(taps) + 2}, patch: {{size: 3, channels: 2}}, output: {{taps: {taps}}}}}"
+    yield f"={{dim: 24, layers: {len(taps) + 2}, patch: {{size: 7, channels: 2}}, output: {{taps: {taps}}}}}"
     yield from (".attention.heads=3", f".mlp.hidden={_HIDDEN}")
+
+
+def _patches(node: Node) -> Iterator[str]:
+    yield ".patch={size: 7, channels: 2}"
 
 
 def _merger(node: Node) -> Iterator[str]:
     """The mergers of taps end in the number of theirs."""
     if node.inputs["features"].port != "features":
         yield f".inputs=vision.layer_{node.name[-1]}"
-    yield ".out=48"
+    yield f".out={24 if node.spec.resolved()['out'] == node.spec.resolved()['in'] else 48}"
 
 
 def _projector(node: Node) -> Iterator[str]:
@@ -125,6 +130,7 @@ _SHRINK: Mapping[type, Callable[[Node], Iterator[str]]] = MappingProxyType(
         Vit: _vit,
         ImageStack: _stack,
         NativeVit: _native,
+        Patches: _patches,
         PatchMerger: _merger,
         Audio: _audio,
         Transformer: _decoder,

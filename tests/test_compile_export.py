@@ -154,13 +154,16 @@ def open_sizes(of: Graph) -> dict[str, dict[int, Any]]:
     """Every size that the graph leaves open, open by the same name for the exporter."""
     names: dict[str, Any] = {}
     found: dict[str, dict[int, Any]] = {}
+    patched = {node.inputs["image"].name for node in of.nodes.values() if node.type == "patches"}
     for name, given in of.inputs.items():
         found[name] = {}
         for axis, dim in enumerate(given.port.shape):
             # 4 * tokens is open by the name of the tokens
             term = dim.terms[0] if isinstance(dim, Sum) and len(dim.terms) == 1 else dim
             var = term.var if isinstance(term, Many) else term
-            if isinstance(var, Var):
+            # images are cut into patches at the size that they are padded to, which stays
+            cut = name in patched and var in given.port.shape[2:]
+            if isinstance(var, Var) and not cut:
                 size = names.setdefault(var.key, Dim(f"{var.name}_{len(names)}", min=1))
                 found[name][axis] = term.count * size if isinstance(term, Many) else size
     return found

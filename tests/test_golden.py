@@ -32,6 +32,7 @@ OWN = (
     "image_tower",
     "linear_hybrid",
     "native_video",
+    "padded_images",
     "regrouped_spans",
     "sliding_sandwich",
     "sparse_latent",

@@ -55,6 +55,7 @@ ALSO = {
     "llava": {"image_token_id"},
     "vipllava": {"image_token_id", "vision_feature_layers"},
     "aya_vision": {"image_token_id", "alignment_intermediate_size"},
+    "mistral3": {"image_token_id"},
     "qwen3_vl_moe_text": {"num_local_experts"},
     **{f"{name}_text": {"tie_word_embeddings"} for name in ("qwen2_vl", "qwen2_5_vl")},
     **{f"{name}_text": {"tie_word_embeddings", "bos_token_id", "eos_token_id"} for name in ("qwen3_vl", "glm4v")},

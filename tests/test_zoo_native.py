@@ -60,6 +60,10 @@ _GLM_TEXT = text(4096, 13696, 40, 32, 2, model_type="glm4v_text", vocab_size=151
 _GLM_TEXT |= {"rms_norm_eps": 1e-05, "rope_theta": 10000.0, "partial_rotary_factor": 0.5}
 _GLM_TEXT |= {"rope_scaling": {"rope_type": "default", "mrope_section": [8, 12, 12]}}
 _EXPERTS = {"num_experts": 128, "num_experts_per_tok": 8, "moe_intermediate_size": 768}
+_MISTRAL = text(5120, 32768, 40, 32, 8, model_type="mistral", head_dim=128, vocab_size=131072)
+_MISTRAL |= {"max_position_embeddings": 131072, "rms_norm_eps": 1e-05, "rope_theta": 1e9, "sliding_window": None}
+_PIXTRAL = {"model_type": "pixtral", "patch_size": 14, "image_size": 1540, "hidden_act": "silu"}
+_SMALL = {"model_type": "mistral3", "text_config": _MISTRAL, "vision_config": _PIXTRAL, "tie_word_embeddings": False}
 
 # graph -> published config and number of parameters
 MODELS: dict[str, tuple[dict[str, Any], int]] = {
@@ -67,11 +71,12 @@ MODELS: dict[str, tuple[dict[str, Any], int]] = {
     "qwen2_5_vl_7b": (qwen2("qwen2_5_vl", 128000, {"hidden_size": 1280, "out_hidden_size": 3584}), 8_292_166_656),
     "qwen3_vl_8b": (qwen3("qwen3_vl", 4096, text(4096, 12288, 36, 32, 8)), 8_767_123_696),
     "qwen3_vl_30b_a3b": (qwen3("qwen3_vl_moe", 2048, text(2048, 6144, 48, 32, 4, **_EXPERTS)), 31_070_754_032),
+    "mistral_small_3_1_24b": (_SMALL, 24_011_361_280),
     "glm_4_1v_9b": ({"model_type": "glm4v", "text_config": _GLM_TEXT, "vision_config": {}}, 10_292_777_472),
 }
 
 # the decoder of each, and the towers
-PARTS = frozenset((*MODELS, "qwen2_vl_vision", "qwen2_5_vl_vision", "qwen3_vl_vision", "glm4v_vision"))
+PARTS = frozenset((*MODELS, "qwen2_vl_vision", "qwen2_5_vl_vision", "qwen3_vl_vision", "glm4v_vision", "pixtral_400m"))
 
 
 @pytest.mark.parametrize("name", MODELS)

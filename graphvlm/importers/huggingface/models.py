@@ -39,6 +39,7 @@ MULTIMODAL: Mapping[str, Model] = MappingProxyType(
         "deepseek_vl": Model("DeepseekVLForConditionalGeneration", "aligned"),
         "qwen2_vl": Model("Qwen2VLForConditionalGeneration", "native"),
         "qwen2_5_vl": Model("Qwen2_5_VLForConditionalGeneration", "native"),
+        "mistral3": Model("Mistral3ForConditionalGeneration", "padded"),
         "glm4v": Model("Glm4vForConditionalGeneration", "native"),
         "qwen3_vl_moe": Model("Qwen3VLMoeForConditionalGeneration", "native"),
         "qwen3_5": Model("Qwen3_5ForConditionalGeneration", "native"),

@@ -78,6 +78,22 @@ NATIVE_TABLES: Mapping[str, ConfigTable] = MappingProxyType(
         "qwen3_vl_vision": ConfigTable("qwen3_vl_vision", _QWEN3),
         "qwen3_vl_moe_vision": ConfigTable("qwen3_vl_moe_vision", _QWEN3),
         **{name: ConfigTable(name, _QWEN3_5, neutral={"deepstack_visual_indexes": []}) for name in _WITHOUT_DEEP},
+        "pixtral": ConfigTable(
+            "pixtral",
+            {
+                "hidden_size": 1024,
+                "intermediate_size": 4096,
+                "num_hidden_layers": 24,
+                "num_attention_heads": 16,
+                "num_channels": 3,
+                "patch_size": 16,
+                "hidden_act": "gelu",
+                "rope_parameters": None,
+                "rope_theta": 10000.0,
+            },
+            # the class computes the width of a head, reads images of any size, and has no vocabulary
+            harmless=frozenset({"head_dim", "image_size", "vocab_size"}),
+        ),
         "glm4v_vision": ConfigTable(
             "glm4v_vision",
             {
@@ -218,13 +234,50 @@ def _glm4v(vision: Fields) -> Native:
     return Native(nodes, ("out_hidden_size", out), group)
 
 
+def read_padded(vision: Fields, group: int) -> tuple[Node, Node]:
+    """Patches of images padded to one size, and the tower that reads them; its hidden states are not normed."""
+    vision.check_names()
+    patch = {"size": vision.integer("patch_size"), "channels": vision.integer("num_channels"), "group": group}
+    dim, heads = vision.integer("hidden_size"), vision.integer("num_attention_heads")
+    _check_heads(vision, "hidden_size", dim, heads)
+    patches = {
+        "kind": "encoder",
+        "type": "patches",
+        "inputs": {"image": "pixel_values", "sizes": "image_sizes"},
+        "patch": patch,
+    }
+    tower = {
+        "kind": "encoder",
+        "type": "native_vit",
+        "inputs": {"patches": "patches", "grid": "patches.grid"},
+        "patch": {**patch, "norm": True},
+        "position": {"type": "rope2d", "theta": _theta(vision), "frequencies": "between"},
+        "dim": dim,
+        "layers": vision.integer("num_hidden_layers"),
+        "norm": {"type": "rms", "eps": 1e-5},
+        "attention": {"heads": heads, "bias": False},
+        "mlp": {
+            "hidden": vision.integer("intermediate_size"),
+            "activation": vision.activation("hidden_act"),
+            "gated": True,
+            "bias": False,
+        },
+        "final_norm": False,
+        "checkpoint": {"use": "checkpoint/pixtral"},
+    }
+    return patches, tower
+
+
+def _check_heads(vision: Fields, name: str, dim: int, heads: int) -> None:
+    if dim % heads or dim // heads % _PAIRS_OF_TWO:
+        message = f"`{vision.name(name)}`: {heads} heads must divide a width of {dim} into multiples of {_PAIRS_OF_TWO}"
+        vision.problems.conflict(message, vision.span(name))
+
+
 def _tower(vision: Fields, dim: int, norm: Node, mlp: Node, checkpoint: str) -> Node:
     """What all towers have in common."""
     heads = vision.integer("num_heads")
-    if dim % heads or dim // heads % _PAIRS_OF_TWO:
-        name = "embed_dim" if vision.knows("embed_dim") else "hidden_size"
-        message = f"`{vision.name(name)}`: {heads} heads must divide a width of {dim} into multiples of {_PAIRS_OF_TWO}"
-        vision.problems.conflict(message, vision.span(name))
+    _check_heads(vision, "embed_dim" if vision.knows("embed_dim") else "hidden_size", dim, heads)
     return {
         "kind": "encoder",
         "type": "native_vit",
@@ -261,22 +314,24 @@ def _merger(vision: Fields, norm: str, checkpoint: str) -> Node:
     }
 
 
-_ROPE = ConfigTable("rope_parameters", {"rope_theta": 10000.0, "rope_type": "axial"})
+_BASE = 10000.0
+_ROPE = ConfigTable("rope_parameters", {"rope_theta": _BASE, "rope_type": "axial"})
 
 
 def _theta(vision: Fields) -> float:
-    """The base of the rotation: only the numbers of a type that the towers have."""
+    """The base of the rotation, from the object or beside it: only the numbers of a type that the towers have."""
+    beside = vision.number("rope_theta") if vision.knows("rope_theta") else _BASE
     tree = vision.tree.get("rope_parameters")
     if tree is None or tree.value is None:
-        return 10000.0
+        return beside
     if not tree.is_mapping:
         message = f"`{vision.name('rope_parameters')}` must be an object, not {shown(tree.plain())}"
         vision.problems.error("invalid-config", message, tree.span)
-        return 10000.0
+        return beside
     rope = Fields(tree, _ROPE, vision.problems, vision.name("rope_parameters") + ".")
     rope.check_names()
     rope.choice("rope_type", ("axial",))
-    return rope.number("rope_theta")
+    return rope.number("rope_theta") if rope.has("rope_theta") else beside
 
 
 def _side(vision: Fields, key: str) -> int:

@@ -212,7 +212,8 @@ class Vision(nn.Module):
         """
         place = places(grid, patches.size(0), self.group)
         # Patches do not overlap, so that their convolution is one product.
-        x = F.linear(patches, self.patch.weight.flatten(1), self.patch.bias)[None]
+        weight = self.patch.weight.flatten(1)
+        x: Tensor = F.linear(patches, weight, self.patch.bias)[None]
         x = self.patch_norm(x)
         x = x + self.positions(place).to(x.dtype)
         rope = rotation(place, self.head_dim, self.theta, x.dtype)

@@ -1,0 +1,106 @@
+"""`encoder/patches`: images of different sizes, padded to one, as one sequence of patches and the grid of each."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from ...code import Field, NodePage, Statement, Wiring
+from ...component import Inferred, Port, Signature, Spec
+from ...dims import Var, Written
+from ...ir import Node
+from ...names import class_name
+from ...problems import Problems
+from ...settings import Settings
+from ._order import check_read
+
+
+@dataclass(frozen=True, slots=True)
+class Patches(Spec):
+    """Decided patches of `size` by `size` pixels, in blocks of `group` by `group`."""
+
+    size: int
+    channels: int
+    group: int
+
+    @property
+    def numbers(self) -> int:
+        return self.channels * self.size**2
+
+    def summary(self) -> str:
+        blocks = f", in blocks of {self.group} x {self.group}" if self.group > 1 else ""
+        return f"patches of {self.size} px{blocks}"
+
+    def resolved(self) -> dict[str, Any]:
+        return {}
+
+
+@dataclass(frozen=True, slots=True)
+class PatchesView:
+    """What the template places."""
+
+    name: str
+    class_name: str
+    config: str
+    summary: str
+    image: str
+    numbers: int
+    group: int
+
+
+class PatchesComponent:
+    """Ports and page of `encoder/patches`."""
+
+    modules = frozenset[str]()
+
+    def signature(self, name: str, settings: Settings) -> Signature:
+        images, channels = Var(f"{name}.images", "images"), Var(f"{name}.channels", "channels")
+        height, width = Var(f"{name}.height", "height"), Var(f"{name}.width", "width")
+        spec = _spec(settings)
+        return Signature(
+            inputs={
+                "image": Port("image", (images, channels, height, width)),
+                "sizes": Port("sizes", (images, 2)),
+            },
+            outputs={
+                "patches": Port("patches", (Var(f"{name}.patches", "patches"), spec.numbers)),
+                "grid": Port("grid", (images, 3)),
+            },
+            written={channels: Written(spec.channels, settings.span("patch"), name)},
+        )
+
+    def lower(self, settings: Settings, inferred: Inferred, problems: Problems) -> Patches:
+        check_read(inferred.node, "patches", settings, _UNREAD, problems)
+        return _spec(settings)
+
+    def page(self, node: Node, wiring: Wiring) -> NodePage:
+        spec = node.spec
+        assert isinstance(spec, Patches)
+        name = class_name(node.name)
+        image = f"[images, {spec.channels}, height, width]"
+        view = PatchesView(node.name, name, f"{name}Config", spec.summary(), image, spec.numbers, spec.group)
+        fields = [Field("patch_size", "int", str(spec.size))]
+        if spec.group > 1:
+            fields.append(Field("group", "int", str(spec.group), "side of the blocks of patches that stand together"))
+        call = Statement(
+            f"{wiring.results.get('patches', '_')}, {wiring.results.get('grid', '_')}",
+            f"self.{node.name}",
+            (wiring.arguments["image"], wiring.arguments["sizes"]),
+            wiring.shapes["patches"],
+        )
+        construct = f"{name}(config.{node.name})"
+        return NodePage("encoder/patches.py.j2", view, name, tuple(fields), construct, (call,))
+
+
+_UNREAD = (("patch", "frames"), ("patch", "bias"), ("patch", "norm"), ("patch", "remainder"))
+
+
+def _spec(settings: Settings) -> Patches:
+    return Patches(
+        size=int(settings.get("patch", "size")),
+        channels=int(settings.get("patch", "channels", default=3)),
+        group=int(settings.get("patch", "group", default=1)),
+    )
+
+
+COMPONENT = PatchesComponent()
