@@ -69,7 +69,7 @@ def attention(made: Drawing, heads: int, *, decoder: bool, rope: bool) -> Plain:
     settings = made.maybe(
         kv_heads=lambda: _kv_heads(made, heads),
         bias=lambda: _bias(made),
-        qk_norm=lambda: made.pick("none", "rms", "layer", {"type": "rms", "eps": 1e-4}, {"over": "all"}),
+        qk_norm=lambda: made.pick("none", "rms", "layer", {"weight": False, "after_rope": True}, {"over": "all"}),
         scale=lambda: made.pick(0.3, 0.1),
         softcap=lambda: made.pick(20.0, 5.0),
         sinks=lambda: made.draw(_flags),
@@ -103,20 +103,23 @@ def mlp(made: Drawing) -> Plain:
         activation=lambda: made.pick(*ACTIVATIONS), gated=lambda: made.draw(_flags), bias=lambda: made.draw(_flags)
     )
     if not made.even and made.chance(4):
-        settings |= {"bias": False, "moe": _moe(made)}  # whatever bias the other layers have
-    elif "bias" in settings:
-        settings["moe"] = None  # whatever the other layers have: experts have no biases
+        settings |= {"moe": _moe(made)}
+    if settings.get("gated") is False:
+        settings |= {"clamp": None, "up_offset": 0.0}  # whatever the other layers have
+    elif settings.get("gated"):
+        settings |= made.maybe(clamp=lambda: made.pick(2.0, 0.5), up_offset=lambda: 1.0)
     return {"hidden": made.pick(20, 14), **settings}
 
 
 def _moe(made: Drawing) -> Plain:
-    groups = made.maybe(groups=lambda: 2, top_groups=lambda: made.pick(1, 2))
-    if "groups" not in groups:
-        groups = {}
+    groups = {"groups": 2, "top_groups": 1} if made.chance() else {}
+    if groups:
+        groups |= made.maybe(group_score=lambda: made.pick("max", "top2"))
     router = made.maybe(
         score=lambda: made.pick("softmax", "sigmoid"),
         bias=lambda: made.draw(_flags),
-        group_score=lambda: made.pick("max", "top2"),
+        projection_bias=lambda: made.draw(_flags),
+        apply=lambda: made.pick("output", "input"),
         normalize=lambda: made.draw(_flags),
         scale=lambda: 2.5,
     )
@@ -175,6 +178,5 @@ def _exception(made: Drawing, count: int, heads: int, *, decoder: bool, rope: bo
         changed["window"] = made.pick(None, 2)
     if not rope and made.chance(4):
         changed["head_dim"] = made.pick(3, 7)
-    dense = {**mlp(made), "bias": False}  # experts, here or in what this is merged into, have none
-    changes = made.maybe(mlp=lambda: dense, norm=lambda: norm(made), name=lambda: made.pick("wide", "odd"))
+    changes = made.maybe(mlp=lambda: mlp(made), norm=lambda: norm(made), name=lambda: made.pick("wide", "odd"))
     return {**which, **changes, **({"attention": changed} if changed else {})}

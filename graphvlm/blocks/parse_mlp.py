@@ -27,7 +27,7 @@ def parse_mlp(settings: Settings, node: str, *, bias: bool, problems: Problems) 
 
 def _check_gate(settings: Settings, mlp: Mlp, node: str, problems: Problems) -> bool:
     """Whether what only a gated feed-forward reads stands in one."""
-    unread = [key for key in ("clamp", "up_offset") if settings.has(key) and not mlp.gated]
+    unread = [key for key in ("clamp", "up_offset") if settings.get(key) and not mlp.gated]
     for key in unread:
         message = f"`mlp.{key}` of `{node}` is of the product of a gate, and there is none"
         problems.error("unread-setting", message, settings.span(key), help=f"remove `{key}`, or write `gated: true`")

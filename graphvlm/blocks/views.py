@@ -204,6 +204,8 @@ def _norms(sublayer: Sublayer) -> Iterator[Norm | None]:
     if isinstance(sublayer.op, Attention):
         yield sublayer.op.qk_norm
         yield sublayer.op.latent.norm if sublayer.op.latent else None
+    elif isinstance(sublayer.op, Delta):
+        yield sublayer.op.norm
 
 
 _View = TypeVar("_View", AttentionView, LatentView, DeltaView, CrossView, MlpView, MoeView, BlockView)
