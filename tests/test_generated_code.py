@@ -69,10 +69,11 @@ def test_keys_are_those_of_the_graph(name: str) -> None:
 
 def shallow(name: str) -> Graph:
     """A shipped graph with all its widths and few of its layers: a comment is the same for each."""
-    stacks = {node.name: getattr(node.spec, "taps", ()) for node in loaded(name).nodes.values() if node.spec.stack}
-    overrides = [
-        f"nodes.{stack}.layers={max(3, *taps)}" if taps else f"nodes.{stack}.layers=3" for stack, taps in stacks.items()
-    ]
+    overrides = []
+    for node in (node for node in loaded(name).nodes.values() if node.spec.stack):
+        count = max((3, *getattr(node.spec, "taps", ())))
+        ordered = node.tree.get("layers", "each") is not None
+        overrides.append(f"nodes.{node.name}.layers={f'{{count: {count}, where: null}}' if ordered else count}")
     return graphvlm.load(ROOT / "graphs" / f"{name}.yaml", overrides=overrides)
 
 
