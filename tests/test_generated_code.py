@@ -62,8 +62,11 @@ def test_keys_are_those_of_the_graph(name: str) -> None:
     with torch.device("meta"):
         model = package.Model()
     checkpoint = sys.modules[f"{package.__name__}.checkpoint"]
-    leading = getattr(checkpoint, "LEADING", {})
-    found = [(key, (1,) * leading.get(key, 0) + tuple(tensor.shape)) for key, tensor in checkpoint.references(model)]
+    leading, transposed = getattr(checkpoint, "LEADING", {}), getattr(checkpoint, "TRANSPOSED", ())
+    found = []
+    for key, tensor in checkpoint.references(model):
+        stored = tensor.mT if transposed and checkpoint.starred(key)[0] in transposed else tensor
+        found.append((key, (1,) * leading.get(key, 0) + tuple(stored.shape)))
     assert sorted(found) == sorted((key.name, key.shape) for entry in entries(apply_all(graph)) for key in entry.keys)
 
 
