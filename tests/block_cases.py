@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .cases import HEADS, LATENT, MLP, PARALLEL, RMS, ROPE, Case, cross, each, latent, linear, moe, pooled
+from .cases import COUNT, HEADS, LATENT, MLP, PARALLEL, RMS, ROPE, SEEN, Case, cross, each, latent, linear, moe, pooled
 
 ATTENTION = "attention: {heads: 3, bias: true"
 NO_CLASS = {"class_token: true": "class_token: false", ", drop_cls: true": ""}
@@ -196,6 +196,42 @@ BLOCK_CASES = [
             ({HEADS: f"{HEADS[:-1]}, qk_norm: {{over: all}}}}"}, "a norm over all heads together"),
             ({HEADS: f"{HEADS[:-1]}, sinks: true}}"}, "attention sinks"),
         )
+    ),
+    # tokens that see each other
+    Case(
+        "bad-mask",
+        {HEADS: f"{HEADS[:-1]}, mask: {{any: [causal, causal]}}}}"},
+        *("{any: [causal, causal]}", (), "joins two terms of a kind", "{any: [causal, {spans: PORT}]}"),
+        SEEN,
+    ),
+    Case(
+        "bad-mask",
+        {HEADS: f"{HEADS[:-1]}, mask: {{any: [causal, {{spans: mask}}]}}}}"},
+        *("{any: [causal, {spans: mask}]}", (), "into which something else flows", "a name of its own"),
+        SEEN,
+    ),
+    Case(
+        "bad-mask",
+        {
+            **SEEN,
+            COUNT: COUNT.replace(
+                "2\n", "{count: 2, where: [{at: [1], attention: {mask: {any: [causal, {spans: spans}]}}}]}\n"
+            ),
+        },
+        *("{any: [causal, {spans: spans}]}", (), "is the same in all layers", "a `window` may differ"),
+        SEEN,
+    ),
+    Case(
+        "bad-mask",
+        {"attention: {heads: 3, bias: true}": "attention: {heads: 3, mask: {any: [causal, {spans: spans}]}}"},
+        *("{any: [causal, {spans: spans}]}", (), "those of an encoder have none", "every token sees every other"),
+        {"attention: {heads: 3, bias: true}": "attention: {heads: 3}"},
+    ),
+    Case(
+        "missing-port",
+        {**SEEN, "    inputs: {features: fused, spans: fused.places}\n": "    inputs: fused\n"},
+        *("fused", (), "spans", "spans"),
+        SEEN,
     ),
     # names of weights
     Case(

@@ -5,8 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+SPANS = "mask: {any: [causal, {spans: spans}]}"
 ROPE = "{type: rope, theta: 10000.0}"
 HEADS = "attention: {heads: 6, kv_heads: 2, head_dim: 20, bias: false}"
+SEEN = {
+    "    inputs: fused\n": "    inputs: {features: fused, spans: fused.places}\n",
+    HEADS: f"{HEADS[:-1]}, {SPANS}}}",
+}
 RMS = "norm: {type: rms, eps: 1.0e-5}"
 MLP = "mlp: {hidden: 72, activation: silu, gated: true, bias: false"
 LATENT = "kv_rank: 8, nope_dim: 6, rope_dim: 4, value_dim: 6"

@@ -104,7 +104,7 @@ def _gated(settings: Settings) -> bool:
 
 
 def _grid_mask(value: str | dict[str, Any] | None) -> GridMask | None:
-    if value is None:
+    if value is None or (isinstance(value, dict) and "any" in value):
         return None
     if isinstance(value, dict):
         return GridMask("window", int(value["grid_window"]), padded=value.get("edge") == "padded")

@@ -99,6 +99,14 @@ def _op(name: str, layer: Layer) -> Op | None:
 
 def _check_grid(layer: Layer, attention: Attention) -> bool:
     """Whether a mask over the places of patches stands where these are known."""
+    if not layer.max_tokens and layer.settings.has("attention", "mask", "any"):
+        layer.problems.error(
+            "bad-mask",
+            f"`mask` of `{layer.inferred.node}` goes by the order of the tokens, and those of an encoder have none",
+            layer.settings.span("attention", "mask"),
+            help="remove `mask`: every token sees every other",
+        )
+        return False
     mask = attention.grid
     if mask is None or layer.square is not None or (layer.grid and not mask.padded):
         return True

@@ -71,10 +71,13 @@ class Use:
     cached: bool = False
 
 
-def causal_use(stack: Stack) -> Use:
-    """That of a decoder; whether its layers can do without a mask, the order of the tokens being one."""
+def causal_use(stack: Stack, *, masked: bool = False) -> Use:
+    """That of a decoder; whether its layers can do without a mask, the order of the tokens being one.
+
+    If it is `masked`, there is more to a mask than the order.
+    """
     windowed = len(set(stack.windows)) == 1 and stack.windows[0] is not None
-    always = windowed or any(op.softcap or op.sinks for op in stack.attentions)
+    always = masked or windowed or any(op.softcap or op.sinks for op in stack.attentions)
     return Use(("batch", "seq"), mask="Tensor" if always else "Tensor | None", causal=True, cached=True)
 
 

@@ -21,6 +21,7 @@ from ...names import class_name
 from ...problems import Problems
 from ...settings import Settings
 from ...tree import Tree
+from ._marked import Marked, check_marked, read_marked
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +40,7 @@ class Head:
 @dataclass(frozen=True, slots=True)
 class Transformer(Spec):
     """A decided decoder. `cut` if outputs are wanted for the last tokens only, those of the text; after the layers
-    `inject`, what flows into ports of their own is added to the hidden states."""
+    `inject`, what flows into ports of their own is added to the hidden states. `marked` tokens see each other."""
 
     vocab: int
     max_tokens: int
@@ -50,6 +51,7 @@ class Transformer(Spec):
     head: Head | None
     cut: bool
     inject: tuple[int, ...] = ()
+    marked: Marked | None = None
 
     @property
     def stack(self) -> Stack:
@@ -107,6 +109,7 @@ class TransformerView:
     final_norm: str
     head: str
     inject: tuple[int, ...]
+    marked: str
     tp: bool
 
 
@@ -145,6 +148,7 @@ class TransformerComponent:
             return None
         _check_bias(settings, inferred, problems)
         _check_positions(settings, inferred, blocks, problems)
+        check_marked(inferred.node, settings, problems)
         settings_norm = parse_norm(settings, "norm")
         features = inferred.inputs["features"]
         return Transformer(
@@ -157,6 +161,7 @@ class TransformerComponent:
             head=_head(settings),
             cut=features.tail != features.shape[1],
             inject=_inject(settings, inferred, problems),
+            marked=read_marked(settings),
         )
 
     def page(self, node: Node, wiring: Wiring) -> NodePage:
@@ -165,7 +170,8 @@ class TransformerComponent:
         name = class_name(node.name)
         config = f"{name}Config"
         outer = (spec.input_norm, spec.final_norm)
-        blocks = stack_view(spec.layers, config, causal_use(spec.layers), tp=node.tensor_parallel, outer=outer)
+        use = causal_use(spec.layers, masked=spec.marked is not None)
+        blocks = stack_view(spec.layers, config, use, tp=node.tensor_parallel, outer=outer)
         fields: tuple[Field, ...] = (
             Field("vocab", "int", str(spec.vocab)),
             Field("max_tokens", "int", str(spec.max_tokens)),
@@ -194,6 +200,7 @@ class TransformerComponent:
             final_norm=norms[1],
             head=head,
             inject=spec.inject,
+            marked=spec.marked.kind if spec.marked else "",
             tp=node.tensor_parallel > 1,
         )
         calls = _calls(node, spec, wiring)
@@ -253,9 +260,12 @@ def _learned(settings: Settings, inferred: Inferred, max_tokens: int, problems: 
 
 
 def _more_ports(settings: Settings, batch: Dim, seq: Dim, dim: Dim) -> Iterator[tuple[str, Port]]:
-    """Positions of three numbers, and what is added after some layers."""
+    """Positions of three numbers, tokens that see each other, and what is added after some layers."""
     if settings.get("position") and settings.get("position", "type") == "mrope":
         yield "positions", Port("positions", (3, batch, seq), optional=True, skippable=True)
+    marked = read_marked(settings)
+    if marked and marked.port not in ("features", "mask"):
+        yield marked.port, Port("mask", (batch, seq), skippable=True)
     for layer in settings.get("inject", default=[]):
         yield f"inject_{layer}", Port("features", (batch, seq, dim), skippable=True)
 
@@ -311,6 +321,8 @@ def _calls(node: Node, spec: Transformer, wiring: Wiring) -> tuple[Statement, ..
     shape = wiring.shapes["hidden"]
     crossed = cross_ports(node.name, Settings(node.tree), 0, 0).ports
     read = [wiring.arguments["features"], *(wiring.arguments.get(port, "None") for port in crossed), mask]
+    if spec.marked:
+        read.append(wiring.arguments[spec.marked.port])
     if any(rope.sections for rope in spec.layers.rotary):
         read.append(wiring.arguments.get("positions", "None"))
     if spec.inject:

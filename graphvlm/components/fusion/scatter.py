@@ -46,6 +46,7 @@ class ScatterView:
     config: str
     ports: tuple[str, ...]
     masked: tuple[str, ...]
+    places: bool
 
     @property
     def parameters(self) -> tuple[str, ...]:
@@ -73,7 +74,7 @@ class ScatterComponent:
                 written[tokens] = known(name, settings, "tokens", port, setting=f"tokens.{port}")
         return Signature(
             inputs={"text": text, **placed, "ids": Port("tokens", (batch, seq)), **masks},
-            outputs={"features": text},
+            outputs={"features": text, "places": Port("mask", (batch, seq))},
             sizes=sizes,
             written=written,
             stream="text",
@@ -100,11 +101,16 @@ class ScatterComponent:
         assert isinstance(spec, Scatter)
         name = class_name(node.name)
         ports = tuple(port for port, _ in spec.placeholder)
-        view = ScatterView(node.name, name, f"{name}Config", ports, spec.masked)
+        view = ScatterView(node.name, name, f"{name}Config", ports, spec.masked, "places" in wiring.results)
         fields = tuple(Field(f"{port}_token", "int", str(token)) for port, token in spec.placeholder)
         arguments = [wiring.arguments[port] for port in ("text", "ids", *view.parameters)]
-        call = Statement(wiring.results["features"], f"self.{node.name}", tuple(arguments), wiring.shapes["features"])
-        return NodePage("fusion/scatter.py.j2", view, name, fields, f"{name}(config.{node.name})", (call,))
+        found = (("features", f"self.{node.name}", arguments), ("places", f"self.{node.name}.places", arguments[1:2]))
+        calls = tuple(
+            Statement(wiring.results[port], function, tuple(given), wiring.shapes[port])
+            for port, function, given in found
+            if port in wiring.results
+        )
+        return NodePage("fusion/scatter.py.j2", view, name, fields, f"{name}(config.{node.name})", calls)
 
 
 def _with_masks(ports: tuple[str, ...], masked: tuple[str, ...]) -> tuple[str, ...]:

@@ -36,6 +36,8 @@ MULTIMODAL: Mapping[str, Model] = MappingProxyType(
         "internvl": Model("InternVLForConditionalGeneration", "shuffled"),
         "aya_vision": Model("AyaVisionForConditionalGeneration", "shuffled"),
         "cohere2_vision": Model("Cohere2VisionForConditionalGeneration", "shuffled"),
+        "paligemma": Model("PaliGemmaForConditionalGeneration", "prefixed"),
+        "gemma3": Model("Gemma3ForConditionalGeneration", "prefixed"),
         "deepseek_vl": Model("DeepseekVLForConditionalGeneration", "aligned"),
         "qwen2_vl": Model("Qwen2VLForConditionalGeneration", "native"),
         "qwen2_5_vl": Model("Qwen2_5_VLForConditionalGeneration", "native"),

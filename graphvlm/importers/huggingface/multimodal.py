@@ -150,10 +150,10 @@ def read_tied(config: Fields, text: Fields) -> bool:
     return text.boolean("tie_word_embeddings")
 
 
-def read_llm(text: Fields, *, tied: bool) -> dict[str, Any]:
-    """The decoder under a head of the multimodal class, which neither scales nor bounds its logits."""
+def read_llm(text: Fields, *, tied: bool, bounds: bool = False) -> dict[str, Any]:
+    """The decoder under a head of the multimodal class, which does not scale its logits; it `bounds` them, or not."""
     llm = read_decoder(text, "fused", tied=tied)
-    for key in ("softcap", "scale"):
+    for key in ("scale",) if bounds else ("softcap", "scale"):
         llm["head"].pop(key, None)
     return llm
 

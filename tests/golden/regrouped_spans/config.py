@@ -68,12 +68,13 @@ class LlmConfig:
     vocab: int = 101
     max_tokens: int = 256
     dim: int = 48
-    layers: int = 2
+    layers: int = 3
     norm_eps: float = 1e-05
     heads: int = 6
     kv_heads: int = 2
     head_dim: int = 8
     mlp_hidden: int = 56
+    windows: tuple[int | None, ...] = (8, None, 8)
     rope_theta: float = 10000.0
 
 

@@ -26,6 +26,12 @@ class Fused(nn.Module):
             text = place(detail, text, ids == self.detail_token, "detail")
         return text
 
+    def places(self, ids: Tensor) -> Tensor:
+        """Where features stand: [batch, seq]."""
+        places = ids == self.image_token
+        places = places | (ids == self.detail_token)
+        return places
+
 
 def place(features: Tensor, text: Tensor, where: Tensor, name: str) -> Tensor:
     """`text` [batch, seq, dim] with the rows of `features` [..., dim], in order, at `where`."""

@@ -94,7 +94,13 @@ class Model(nn.Module):
         projector, halved, narrow = image_features or (None, None, None)
         text = self.text(input_ids)  # [batch, seq, 48]
         fused = self.fused(text, input_ids, projector, narrow)  # [batch, seq, 48]
-        hidden = self.llm(fused, attention_mask, cache)  # [batch, seq, 48]
+        fused_places = self.fused.places(input_ids)  # [batch, seq]
+        hidden = self.llm(
+            fused,
+            attention_mask,
+            fused_places,
+            cache,
+        )  # [batch, seq, 48]
         if keep is not None:
             hidden = hidden[keep]  # [tokens, 48]
         logits = self.llm.head(hidden)  # [batch, seq, 101]
