@@ -29,6 +29,8 @@ What = Literal[
     "stack",
     "pixel_mask",
     "stack_mask",
+    "tiles",
+    "tile_grid",
     "patches",
     "grid",
     "sizes",

@@ -218,6 +218,8 @@ _AXES: Mapping[What, tuple[str | int, ...]] = MappingProxyType(
         "pixel_mask": ("images", "height", "width"),
         "counts": ("batch",),
         "audio": ("clips", "bins", "frames"),
+        "tiles": ("batch", "images", "tiles", "channels", "height", "width"),
+        "tile_grid": ("batch", "images", 2),
         "visible": ("batch", "seq", "images", "tiles"),
     }
 )

@@ -77,7 +77,7 @@ def _groups(graph: Graph, ahead: Mapping[str, frozenset[str]]) -> list[tuple[str
     return sorted(groups, key=lambda group: order.index(group[0]))
 
 
-_COMPANIONS: tuple[What, ...] = ("grid", "sizes", "counts", "pixel_mask", "stack_mask", "mask")
+_COMPANIONS: tuple[What, ...] = ("grid", "tile_grid", "sizes", "counts", "pixel_mask", "stack_mask", "mask")
 
 
 def _importance(graph: Graph) -> Callable[[str], tuple[bool, int]]:
@@ -93,7 +93,13 @@ def _nouns(graph: Graph, groups: list[tuple[str, ...]]) -> dict[tuple[str, ...],
     return {group: noun if noun and found.count(noun) == 1 else group[0] for group, noun in nouns.items()}
 
 
-_NOUNS: Mapping[What, str] = {"image": "image", "stack": "image", "patches": "image", "audio": "audio"}
+_NOUNS: Mapping[What, str] = {
+    "image": "image",
+    "stack": "image",
+    "patches": "image",
+    "tiles": "image",
+    "audio": "audio",
+}
 
 
 def _frontiers(graph: Graph, stage_of: Mapping[str, str]) -> dict[str, tuple[tuple[Ref, ...], bool]]:

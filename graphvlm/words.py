@@ -16,6 +16,8 @@ WHAT: Mapping[str, str] = MappingProxyType(
         "mask": "an attention mask",
         "features": "features",
         "logits": "logits",
+        "tiles": "tiles of images",
+        "tile_grid": "grids of tiles",
         "patches": "patches of images",
         "grid": "grids of patches",
         "sizes": "sizes of images",

@@ -70,32 +70,6 @@ def test_cross_attention(name: str, tmp_path: Path) -> None:
     check_gradients(model, case)
 
 
-META_NAMES = {
-    "embed": "tok_embeddings",
-    "embed_extra": "learnable_embedding",
-    "layers.*.attn_norm": "layers.*.attention_norm",
-    "layers.*.mlp_norm": "layers.*.ffn_norm",
-    "layers.*.cross_norm": "cross_attention_layers.#.attention_norm",
-    "layers.*.cross_gate": "cross_attention_layers.#.gate_attn",
-    "layers.*.cross.q_norm": "cross_attention_layers.#.attention.q_norm",
-    "layers.*.cross.k_norm": "cross_attention_layers.#.attention.k_norm",
-    "layers.*.cross_mlp_norm": "cross_attention_layers.#.ffn_norm",
-    "layers.*.cross_mlp_gate": "cross_attention_layers.#.gate_ffwd",
-    "norm": "norm",
-    "head": "output",
-    **{
-        f"layers.*.{ours}.{w}": f"{theirs}.attention.{w}"
-        for ours, theirs in (("attn", "layers.*"), ("cross", "cross_attention_layers.#"))
-        for w in ("wq", "wk", "wv", "wo")
-    },
-    **{
-        f"layers.*.{ours}.{name}": f"{theirs}.feed_forward.{w}"
-        for ours, theirs in (("mlp", "layers.*"), ("cross_mlp", "cross_attention_layers.#"))
-        for name, w in (("gate", "w1"), ("down", "w2"), ("up", "w3"))
-    },
-}
-
-
 def gated_decoder(text: dict[str, Any]) -> dict[str, Any]:
     """The graph for a recorded text model with gated layers over image features, before the layers they belong to."""
     every = -(-text["layers"] // text["xattn_layers"])
@@ -130,7 +104,7 @@ def gated_decoder(text: dict[str, Any]) -> dict[str, Any]:
             "theta": text["rope_theta"],
             "scaling": {**scaling, "original_max_tokens": 8192},
         },
-        "checkpoint": {"names": META_NAMES},
+        "checkpoint": {"use": "checkpoint/meta_llama_3_2_text"},
     }
     return {
         "version": 1,
@@ -156,13 +130,8 @@ def test_gated_decoder(name: str, tmp_path: Path) -> None:
     weights = load_file(case.weights / "model.safetensors")
     save_file({k: v for k, v in weights.items() if k.startswith("text")}, case.weights / "model.safetensors")
     model = loaded(gated_decoder(case.config["config"]["text"]), case)
-    ids, tokens = case.inputs["tokens"], case.outputs["vision_tokens"]
-    seen = (case.outputs["cross_attention_masks"][:, 0] == 0) & case.outputs["full_text_row_masked_out_mask"][
-        :, 0
-    ].bool()
-    images, tiles, keys = tokens.shape[1:4]
-    visible = seen.view(*ids.shape, images, tiles, keys)[..., 0]
-    given = {"image_features": tokens.flatten(1, 3), "image_visible": visible}
+    ids = case.inputs["tokens"]
+    given = {"image_features": case.outputs["vision_tokens"].flatten(1, 3), "image_visible": visible(case)}
     blocks: dict[str, Tensor] = {}
     for index, layer in enumerate(model.llm.layers):
         key = f"tap.text_model.layers.{index}#0"
@@ -176,6 +145,14 @@ def test_gated_decoder(name: str, tmp_path: Path) -> None:
         text = ids.clamp(max=model.config.llm.vocab - 1)
         assert agree(model(text).logits, case.outputs["logits_text_only"])
     check_decoding(model, ids, given, case)
+
+
+def visible(case: Case) -> Tensor:
+    """Which tiles each token sees, of a recording that says it for each of their tokens."""
+    rows = case.outputs["full_text_row_masked_out_mask"][:, 0].bool()
+    seen = (case.outputs["cross_attention_masks"][:, 0] == 0) & rows
+    images, tiles, keys = case.outputs["vision_tokens"].shape[1:4]
+    return seen.view(*case.inputs["tokens"].shape, images, tiles, keys)[..., 0]
 
 
 def check_decoding(model: Any, ids: Tensor, given: dict[str, Tensor], case: Case) -> None:

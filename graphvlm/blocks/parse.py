@@ -144,10 +144,10 @@ def _groups(layer: Layer, found: _Found) -> tuple[tuple[Sublayer, ...], ...] | N
     sublayers = parse_sublayers(layer, [name for group in order for name in group])
     if sublayers is None:
         return None
-    own = sublayers.get("attn")
-    if own is not None and isinstance(own.op, Attention):
-        rope = parse_rope(layer.settings, layer.inferred, own.op, layer.max_tokens, layer.problems)
-        sublayers["attn"] = replace(own, op=replace(own.op, rope=found.rope(rope)))
+    for name, own in sublayers.items():
+        if isinstance(own.op, Attention) and own.op.cross is None:
+            rope = parse_rope(layer.settings, layer.inferred, own.op, layer.max_tokens, layer.problems)
+            sublayers[name] = replace(own, op=replace(own.op, rope=found.rope(rope)))
     groups = tuple(tuple(sublayers[name] for name in group) for group in order)
     return groups if _check_places(layer, groups) else None
 

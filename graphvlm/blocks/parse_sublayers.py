@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from ..component import Inferred, Port
@@ -11,13 +11,13 @@ from ..dims import Dim, Var, Written
 from ..names import reserved
 from ..problems import Problems
 from ..settings import Settings
-from ..words import suggestion
+from ..words import listed, suggestion
 from .parse_attention import parse_attention
 from .parse_linear import is_linear, parse_linear
 from .parse_mlp import parse_mlp
 from .parse_norm import check_residual, make_norm, make_residual, norm_place, norm_settings
 from .parse_square import Square, on_square
-from .settings import Attention, Cross, LayerKind, Op, Sublayer
+from .settings import Attention, Cross, LayerKind, Mlp, Op, Sublayer
 
 _USUAL = ["attn", "mlp"]
 _CONCISE = {"attn": ("attention",), "mlp": ("mlp",)}
@@ -79,7 +79,24 @@ def _span_of_each(settings: Settings) -> Span:
 def parse_sublayers(layer: Layer, names: list[str]) -> dict[str, Sublayer] | None:
     """Each sublayer of a layer; None if something in one is wrong. Rotary positions are set by the caller."""
     found = {name: _sublayer(name, op, layer) for name in names if (op := _op(name, layer)) is not None}
-    return found if len(found) == len(names) else None
+    if len(found) < len(names) or not _check_alone(found, layer):
+        return None
+    return found
+
+
+def _check_alone(sublayers: Mapping[str, Sublayer], layer: Layer) -> bool:
+    """Whether at most one of them is attention of the tokens to each other: a layer has one cache and one mask."""
+    own = [name for name, each in sublayers.items() if not isinstance(each.op, Mlp) and not _port_of(each.op)]
+    if len(own) <= 1:
+        return True
+    message = f"a layer of `{layer.inferred.node}` has {listed(own)}, and its tokens attend to each other once"
+    edit = "put one of them into another layer, or let it read a port with `kv`"
+    layer.problems.error("bad-each", message, _span_of_each(layer.settings), help=edit)
+    return False
+
+
+def _port_of(op: Op) -> str:
+    return op.cross.port if isinstance(op, Attention) and op.cross else ""
 
 
 def _op(name: str, layer: Layer) -> Op | None:
@@ -92,7 +109,7 @@ def _op(name: str, layer: Layer) -> Op | None:
     attention = parse_attention(own, layer.inferred, norm, layer.problems)
     if attention is None or not _check_grid(layer, attention):
         return None
-    if name == "attn":
+    if name == "attn" or not own.has("kv"):
         return on_square(attention, layer.settings, layer.inferred, layer.square, layer.problems)
     return replace(attention, cross=_cross(own, layer)) if _check_cross(name, own, layer) else None
 
