@@ -12,7 +12,11 @@ from graphvlm.components.encoder.audio import Audio
 from graphvlm.components.encoder.grid_positions import GridPositions
 from graphvlm.components.encoder.image_stack import ImageStack
 from graphvlm.components.encoder.native_vit import NativeVit
+<<<<<<< HEAD
 from graphvlm.components.encoder.patches import Patches
+=======
+from graphvlm.components.encoder.tiled_vit import TiledVit
+>>>>>>> 3532d74 (Goldens of a tower over tiles; small forms of graphs with sublayers)
 from graphvlm.components.encoder.vit import Vit
 from graphvlm.components.fusion.scatter import Scatter
 from graphvlm.components.fusion.spread import Spread
@@ -65,8 +69,37 @@ def _native(node: Node) -> Iterator[str]:
     yield from (".attention.heads=3", f".mlp.hidden={_HIDDEN}")
 
 
+<<<<<<< HEAD
 def _patches(node: Node) -> Iterator[str]:
     yield ".patch={size: 7, channels: 2}"
+=======
+def _tiled(node: Node) -> Iterator[str]:
+    assert isinstance(node.spec, TiledVit)
+    yield f"={{dim: 24, tiles: 2, image: {{size: {3 * node.spec.patch}}}}}"
+    yield from few_layers(node)
+    yield from (".attention.heads=3", f".mlp.hidden={_HIDDEN}")
+    yield from (".sublayers.global_attn.heads=3", f".sublayers.global_mlp.hidden={_HIDDEN}")
+
+
+def few_layers(node: Node) -> Iterator[str]:
+    """As few layers as show all of their kinds, where `where` gives some of them other sublayers."""
+    where = node.tree.get("layers", "where")
+    if not node.tree.get("sublayers") or where is None:
+        return
+    (entry,) = where.plain()
+    last = 2 if isinstance(node.spec, TiledVit) else 1
+    yield f".layers={{count: 3, where: [{{at: [{last}], each: [{', '.join(entry['each'])}]}}]}}"
+    if isinstance(node.spec, TiledVit):
+        yield "={global_layers: 1, taps: [0, 1]}"
+
+
+def _crossed(node: Node) -> Iterator[str]:
+    """Attention over a port in one of the layers."""
+    sublayers = node.tree.get("sublayers")
+    for name, settings in sublayers.plain().items() if sublayers else ():
+        small = "{heads: 3, kv_heads: 1}" if settings["op"] == "attention" else "{hidden: 20}"
+        yield f".sublayers.{name}={small}"
+>>>>>>> 3532d74 (Goldens of a tower over tiles; small forms of graphs with sublayers)
 
 
 def _merger(node: Node) -> Iterator[str]:
@@ -115,6 +148,8 @@ def _decoder(node: Node) -> Iterator[str]:
             yield f".position.sections={'[4, 3, 3]' if rope.whole else '[1, 2, 2]'}"
         if not rope.whole:
             yield f".position.dim={10 if rope.sections else 8}"
+    yield from few_layers(node)
+    yield from _crossed(node)
     if any(spec.layers.linear):
         yield f".attention.linear={LINEAR}"
     ops = [sublayer.op for kind in spec.layers.kinds for sublayer in kind.sublayers]
@@ -128,7 +163,11 @@ _SHRINK: Mapping[type, Callable[[Node], Iterator[str]]] = MappingProxyType(
         **dict.fromkeys((Linear, MlpProjector), _projector),
         Conv: _conv,
         Vit: _vit,
+<<<<<<< HEAD
         ImageStack: _stack,
+=======
+        TiledVit: _tiled,
+>>>>>>> 3532d74 (Goldens of a tower over tiles; small forms of graphs with sublayers)
         NativeVit: _native,
         Patches: _patches,
         PatchMerger: _merger,

@@ -16,6 +16,31 @@ from .model import Model
 # Our module (or parameter) -> the reference's, in files; `*` is the number of a layer.
 # Several are joined by rows: merged matrices.
 NAMES: dict[str, list[str]] = {
+    "vision.patch": ["vision.patch"],
+    "vision": ["vision"],
+    "vision.input_norm": ["vision.input_norm"],
+    "vision.layers.*.attn_norm": ["vision.layers.*.attn_norm"],
+    "vision.layers.*.attn.wqkv": [
+        "vision.layers.*.attn.wq",
+        "vision.layers.*.attn.wk",
+        "vision.layers.*.attn.wv",
+    ],
+    "vision.layers.*.attn.wo": ["vision.layers.*.attn.wo"],
+    "vision.layers.*.mlp_norm": ["vision.layers.*.mlp_norm"],
+    "vision.layers.*.mlp.up": ["vision.layers.*.mlp.up"],
+    "vision.layers.*.mlp.down": ["vision.layers.*.mlp.down"],
+    "vision.layers.*.global_attn_norm": ["vision.layers.*.global_attn_norm"],
+    "vision.layers.*.global_attn.wqkv": [
+        "vision.layers.*.global_attn.wq",
+        "vision.layers.*.global_attn.wk",
+        "vision.layers.*.global_attn.wv",
+    ],
+    "vision.layers.*.global_attn.wo": ["vision.layers.*.global_attn.wo"],
+    "vision.layers.*": ["vision.layers.*"],
+    "vision.layers.*.global_mlp_norm": ["vision.layers.*.global_mlp_norm"],
+    "vision.layers.*.global_mlp.up": ["vision.layers.*.global_mlp.up"],
+    "vision.layers.*.global_mlp.down": ["vision.layers.*.global_mlp.down"],
+    "vision.norm": ["vision.norm"],
     "text": ["text", "text.extra"],
     "llm.layers.*.attn_norm": ["llm.layers.*.attn_norm"],
     "llm.layers.*.attn.wqkv": [
@@ -54,6 +79,7 @@ SHARES: dict[str, tuple[int, ...]] = {
 # What loads from a directory of its own: its nodes, and what its keys begin with there
 # and in a whole.
 PARTS: dict[str, tuple[tuple[str, ...], dict[str, str]]] = {
+    "vision": (("vision",), {"": "vision."}),
     "text": (("text",), {"": "text."}),
     "llm": (("llm",), {"": "llm."}),
 }

@@ -5,6 +5,23 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
+class VisionConfig:
+    patch_size: int = 7
+    channels: int = 3
+    tiles: int = 2  # at most, of an image; and rows or columns of them
+    tokens: int = 10  # of a tile: patches and class token
+    multiple: int = 8
+    dim: int = 20
+    layers: int = 4
+    norm_eps: float = 1e-05
+    heads: int = 2
+    head_dim: int = 10
+    mlp_hidden: int = 28
+    local_layers: int = 3  # before the norm
+    taps: tuple[int, ...] = (1, 2)
+
+
+@dataclass(frozen=True)
 class TextConfig:
     vocab: int = 97
     dim: int = 48
@@ -22,12 +39,13 @@ class LlmConfig:
     kv_heads: int = 2
     head_dim: int = 8
     mlp_hidden: int = 56
-    image_dim: int = 20
+    image_dim: int = 60
     rope_theta: float = 10000.0
 
 
 @dataclass(frozen=True)
 class Config:
+    vision: VisionConfig = VisionConfig()
     text: TextConfig = TextConfig()
     llm: LlmConfig = LlmConfig()
 

@@ -81,7 +81,8 @@ class KVCache:
 def stream(
     model: Model,
     input_ids: Tensor,
-    image_features: Tensor | None = None,
+    images: Tensor | None = None,
+    aspect_ratios: Tensor | None = None,
     cross_attention_mask: Tensor | None = None,
     *,
     attention_mask: Tensor | None = None,
@@ -100,6 +101,11 @@ def stream(
     """
     ids = input_ids
     batch, prompt = ids.shape
+    encoded_images = None
+    if images is not None:
+        if aspect_ratios is None:
+            raise ValueError("images without aspect_ratios")
+        encoded_images = model.encode_image(images, aspect_ratios)
     size = prompt + max_new_tokens
     limit = model.config.llm.max_tokens
     if size > limit:
@@ -115,7 +121,7 @@ def stream(
     keep = torch.arange(prompt, device=ids.device) == last[:, None]
     output = model.decode(
         ids,
-        image_features=image_features,
+        encoded_images=encoded_images,
         cross_attention_mask=cross_attention_mask,
         attention_mask=attention_mask,
         cache=cache,

@@ -26,10 +26,12 @@ def parallelize(
         )
     if "dp" in axes:
         policy = MixedPrecisionPolicy(param_dtype=dtype, reduce_dtype=torch.float32)
+        for layer in model.vision.layers:
+            fully_shard(layer, mesh=mesh["dp"], mp_policy=policy)
         for layer in model.llm.layers:
             fully_shard(layer, mesh=mesh["dp"], mp_policy=policy)
         fully_shard(model, mesh=mesh["dp"], mp_policy=policy)
         # What is called besides `forward` must gather the parameters too.
-        for method in ["decode", "loss"]:
+        for method in ["encode_image", "decode", "loss"]:
             register_fsdp_forward_method(model, method)
     return model
