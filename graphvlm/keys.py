@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from math import gcd
 
 from .blocks.parameters import Parameter
-from .blocks.settings import Stack
 from .ir import Graph, Node
 
 
@@ -117,23 +116,6 @@ def reference_name(names: Mapping[str, str], path: str) -> str:
         stem = names.get(pattern.rpartition(".")[0])
         found = pattern if stem is None else f"{stem}.{leaf}"
     return unstarred(found, numbers)
-
-
-def with_counts(names: Mapping[str, str], stack: Stack | None) -> dict[str, str]:
-    """The names, with one more for each layer where the reference counts the layers that have a sublayer: `#`."""
-    found = dict(names)
-    for pattern, name in names.items():
-        if "#" not in name or stack is None:
-            continue
-        sublayer = pattern.split(".")[2].removesuffix("_norm").removesuffix("_post").removesuffix("_gate")
-        having = [
-            layer
-            for layer, kind in enumerate(stack.order)
-            if any(each.name == sublayer for each in stack.kinds[kind].sublayers)
-        ]
-        for number, layer in enumerate(having):
-            found[pattern.replace("*", str(layer), 1)] = name.replace("#", str(number))
-    return found
 
 
 def starred(path: str) -> tuple[str, tuple[str, ...]]:

@@ -6,12 +6,12 @@ from dataclasses import replace
 from typing import Any
 
 from . import checks
+from .blocks.parameters import with_counts
 from .component import Inferred, Spec
 from .dims import Solver, Written
 from .freezing import read_freeze
 from .infer import infer, solved
 from .ir import Generation, Graph, Node, NodeCheckpoint, Passes
-from .keys import with_counts
 from .linked import Linked, LinkedGraph
 from .problems import Problems
 from .settings import Settings

@@ -253,16 +253,12 @@ def inputs(graph: Graph, known: Sizes | None = None, *, seed: int = 0, padded: b
         elif given.port.what == "counts":
             made[name] = torch.tensor(tiling.image_counts(_images_of(graph, name, known), shape[0]))
         elif given.port.what == "sizes":
-<<<<<<< HEAD
             whole = next((node for node in graph.nodes.values() if isinstance(node.spec, Patches)), None)
             size = known.shape(whole.signature.inputs["image"].shape)[2:] if whole else ()
             made[name] = torch.tensor([size] * shape[0] if whole else tiling.image_sizes(shape[0]))
-=======
-            made[name] = torch.tensor(tiling.image_sizes(shape[0]))
         elif given.port.what == "tile_grid":
             made[name] = torch.ones(shape, dtype=torch.long)
             made[name][:, -1, 1] = 2  # two tiles side by side
->>>>>>> 3532d74 (Goldens of a tower over tiles; small forms of graphs with sublayers)
         elif given.port.what == "visible":
             made[name] = torch.randint(0, 2, shape, generator=generator)
         else:

@@ -12,11 +12,8 @@ from graphvlm.components.encoder.audio import Audio
 from graphvlm.components.encoder.grid_positions import GridPositions
 from graphvlm.components.encoder.image_stack import ImageStack
 from graphvlm.components.encoder.native_vit import NativeVit
-<<<<<<< HEAD
 from graphvlm.components.encoder.patches import Patches
-=======
 from graphvlm.components.encoder.tiled_vit import TiledVit
->>>>>>> 3532d74 (Goldens of a tower over tiles; small forms of graphs with sublayers)
 from graphvlm.components.encoder.vit import Vit
 from graphvlm.components.fusion.scatter import Scatter
 from graphvlm.components.fusion.spread import Spread
@@ -69,10 +66,10 @@ def _native(node: Node) -> Iterator[str]:
     yield from (".attention.heads=3", f".mlp.hidden={_HIDDEN}")
 
 
-<<<<<<< HEAD
 def _patches(node: Node) -> Iterator[str]:
     yield ".patch={size: 7, channels: 2}"
-=======
+
+
 def _tiled(node: Node) -> Iterator[str]:
     assert isinstance(node.spec, TiledVit)
     yield f"={{dim: 24, tiles: 2, image: {{size: {3 * node.spec.patch}}}}}"
@@ -99,7 +96,6 @@ def _crossed(node: Node) -> Iterator[str]:
     for name, settings in sublayers.plain().items() if sublayers else ():
         small = "{heads: 3, kv_heads: 1}" if settings["op"] == "attention" else "{hidden: 20}"
         yield f".sublayers.{name}={small}"
->>>>>>> 3532d74 (Goldens of a tower over tiles; small forms of graphs with sublayers)
 
 
 def _merger(node: Node) -> Iterator[str]:
@@ -163,11 +159,8 @@ _SHRINK: Mapping[type, Callable[[Node], Iterator[str]]] = MappingProxyType(
         **dict.fromkeys((Linear, MlpProjector), _projector),
         Conv: _conv,
         Vit: _vit,
-<<<<<<< HEAD
         ImageStack: _stack,
-=======
         TiledVit: _tiled,
->>>>>>> 3532d74 (Goldens of a tower over tiles; small forms of graphs with sublayers)
         NativeVit: _native,
         Patches: _patches,
         PatchMerger: _merger,

@@ -75,14 +75,13 @@ def shallow(name: str) -> Graph:
     """A shipped graph with all its widths and few of its layers: a comment is the same for each."""
     overrides = []
     for node in (node for node in loaded(name).nodes.values() if node.spec.stack):
-<<<<<<< HEAD
+        few = [f"nodes.{node.name}{line}" for line in few_layers(node)]
+        if few:
+            overrides += few
+            continue
         count = max((3, *getattr(node.spec, "taps", ())))
         ordered = node.tree.get("layers", "each") is not None
         overrides.append(f"nodes.{node.name}.layers={f'{{count: {count}, where: null}}' if ordered else count}")
-=======
-        few = [f"nodes.{node.name}{line}" for line in few_layers(node)]
-        overrides += few or [f"nodes.{node.name}.layers={max(3, *getattr(node.spec, 'taps', ()), 3)}"]
->>>>>>> 3532d74 (Goldens of a tower over tiles; small forms of graphs with sublayers)
     return graphvlm.load(ROOT / "graphs" / f"{name}.yaml", overrides=overrides)
 
 

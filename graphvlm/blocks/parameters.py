@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
 
@@ -35,6 +35,23 @@ def sublayer_modules(names: Iterable[str]) -> frozenset[str]:
         for path in MODULES
         if path.startswith(f"layers.*.{usual}")
     )
+
+
+def with_counts(names: Mapping[str, str], stack: Stack | None) -> dict[str, str]:
+    """The names, with one more for each layer where the reference counts the layers that have a sublayer: `#`."""
+    found = dict(names)
+    for pattern, name in names.items():
+        if "#" not in name or stack is None:
+            continue
+        sublayer = pattern.split(".")[2].removesuffix("_norm").removesuffix("_post").removesuffix("_gate")
+        having = [
+            layer
+            for layer, kind in enumerate(stack.order)
+            if any(each.name == sublayer for each in stack.kinds[kind].sublayers)
+        ]
+        for number, layer in enumerate(having):
+            found[pattern.replace("*", str(layer), 1)] = name.replace("#", str(number))
+    return found
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """`encoder/tiled_vit`: images cut into tiles, the tiles of an image in one sequence of a bidirectional stack.
 
 A tile knows its place by learned tables over rows and columns of tiles, each behind a gate. Only padding does not see
-padding, which is what the models with such towers were trained with (Llama 3.2 Vision).
+padding, as the models with such towers were trained.
 """
 
 from __future__ import annotations

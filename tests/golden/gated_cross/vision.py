@@ -88,7 +88,9 @@ class Vision(nn.Module):
         tiles = config.tiles
         self.tile_before = nn.Parameter(torch.empty(tiles, tiles, 1, config.dim))
         self.before_gate = nn.Parameter(torch.empty(1))
-        self.tile_position = nn.Parameter(torch.empty(tiles, tiles, config.tokens, config.dim))
+        self.tile_position = nn.Parameter(
+            torch.empty(tiles, tiles, config.tokens, config.dim)
+        )
         self.tile_after = nn.Parameter(torch.empty(tiles, tiles, 1, config.dim))
         self.after_gate = nn.Parameter(torch.empty(1))
         self.input_norm = nn.LayerNorm(config.dim, eps=config.norm_eps)
