@@ -78,20 +78,18 @@ class GlobalBlock(nn.Module):
 class Vision(nn.Module):
     def __init__(self, config: VisionConfig) -> None:
         super().__init__()
+        tiles, tokens, dim = config.tiles, config.tokens, config.dim
         self.patch_size = config.patch_size
         patch = config.channels * config.patch_size**2
-        self.patch = nn.Linear(patch, config.dim, bias=False)
-        self.class_token = nn.Parameter(torch.empty(config.dim))
-        self.position = nn.Parameter(torch.empty(config.tokens, config.dim))
+        self.patch = nn.Linear(patch, dim, bias=False)
+        self.class_token = nn.Parameter(torch.empty(dim))
+        self.position = nn.Parameter(torch.empty(tokens, dim))
         self.position_gate = nn.Parameter(torch.empty(1))
         # By row and column of a tile: added to patches, to all tokens, behind the norm.
-        tiles = config.tiles
-        self.tile_before = nn.Parameter(torch.empty(tiles, tiles, 1, config.dim))
+        self.tile_before = nn.Parameter(torch.empty(tiles, tiles, 1, dim))
         self.before_gate = nn.Parameter(torch.empty(1))
-        self.tile_position = nn.Parameter(
-            torch.empty(tiles, tiles, config.tokens, config.dim)
-        )
-        self.tile_after = nn.Parameter(torch.empty(tiles, tiles, 1, config.dim))
+        self.tile_position = nn.Parameter(torch.empty(tiles, tiles, tokens, dim))
+        self.tile_after = nn.Parameter(torch.empty(tiles, tiles, 1, dim))
         self.after_gate = nn.Parameter(torch.empty(1))
         self.input_norm = nn.LayerNorm(config.dim, eps=config.norm_eps)
         kinds = (*[Block] * 3, GlobalBlock)
@@ -100,7 +98,7 @@ class Vision(nn.Module):
         self.local_layers = config.local_layers
         self.taps = config.taps
         self.norm = nn.LayerNorm(config.dim, eps=config.norm_eps)
-        self.tokens = config.tokens
+        self.tokens = tokens
         self.padding = -config.tokens % config.multiple
         self.reset_parameters()
 
