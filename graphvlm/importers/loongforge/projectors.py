@@ -68,10 +68,26 @@ def _shuffled(config: Component, inputs: str) -> Nodes:
     }
 
 
+def _downsampled(config: Component, inputs: str) -> Nodes:
+    """Blocks of patches as one token, after a norm of the whole block."""
+    config.neutral({"merger_times": (1,), "merge_kernel_size": ([GROUP, GROUP],)})
+    merger = _merger(config, inputs)
+    merger["merger"]["norm_over"] = "block"
+    return merger
+
+
+def _normed(config: Component, inputs: str) -> Nodes:
+    """One linear map and a norm behind it; the widths in the file are not read there either."""
+    norm = {"type": "rms", "eps": config.number("rms_norm_eps")}
+    return {"projector": {"kind": "projector", "type": "linear", "inputs": inputs, "bias": True, "out_norm": norm}}
+
+
 READERS: Mapping[str, Callable[[Component, str], Nodes]] = MappingProxyType(
     {
         "MLPAdapterConfig": _merger,
         "PatchMergerMLPAdapterConfig": _merger,
         "InternMLPAdapterConfig": _shuffled,
+        "MiniCPMV46MergerConfig": _downsampled,
+        "ErnieAdapterConfig": _normed,
     }
 )

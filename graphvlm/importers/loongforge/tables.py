@@ -185,6 +185,13 @@ PROJECTORS: Mapping[str, Values] = MappingProxyType(
             "hidden_size": None,
             "ffn_hidden_size": None,
         },
+        "MiniCPMV46MergerConfig": {
+            **_PROJECTOR,
+            **dict.fromkeys(("num_layers", "hidden_size", "ffn_hidden_size", "num_attention_heads", "kv_channels")),
+            "merge_kernel_size": (2, 2),
+            "merger_times": 1,
+        },
+        "ErnieAdapterConfig": {"in_dim": None, "out_dim": None, "rms_norm_eps": 1e-5},
     }
 )
 
@@ -198,8 +205,6 @@ LATER: Mapping[str, str] = MappingProxyType(
         "ErnieVisionConfig": "a merger of frames after the tower",
         "MiniCPMV46VisionConfig": "a merger of neighbouring patches between the layers of an encoder",
         "MoonVisionModelConfig": "positions of frames beside those of rows and columns, and pooling over frames",
-        "ErnieAdapterConfig": "a projector that ends in a norm",
-        "MiniCPMV46MergerConfig": "mergers behind each other",
     }
 )
 

@@ -319,6 +319,16 @@ ALONE = (
         {"in": 1152, "out": 7168, "tokens": 1024},
     ),
     Unsaid(
+        ("image_projector/minicpm_v_4_6_merger",),
+        "minicpm_v_4_6/minicpm_v_4_6.yaml",
+        {"in": 1152, "out": 1024, "tokens": 1024},
+    ),
+    Unsaid(
+        ("image_projector/ernie4_5_adapter",),
+        "ernie4_5_vl/ernie4_5_vl_28b_a3b.yaml",
+        {"in": 5120, "out": 2560, "tokens": 256},
+    ),
+    Unsaid(
         ("image_projector/*",),
         "qwen2.5vl/qwen2_5_vl_7b.yaml",
         {"in": 1280, "out": 3584, "tokens": 1024},
