@@ -75,7 +75,7 @@ MISSING: Mapping[str, str] = MappingProxyType(
         "instructblipvideo": _QFORMER,
         "internvl": _ONLY_READER,
         "janus": f"{_VQ} (only understanding would need its tower's reader)",
-        "kimi_k25": f"{_NATIVE}, with pooling over frames",
+        "kimi_k25": "frames of videos with positions of their own that are averaged, and its reader",
         "kosmos-2": f"{_RESAMPLER}; norms inside attention and mlp",
         "kosmos-2.5": f"{_RESAMPLER}; patches with row and column embeddings",
         "kyutai_speech_to_text": "several codebooks summed at every step (a codec's tokens)",

@@ -6,7 +6,7 @@ or a window of patches, layer by layer; and hidden states in between as outputs 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -55,6 +55,11 @@ class Rope2d:
 
     theta: float
     frequencies: Literal["same", "between"]
+    order: Literal["rows", "turns"] = "rows"
+
+
+def _rope2d(rope: Mapping[str, Any]) -> Rope2d:
+    return Rope2d(float(rope.get("theta", 10000.0)), rope.get("frequencies", "same"), rope.get("order", "rows"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,7 +195,7 @@ class NativeVitComponent:
         rope, square = by_type.get("rope2d"), by_type.get("learned")
         return NativeVit(
             patch=_patch(settings),
-            rope=Rope2d(float(rope.get("theta", 10000.0)), rope.get("frequencies", "same")) if rope else None,
+            rope=_rope2d(rope) if rope else None,
             square=Square(int(square["side"]), square.get("interpolation", "bilinear"), square.get("align", "centers"))
             if square
             else None,

@@ -16,7 +16,7 @@ from .foundation import ABOUT, read_foundation, read_vocab
 from .projectors import deep_merger, read_projector
 from .tables import FOUNDATIONS, LATER, PROJECTORS, TOWER_TOKENS, TOWERS, Values
 from .towers import GROUP, Tower, read_tower
-from .unsaid import ALONE, IMAGE_TOKENS, MEGATRON, PUBLISHED, SCRIPTS, VOCABULARIES, unsaid_of
+from .unsaid import ALONE, IMAGE_TOKENS, MEGATRON, PARTS, PUBLISHED, SCRIPTS, VOCABULARIES, unsaid_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +29,7 @@ class Parts:
 
 NOTHING = Parts({}, {})
 _EMBEDDING = {"kind": "encoder", "type": "token_embedding", "inputs": "input_ids"}
+_BIAS: Mapping[Path, tuple[str, ...]] = {("bias",): ("add_bias_linear",)}
 _SLOTS: Mapping[str, Mapping[str, Values]] = {
     "image_encoder": TOWERS,
     "image_projector": PROJECTORS,
@@ -70,7 +71,11 @@ def _tower_alone(tower: Tower) -> Parts:
         "nodes": {"vision": tower.node},
         "outputs": {"image_features": "vision", **taps},
     }
-    return Parts(graph, {})
+    return Parts(graph, _tower_notes(tower))
+
+
+def _tower_notes(tower: Tower) -> dict[Path, str]:
+    return {("nodes", "vision"): tower.note} if tower.note else {}
 
 
 def _projector_alone(config: Component, preset: str) -> Parts:
@@ -124,7 +129,8 @@ def read_composition(composed: Composed, problems: Findings) -> Parts:
         **({"freeze": frozen} if frozen else {}),
         **add_names(nodes, class_of(trees["image_encoder"], problems), config.stem),
     }
-    notes = config.notes(ABOUT, "llm", llm)
+    last = "merger" if tower.grid else "projector"
+    notes = _tower_notes(tower) | projector.notes(_BIAS, last, nodes[last]) | config.notes(ABOUT, "llm", llm)
     if token[1]:
         for node in ("fused", "deep", "positions"):
             if node in nodes:
@@ -174,7 +180,7 @@ def _foundation(composed: Composed, tree: Tree, path: str, problems: Findings) -
 def _part(tree: Tree, path: str, problems: Findings) -> Component:
     """A tower or a projector, which has defaults of its own."""
     stem = class_of(tree, problems)
-    return Component(tree, path, Kind(stem, {**TOWERS, **PROJECTORS}[stem]), problems, (MEGATRON,))
+    return Component(tree, path, Kind(stem, {**TOWERS, **PROJECTORS}[stem]), problems, (PARTS,))
 
 
 def class_of(tree: Tree, problems: Findings) -> str:

@@ -134,7 +134,7 @@ _TOWER: Values = MappingProxyType(
         "activation_func": "quick_gelu",
         "gated_linear_unit": False,
         "swiglu": False,
-        "add_bias_linear": False,
+        "add_bias_linear": None,
         "add_qkv_bias": False,
         "group_query_attention": False,
         "position_embedding_type": "none",
@@ -152,6 +152,17 @@ TOWERS: Mapping[str, Values] = MappingProxyType(
             "deepstack_visual_indexes": (8, 16, 24),
         },
         "Qwen35VisionConfig": {**_TOWER, "num_position_embeddings": 2304},
+        "MoonVisionModelConfig": {
+            **_TOWER,
+            "temporal_patch_size": 1,
+            "init_pos_emb_height": 64,
+            "init_pos_emb_width": 64,
+            "init_pos_emb_time": 4,
+            "pos_emb_type": "divided_fixed",
+            "video_attn_type": "spatial_temporal",
+            "merge_kernel_size": (2, 2),
+            "merge_type": "sd2_tpool",
+        },
         "InternVisionConfig": {
             **_TOWER,
             "image_size": 448,
@@ -169,7 +180,7 @@ _PROJECTOR: Values = MappingProxyType(
         "normalization": None,
         "layernorm_epsilon": 1e-6,
         "activation_func": "gelu",
-        "add_bias_linear": False,
+        "add_bias_linear": None,
         "gated_linear_unit": False,
     }
 )
@@ -180,7 +191,6 @@ PROJECTORS: Mapping[str, Values] = MappingProxyType(
         "InternMLPAdapterConfig": {
             **_PROJECTOR,
             "layernorm_epsilon": 1e-5,
-            "add_bias_linear": True,
             "downsample_ratio": 0.5,
             "hidden_size": None,
             "ffn_hidden_size": None,
@@ -204,7 +214,6 @@ LATER: Mapping[str, str] = MappingProxyType(
         "RiceVisionConfig": "a class token before the patches of each image of any size",
         "ErnieVisionConfig": "a merger of frames after the tower",
         "MiniCPMV46VisionConfig": "a merger of neighbouring patches between the layers of an encoder",
-        "MoonVisionModelConfig": "positions of frames beside those of rows and columns, and pooling over frames",
     }
 )
 

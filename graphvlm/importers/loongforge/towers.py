@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any
 
@@ -21,13 +21,15 @@ class Tower:
     """Inputs of the graph, the node that reads them, and what others need to know of it.
 
     `grid` is the input with the sizes of the images, where the tower takes any. `taps` are output ports of hidden
-    states between the layers, in the order in which they are added to the layers of the language model.
+    states between the layers, in the order in which they are added to the layers of the language model. `note` says
+    what the node does not do.
     """
 
     inputs: dict[str, str]
     node: dict[str, Any]
     grid: str = ""
     taps: tuple[str, ...] = ()
+    note: str = ""
 
 
 def read_tower(config: Component) -> Tower:
@@ -70,14 +72,10 @@ def activation(config: Component) -> str:
     return config.choice("activation_func", ("gelu", "gelu_tanh", "quick_gelu", "silu", "relu"))
 
 
-def _native(config: Component, position: list[dict[str, Any]], *, patch_bias: bool) -> Tower:
+def _native(config: Component, position: list[dict[str, Any]], *, patch_bias: bool, frames: int = 2) -> Tower:
     """Patches of images of any size in one sequence, each frame by itself."""
-    patch = {
-        "size": config.integer("patch_size"),
-        "channels": config.integer("in_channels"),
-        "frames": 2,
-        "group": GROUP,
-    }
+    patch = {"size": config.integer("patch_size"), "channels": config.integer("in_channels")}
+    patch |= ({"frames": frames} if frames > 1 else {}) | {"group": GROUP}
     node = {
         "kind": "encoder",
         "type": "native_vit",
@@ -139,6 +137,29 @@ def _deep(config: Component) -> Tower:
     )
 
 
+def _frames_apart(config: Component) -> Tower:
+    """A learned square and rotary positions of which columns and rows turn pairs by turns; videos are left out."""
+    config.neutral(
+        {
+            "position_embedding_type": ("none",),
+            "group_query_attention": (False,),
+            "pos_emb_type": ("divided_fixed",),
+            "video_attn_type": ("spatial_temporal",),
+            "merge_type": ("sd2_tpool",),
+            "merge_kernel_size": ([GROUP, GROUP],),
+        }
+    )
+    side = config.integer("init_pos_emb_height")
+    if config.integer("init_pos_emb_width") != side:
+        message = f"`{config.name('init_pos_emb_width')}`: only a square of learned positions is in the language"
+        config.unsupported("init_pos_emb_width", message, f"only {side} can be imported")
+    square = {"type": "learned", "side": side, "interpolation": "bicubic", "align": "corners"}
+    turns = {**_ROPE, "order": "turns"}
+    tower = _native(config, [square, turns], patch_bias=True, frames=config.integer("temporal_patch_size"))
+    tower.node["final_norm"] = True
+    return replace(tower, note="not carried over: videos, whose frames have positions of their own and are averaged")
+
+
 def _tiles(config: Component) -> Tower:
     """Square tiles with a class token, which is left out in the end."""
     config.neutral({"position_embedding_type": ("none",), "downsample_ratio": (0.5,), "select_layer": (-1,)})
@@ -167,6 +188,7 @@ READERS: Mapping[str, Callable[[Component], Tower]] = MappingProxyType(
         "Qwen2VisionRMSNormConfig": _windowed,
         "Qwen3VisionModelConfig": _deep,
         "Qwen35VisionConfig": _stretched,
+        "MoonVisionModelConfig": _frames_apart,
         "InternVisionConfig": _tiles,
     }
 )

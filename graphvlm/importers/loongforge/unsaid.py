@@ -292,6 +292,11 @@ PUBLISHED = (
         "the published config of Qwen3-Next-80B-A3B (`partial_rotary_factor`)",
         MappingProxyType({"rotary_percent": 0.25}),
     ),
+    Unsaid(
+        ("kimi_k2/*", "kimi_k2.5/*", "kimi_k2.6/*"),
+        "the published config of Kimi-K2 (`rms_norm_eps`)",
+        MappingProxyType({"norm_epsilon": 1e-6}),
+    ),
 )
 
 VOCABULARIES = (
@@ -355,6 +360,10 @@ MEGATRON = Unsaid(
         }
     ),
 )
+
+
+# Of towers and projectors: the command line decides before the defaults of their classes do.
+PARTS = Unsaid(("*",), MEGATRON.origin, MappingProxyType({"add_bias_linear": True}))
 
 
 def unsaid_of(names: tuple[str, ...], *tables: tuple[Unsaid, ...]) -> Iterator[Unsaid]:
