@@ -63,7 +63,10 @@ def of_all(graphs: Mapping[str, Path], parts: Iterable[str]) -> dict[str, Size]:
 
 
 def _around(name: str) -> Source | None:
-    """The smallest graph that uses a part: an input for each port that the part needs."""
+    """The smallest graph that uses a part: an input for each port that the part needs.
+
+    Features that a decoder attends to are as wide as itself, as they are behind a projector, unless the part says it.
+    """
     from graphvlm.component import component
     from graphvlm.compose import compose
     from graphvlm.settings import Settings
@@ -72,14 +75,18 @@ def _around(name: str) -> Source | None:
         return None
     settings = Settings(compose(Source("<part>", f"part: {{use: {name}}}")).get("part") or compose(""))
     kind, type_ = settings.get("kind"), settings.get("type")
-    if kind == "decoder":
-        nodes = "embedding: {kind: encoder, type: token_embedding, inputs: given}, "
-        return _graph("given: tokens", f"{nodes}part: {{use: {name}, inputs: embedding}}")
     ports = component(kind, type_).signature("part", settings).inputs
     needed = {port: end.what for port, end in ports.items() if not end.optional}
-    inputs = ", ".join(f"{port}_given: {what}" for port, what in needed.items())
-    wires = ", ".join(f"{port}: {port}_given" for port in needed)
-    return _graph(inputs, f"part: {{use: {name}, inputs: {{{wires}}}}}")
+    wide = f"{{type: features, dim: {settings.get('dim')}}}"
+    given = {port: wide if kind == "decoder" and what == "features" else what for port, what in needed.items()}
+    wires = {port: f"{port}_given" for port in needed}
+    before = ""
+    if kind == "decoder":
+        given["features"], wires["features"] = "tokens", "embedding"
+        before = "embedding: {kind: encoder, type: token_embedding, inputs: features_given}, "
+    inputs = ", ".join(f"{port}_given: {what}" for port, what in given.items())
+    joined = ", ".join(f"{port}: {wire}" for port, wire in wires.items())
+    return _graph(inputs, f"{before}part: {{use: {name}, inputs: {{{joined}}}}}")
 
 
 def _graph(inputs: str, nodes: str) -> Source:
