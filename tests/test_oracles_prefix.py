@@ -113,7 +113,7 @@ def test_frames_of_a_video(tmp_path: Path) -> None:
 
     Its pooling has ragged edges, which ours has not: it is done here.
     """
-    case = recorded("joint_decoder_video", tmp_path)
+    case = recorded("kempnerforge/joint_decoder_video", tmp_path)
     model, vision = case.config["model"], case.config["vision"]
     graph = joint_decoder(case.config)
     graph["inputs"]["vision_features"]["tokens"] = 4
