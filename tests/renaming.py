@@ -42,6 +42,9 @@ def _node(node: Plain, reference: Callable[[str], str], new: NewName) -> Plain:
         features = name.removesuffix("_mask")
         if name not in ports and features in ports:
             return new("port", features) + "_mask"
+        stem, dash, number = name.rpartition("_")
+        if name not in ports and stem in ports and number.isdigit():  # one of several that are for one placeholder
+            return new("port", stem) + dash + number
         return new("port", name) if name in ports else name
 
     if isinstance(reads, dict):

@@ -139,7 +139,8 @@ def texts() -> dict[str, str]:
     """Graphs as text, with letters that no ASCII has."""
     found = {name: graphvlm.render(make())["graph.yaml"] for name, make in GRAPHS.items()}
     return {
-        name: re.sub(r"^(description: )(.*)$", r"\1ÄÖİ 図 \2", text, flags=re.MULTILINE) for name, text in found.items()
+        name: re.sub(r'^(description: "?)(.*)$', r"\1ÄÖİ 図 \2", text, flags=re.MULTILINE)
+        for name, text in found.items()
     }
 
 

@@ -9,12 +9,15 @@ from itertools import pairwise
 import pytest
 
 import graphvlm
+from graphvlm.blocks.parameters import sublayer_modules
+from graphvlm.blocks.parse_sublayers import ports_of
 from graphvlm.component import component
 from graphvlm.diagnostics import Source
 from graphvlm.dims import show_shape
 from graphvlm.emit import emit
 from graphvlm.ir import Graph
 from graphvlm.report import render
+from graphvlm.settings import Settings
 
 from .diagnosing import GRAPHS, edited, problems, under
 
@@ -275,8 +278,9 @@ def test_components_know_all_their_modules(name: str) -> None:
     """Key names can be given for every parameter there is."""
     text = {f"{stem}_{number}": f"{stem}_*" for stem in ("linear", "conv", "norm", "gate") for number in (1, 2)}
     for node in graphvlm.load(GRAPHS / f"{name}.yaml").nodes.values():
-        modules = component(node.kind, node.type).modules
-        for parameter in node.spec.parameters():
-            path = ".".join("*" if part.isdigit() else part for part in parameter.path.split("."))
+        sublayers = {sublayer for sublayer, _ in ports_of(Settings(node.tree))}
+        modules = component(node.kind, node.type).modules | sublayer_modules(sublayers)
+        for piece in (piece for parameter in node.spec.parameters() for piece in parameter.pieces):
+            path = ".".join("*" if part.isdigit() else part for part in piece.path.split("."))
             stem = path.rpartition(".")[0]
             assert {path, stem, text.get(stem, stem), text.get(path, path)} & modules, path
