@@ -98,8 +98,18 @@ def laid_out(statement: Statement, indent: int) -> str:
     pad = " " * indent
     if indent + len(line) + len(tail) <= WIDTH or not statement.arguments:
         return pad + line + tail
-    inner = "".join(f"{pad}    {argument},\n" for argument in statement.arguments)
+    inner = "".join(_argument(argument, indent + 4) for argument in statement.arguments)
+    if indent + len(head) + len(statement.function) + 1 > WIDTH and ", " in statement.target:
+        names = "".join(f"{pad}    {name},\n" for name in statement.target.split(", "))
+        head = f"(\n{names}{pad}) = "
     return f"{pad}{head}{statement.function}(\n{inner}{pad}){tail}"
+
+
+def _argument(text: str, indent: int) -> str:
+    """One argument on a line of its own; a tuple over several where it is too long."""
+    if indent + len(text) + 1 > WIDTH and text.startswith("("):
+        return display("", tuple(text[1:-1].removesuffix(",").split(", ")), "()", indent, ",") + "\n"
+    return f"{' ' * indent}{text},\n"
 
 
 def built(target: str, expression: str, indent: int, comment: str = "") -> str:

@@ -77,7 +77,9 @@ def _reserved() -> tuple[_Reserved, ...]:
             "the generated model has a method of this name",
         ),
         _Reserved(
-            _words("cache cap keep labels labelled output targets"), ("node", "input"), "the generated model uses it"
+            _words("cache cap keep labels labelled output scale targets"),
+            ("node", "input"),
+            "the generated model uses it",
         ),
         _Reserved(_words(_GENERATE), ("input",), "the generated functions use it"),
         _Reserved(_words("count index"), ("output",), "a NamedTuple has a method of this name"),

@@ -273,7 +273,7 @@ def _own_fields(spec: NativeVit) -> Iterator[Field]:
     if spec.square:
         yield Field("side", "int", str(spec.square.side), "rows and columns of the square of positions")
     if spec.taps and (spec.whole or len(spec.taps) > 1):
-        yield Field("taps", "tuple[int, ...]", literal(spec.taps), "after so many layers, hidden states are given too")
+        yield Field("taps", "tuple[int, ...]", literal(spec.taps), "states after these are given too")
     if spec.rope:
         yield Field("rope_theta", "float", literal(spec.rope.theta))
 

@@ -69,12 +69,13 @@ class TokenEmbeddingComponent:
         fields = [Field("vocab", "int", str(spec.vocab)), Field("dim", "int", str(spec.dim))]
         rows = f"{config}.vocab"
         if spec.extra:
-            fields.append(Field("extra_rows", "int", str(spec.extra), "for ids from `vocab` on"))
-            rows = f"{config}.vocab + {config}.extra_rows"
+            fields.append(Field("rows", "int", str(spec.vocab + spec.extra), "with those for ids from `vocab` on"))
+            rows = f"{config}.rows"
         if spec.scale != 1:
             fields.append(Field("scale", "float", literal(spec.scale)))
             # As a tensor, the factor is rounded to the type of the embeddings first, as models with one were trained.
-            calls.append(Statement(result, "", (f"{result} * {result}.new_full((), self.{config}.scale)",)))
+            calls.append(Statement("scale", f"{result}.new_full", ("()", f"self.{config}.scale")))
+            calls.append(Statement(result, "", (f"{result} * scale",)))
         return NodePage(
             template="",
             context=None,

@@ -25,7 +25,7 @@ class VisionConfig:
 class TextConfig:
     vocab: int = 97
     dim: int = 48
-    extra_rows: int = 2  # for ids from `vocab` on
+    rows: int = 99  # with those for ids from `vocab` on
 
 
 @dataclass(frozen=True)

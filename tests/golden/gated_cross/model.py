@@ -27,10 +27,7 @@ class Model(nn.Module):
         super().__init__()
         self.config = config
         self.vision = Vision(config.vision)
-        self.text = nn.Embedding(
-            config.text.vocab + config.text.extra_rows,
-            config.text.dim,
-        )
+        self.text = nn.Embedding(config.text.rows, config.text.dim)
         self.llm = Llm(config.llm)
 
     def reset_parameters(self) -> None:

@@ -10,7 +10,7 @@ class VisionConfig:
     patch_size: tuple[int, int, int] = (2, 14, 14)  # frames, height, width
     group: int = 2  # side of the blocks of patches that stand together
     side: int = 24  # rows and columns of the square of positions
-    taps: tuple[int, ...] = (2,)  # after so many layers, hidden states are given too
+    taps: tuple[int, ...] = (2,)  # states after these are given too
     rope_theta: float = 10000.0
     dim: int = 96
     layers: int = 4

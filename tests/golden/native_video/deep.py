@@ -17,7 +17,8 @@ class Deep(nn.Module):
         """For each depth [batch, seq, dim], zero where no such token stands."""
         depths: list[Tensor | None] = []
         for features in image:
-            depths.append(spread(features, ids == self.image_token, None))
+            where = ids == self.image_token
+            depths.append(spread(features, where, None))
         return tuple(depths)
 
 

@@ -23,7 +23,8 @@ class Positions(nn.Module):
         inside = ids.new_zeros(3, *ids.shape)
         if image is not None:
             where = (ids == self.image_token) & (step > 0)
-            size = image // image.new_tensor([1, self.group, self.group])
+            blocks = image.new_tensor([1, self.group, self.group])
+            size = image // blocks
             step, inside = walk(size, where, step, inside)
         positions = step.cumsum(1) - step + inside
         return positions if mask is None else positions * mask.long()

@@ -54,7 +54,8 @@ class Model(nn.Module):
         come as [tokens, vocab], and the head runs for no other.
         """
         text = self.text(input_ids)  # [batch, seq, 40]
-        text = text * text.new_full((), self.config.text.scale)
+        scale = text.new_full((), self.config.text.scale)
+        text = text * scale
         hidden = self.llm(text, attention_mask, cache)  # [batch, seq, 40]
         if keep is not None:
             hidden = hidden[keep]  # [tokens, 40]
