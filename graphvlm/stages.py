@@ -88,12 +88,13 @@ def _importance(graph: Graph) -> Callable[[str], tuple[bool, int]]:
 
 def _nouns(graph: Graph, groups: list[tuple[str, ...]]) -> dict[tuple[str, ...], str]:
     """`image` for the only input of images, `audio` for that of sounds; otherwise the name of the input."""
-    nouns = {group: _NOUNS.get(graph.inputs[group[0]].port.what, "") for group in groups}
+    nouns = {group: NOUNS.get(graph.inputs[group[0]].port.what, "") for group in groups}
     found = list(nouns.values())
     return {group: noun if noun and found.count(noun) == 1 else group[0] for group, noun in nouns.items()}
 
 
-_NOUNS: Mapping[What, str] = {
+# What is seen or heard, and what people call it.
+NOUNS: Mapping[What, str] = {
     "image": "image",
     "stack": "image",
     "patches": "image",

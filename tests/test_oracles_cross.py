@@ -156,19 +156,27 @@ def visible(case: Case) -> Tensor:
 
 
 def check_decoding(model: Any, ids: Tensor, given: dict[str, Tensor], case: Case) -> None:
-    """A prompt into the cache, then token by token; what the last token of the prompt sees, the others see too."""
+    """A prompt into the cache, padded on a side or not, then token by token.
+
+    What the last token of the prompt sees, the others see too.
+    """
     prefill = case.outputs["logits_prefill"]
     length = prefill.size(1)
     cache_class = sys.modules[f"{type(model).__module__.rpartition('.')[0]}.generate"].KVCache
-    cache = cache_class(model.config.llm.layers, len(ids), ids.size(1), ids.device)
-    first = {**given, "image_visible": given["image_visible"][:, :length]}
-    alike = (given["image_visible"][:, length - 1 : length] == given["image_visible"][:, length:]).flatten(1).all(1)
+    visible = given["image_visible"]
+    first = {**given, "image_visible": visible[:, :length]}
+    alike = (visible[:, length - 1 : length] == visible[:, length:]).flatten(1).all(1)
     assert alike.any()
-    with torch.no_grad():
-        made = [model.decode(ids[:, :length], **first, cache=cache).logits]
-        made += [model.decode(ids[:, place : place + 1], cache=cache).logits for place in range(length, ids.size(1))]
-    assert agree(made[0], prefill)
-    assert agree(torch.cat(made[1:], dim=1)[alike], case.outputs["logits_decode"][alike])
+    for left, right in ((0, 0), (2, 0), (0, 3)):
+        prompt = F.pad(ids[:, :length], (left, right), value=1)
+        mask = F.pad(torch.ones_like(ids[:, :length]), (left, right))
+        padded = {**first, "image_visible": F.pad(visible[:, :length].long(), (0, 0, 0, 0, left, right))}
+        cache = cache_class(model.config.llm.layers, len(ids), left + right + ids.size(1), ids.device)
+        with torch.no_grad():
+            made = [model.decode(prompt, **padded, attention_mask=mask, cache=cache).logits[:, left:][:, :length]]
+            made += [model.decode(token, cache=cache).logits for token in torch.split(ids[:, length:], 1, dim=1)]
+        assert agree(made[0], prefill)
+        assert agree(torch.cat(made[1:], dim=1)[alike], case.outputs["logits_decode"][alike])
 
 
 pytestmark = marks("kempnerforge")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from ..code import Wiring
 from ..dims import show_shape
 from ..ir import Graph, Node, Ref
-from ..stages import Stage, Stages
+from ..stages import NOUNS, Stage, Stages
 
 
 class Namer:
@@ -36,7 +36,7 @@ class Namer:
 
 def stage_variable(graph: Graph, stage: Stage) -> str:
     """What the result of a stage is called outside of it."""
-    seen = graph.inputs[stage.inputs[0]].port.what in ("image", "stack", "patches", "audio")
+    seen = graph.inputs[stage.inputs[0]].port.what in NOUNS
     name = f"{stage.name}_features" if seen else f"encoded_{stage.inputs[0]}"
     taken = {*graph.inputs, *graph.nodes}
     return name if name not in taken else f"encoded_{name}"

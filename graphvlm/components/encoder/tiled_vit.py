@@ -159,7 +159,7 @@ class TiledVitComponent:
         check_order(name, settings, blocks, problems, tokens="patches of an image")
         count, behind = len(blocks.order), int(settings.get("global_layers", default=0))
         taps = tuple(sorted(int(layer) for layer in settings.get("taps", default=[])))
-        late = next((layer for layer in taps if layer >= count - behind), None)
+        late = next((layer for layer in taps if behind <= count and layer >= count - behind), None)
         if late is not None or behind > count:
             what = f"`taps` names layer {late}" if late is not None else f"{behind} layers stand behind the norm"
             problems.clash(

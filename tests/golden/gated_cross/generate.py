@@ -101,11 +101,11 @@ def stream(
     """
     ids = input_ids
     batch, prompt = ids.shape
-    encoded_images = None
+    image_features = None
     if images is not None:
         if aspect_ratios is None:
             raise ValueError("images without aspect_ratios")
-        encoded_images = model.encode_image(images, aspect_ratios)
+        image_features = model.encode_image(images, aspect_ratios)
     size = prompt + max_new_tokens
     limit = model.config.llm.max_tokens
     if size > limit:
@@ -121,7 +121,7 @@ def stream(
     keep = torch.arange(prompt, device=ids.device) == last[:, None]
     output = model.decode(
         ids,
-        encoded_images=encoded_images,
+        image_features=image_features,
         cross_attention_mask=cross_attention_mask,
         attention_mask=attention_mask,
         cache=cache,

@@ -270,7 +270,8 @@ def image_source(
     if image is None:
         return None if cache is None else cache.sources.get("image")
     image = image.to(x.dtype)
-    assert image_visible is not None, "image without image_visible"
+    if image_visible is None:
+        raise ValueError("image without image_visible")
     flags = image_visible.flatten(2).bool()  # [batch, seq, runs of keys]
     keys, runs = image.size(1), flags.size(2)
     if not torch.compiler.is_compiling() and keys % runs:

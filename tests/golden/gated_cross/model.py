@@ -50,7 +50,7 @@ class Model(nn.Module):
     def decode(
         self,
         input_ids: Tensor,
-        encoded_images: Tensor | None = None,
+        image_features: Tensor | None = None,
         cross_attention_mask: Tensor | None = None,
         attention_mask: Tensor | None = None,
         cache: KVCache | None = None,
@@ -65,7 +65,7 @@ class Model(nn.Module):
         text = self.text(input_ids)  # [batch, seq, 48]
         hidden = self.llm(
             text,
-            encoded_images,
+            image_features,
             cross_attention_mask,
             attention_mask,
             cache,
@@ -82,15 +82,15 @@ class Model(nn.Module):
         aspect_ratios: Tensor | None = None,
         cross_attention_mask: Tensor | None = None,
         attention_mask: Tensor | None = None,
-        encoded_images: Tensor | None = None,
+        image_features: Tensor | None = None,
     ) -> Output:
-        if encoded_images is None and images is not None:
+        if image_features is None and images is not None:
             if aspect_ratios is None:
                 raise ValueError("images without aspect_ratios")
-            encoded_images = self.encode_image(images, aspect_ratios)
+            image_features = self.encode_image(images, aspect_ratios)
         return self.decode(
             input_ids,
-            encoded_images,
+            image_features,
             cross_attention_mask,
             attention_mask,
         )
@@ -103,20 +103,20 @@ class Model(nn.Module):
         aspect_ratios: Tensor | None = None,
         cross_attention_mask: Tensor | None = None,
         attention_mask: Tensor | None = None,
-        encoded_images: Tensor | None = None,
+        image_features: Tensor | None = None,
     ) -> Tensor:
         """Next-token cross entropy over `labels` [batch, seq], -100 where none counts."""
-        if encoded_images is None and images is not None:
+        if image_features is None and images is not None:
             if aspect_ratios is None:
                 raise ValueError("images without aspect_ratios")
-            encoded_images = self.encode_image(images, aspect_ratios)
+            image_features = self.encode_image(images, aspect_ratios)
         targets = labels[:, 1:]
         labelled = targets != -100
         # Token i predicts label i + 1, and the last token predicts nothing.
         keep = F.pad(labelled, (0, 1))
         output = self.decode(
             input_ids,
-            encoded_images,
+            image_features,
             cross_attention_mask,
             attention_mask,
             keep=keep,

@@ -94,9 +94,8 @@ class Vision(nn.Module):
         self.input_norm = nn.LayerNorm(config.dim, eps=config.norm_eps)
         kinds = (*[Block] * 3, GlobalBlock)
         self.layers = nn.ModuleList(kind(config) for kind in kinds)
-
-        self.local_layers = config.local_layers
         self.taps = config.taps
+        self.local_layers = config.local_layers
         self.norm = nn.LayerNorm(config.dim, eps=config.norm_eps)
         self.tokens = tokens
         self.padding = -config.tokens % config.multiple
@@ -113,8 +112,8 @@ class Vision(nn.Module):
     def forward(self, tiles: Tensor, grid: Tensor) -> Tensor:
         """Features [batch, tokens, 60] of all tiles of all images.
 
-        `tiles` [batch, images, tiles, 3, 21, 21] are those of an image row by row, then zeros;
-        `grid` [batch, images, 2] is how many rows and columns of tiles it has.
+        `tiles` [batch, images, tiles, 3, 21, 21] are those of an image row by row,
+        then zeros; `grid` [batch, images, 2] is how many rows and columns it has.
         """
         batch, _, most = tiles.shape[:3]
         grid = grid.flatten(0, 1)
@@ -147,7 +146,7 @@ class Vision(nn.Module):
         return x.reshape(batch, -1, x.size(-1))
 
     def mask(self, x: Tensor, grid: Tensor) -> Tensor:
-        """True where a token sees another [images, 1, tokens, tokens]: padding sees none."""
+        """True where a token sees another [images, 1, tokens, tokens]: padding sees no padding."""
         tile = torch.arange(x.size(1), device=x.device)[:, None]
         token = torch.arange(x.size(2), device=x.device)
         there = (tile < grid.prod(dim=1)[:, None, None]) & (token < self.tokens)
