@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -139,8 +140,12 @@ def test_decoding_steps_compile_once(name: str, monkeypatch: pytest.MonkeyPatch)
     assert found == [1, 1]
 
 
-def test_inductor() -> None:
-    """Once with the backend that people use: the same numbers from generated kernels."""
+def test_inductor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once with the backend that people use: the same numbers from generated kernels.
+
+    In a cache of its own: in that of the machine, a run that was stopped may have left half a library.
+    """
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
     keywords = inputs(graph("tiny"), padded=True)
     compiled: Any = torch.compile(model("tiny"), fullgraph=True)
     with torch.no_grad():
