@@ -14,7 +14,7 @@ from . import console
 from . import options as shared
 
 if TYPE_CHECKING:
-    from graphvlm.ir import Graph
+    from graphvlm.ir import Graph, Node
 
 EXAMPLES = """
     graphvlm check my_model.yaml
@@ -49,8 +49,7 @@ def _summary(graph: Graph) -> Iterator[str]:
 
     yield f"{graph.name}: no problems, {graph.parameter_count:,} parameters"
     rows = [
-        (name, f"{node.kind}/{node.type}", f"{node.parameter_count:,}", _shapes(graph, name))
-        for name, node in graph.nodes.items()
+        (name, f"{node.kind}/{node.type}", _count(node), _shapes(graph, name)) for name, node in graph.nodes.items()
     ]
     name, component, count = (max(len(row[column]) for row in rows) for column in range(3))
     for row in rows:
@@ -59,6 +58,10 @@ def _summary(graph: Graph) -> Iterator[str]:
         paths = [f"{dead.node}.{path}" for dead in graph.dead for path in dead.paths]
         yield f"left out, for no output depends on it (--keep-dead keeps it): {', '.join(paths)}"
         yield f"  {len(dead_keys(graph))} checkpoint keys: {', '.join(dead_patterns(graph))}"
+
+
+def _count(node: Node) -> str:
+    return f"of {node.owner}" if node.owner else f"{node.parameter_count:,}"
 
 
 def _shapes(graph: Graph, name: str) -> str:

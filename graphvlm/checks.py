@@ -47,8 +47,16 @@ def _report_dead(node: Linked, linked: LinkedGraph, alive: frozenset[str], probl
         node.span,
         note="feeds nothing",
         labels=tuple(Label(linked.nodes[name].span, "leads only there") for name in list(before)[:3]),
-        help=f"feed `{node.name}` to a node that leads to an output, list it under `outputs`, or remove it",
+        help=_keep(node, linked),
     )
+
+
+def _keep(node: Linked, linked: LinkedGraph) -> str:
+    """What to do about a node that leads nowhere."""
+    call = next((other.name for other in linked.nodes.values() if other.owner == node.name), "")
+    if call:
+        return f"move its settings to `{call}`, which calls its weights, or list `{node.name}` under `outputs`"
+    return f"feed `{node.name}` to a node that leads to an output, list it under `outputs`, or remove it"
 
 
 def check_tied(linked: LinkedGraph, nodes: Mapping[str, Node], problems: Problems) -> None:
@@ -162,7 +170,7 @@ def check_token_ids(linked: LinkedGraph, nodes: Mapping[str, Node], problems: Pr
     settings = Settings(linked.tree)
     ids = list(_generation_ids(settings))
     for name, node in nodes.items():
-        logits = node.signature.outputs.get("logits")
+        logits = None if node.owner else node.signature.outputs.get("logits")
         vocab = logits.shape[-1] if logits else None
         for key, tree in ids:
             if isinstance(vocab, int) and isinstance(tree.value, int) and tree.value >= vocab:
@@ -207,8 +215,17 @@ def check_checkpoint(linked: LinkedGraph, problems: Problems) -> None:
                 Label(settings.span("checkpoint"), "read here"),
                 help=did_you_mean(name, linked.nodes) or f"call a node so, or write `prefixes: {{{name}: null}}` here",
             )
+        elif tree is not None and (owner := linked.nodes[name].owner):
+            problems.error(
+                "structure-in-call",
+                f"the names of the weights that `{name}` calls belong to `{owner}`, which owns them",
+                tree.key_span(name),
+                labels=(Label(linked.nodes[name].span, f"only calls `{owner}`"),),
+                help=f"remove it: in checkpoints the weights stand once, under the prefix of `{owner}`",
+            )
     for node in linked.nodes.values():
-        _check_names(node, problems)
+        if not node.owner:
+            _check_names(node, problems)
 
 
 def _check_names(node: Linked, problems: Problems) -> None:

@@ -35,8 +35,9 @@ class Statement:
 class Wiring:
     """How one node is called in `model.py`: expressions for its inputs, variables and shape comments for its outputs.
 
-    Only outputs that something reads are in `results`. `tail` is a variable as long as the outputs that are wanted;
-    `embedding` the node that embeds the tokens. `keep` picks the positions whose logits are wanted, if not always all.
+    Only outputs that something reads are in `results`; `read` are those that some call of the module is read for.
+    `tail` is a variable as long as the outputs that are wanted; `embedding` the node that embeds the tokens. `keep`
+    picks the positions whose logits are wanted, if not always all.
     """
 
     arguments: Mapping[str, str]
@@ -45,6 +46,7 @@ class Wiring:
     tail: str = ""
     embedding: str = ""
     keep: str = ""
+    read: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from .words import listed
 def read_freeze(linked: LinkedGraph, nodes: Mapping[str, Node], problems: Problems) -> tuple[Freeze, ...]:
     """What `freeze` says. `nodes` are those that could be decided; nothing is said about the others."""
     undecided = linked.nodes.keys() - nodes.keys()
-    paths = {name: [f"{name}.{each.path}" for each in node.spec.parameters()] for name, node in nodes.items()}
+    paths = {name: [f"{name}.{each.path}" for each in node.parameters] for name, node in nodes.items()}
     found = []
     for pattern, (span, until) in _patterns(Settings(linked.tree)).items():
         whole = tuple(name for name in nodes if fnmatchcase(name, pattern))
@@ -31,7 +31,7 @@ def read_freeze(linked: LinkedGraph, nodes: Mapping[str, Node], problems: Proble
         )
         nothing = not single and not any(paths[name] for name in whole)
         if nothing and not any(fnmatchcase(name, pattern) or _may_match(name, pattern) for name in undecided):
-            _report(pattern, whole, span, paths, problems)
+            _report(pattern, {name: nodes[name].owner for name in whole}, span, paths, problems)
         found.append(Freeze(pattern, whole, single, until))
     return tuple(found)
 
@@ -64,14 +64,18 @@ def _matcher(pattern: str) -> Callable[[str], object]:
 
 
 def _report(
-    pattern: str, whole: tuple[str, ...], span: Span, paths: Mapping[str, list[str]], problems: Problems
+    pattern: str, whole: Mapping[str, str], span: Span, paths: Mapping[str, list[str]], problems: Problems
 ) -> None:
+    """`whole` are the nodes that the pattern means, each with the one whose weights it calls."""
+    called = sorted({*whole.values()} - {""})
     if whole:
-        what = f"{listed(whole)} {'has' if len(whole) == 1 else 'have'} no parameters"
+        has = "has" if len(whole) == 1 else "have"
+        what = f"{listed(whole)} {has} no parameters{' of its own' if called else ''}"
     else:
         what = "no node and no parameter is called so"
     with_weights = listed(name for name in paths if paths[name])
-    edit = "" if whole else did_you_mean(pattern, _meant(paths))
+    edit = f"write {listed(called)}, whose weights that calls" if called else ""
+    edit = edit if called or whole else did_you_mean(pattern, _meant(paths))
     edit = edit or f"parameters are in {with_weights}; a part is written `node.path`, with `*` for any text"
     problems.error("freeze-matches-nothing", f"`{pattern}` freezes nothing: {what}", span, help=edit)
 

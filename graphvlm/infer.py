@@ -22,6 +22,7 @@ def infer(linked: LinkedGraph, problems: Problems) -> Solver:
     for sizes in known:
         for var, written in sizes.items():
             solver.bind(var, written)
+    _share(linked, solver)
     try:
         conflicts = _connect_all(linked, solver, problems)
     except TooManyTerms:
@@ -34,6 +35,14 @@ def infer(linked: LinkedGraph, problems: Problems) -> Solver:
     if not conflicts:
         _report_open(linked, solver, problems)
     return solver
+
+
+def _share(linked: LinkedGraph, solver: Solver) -> None:
+    """A call is as wide as the node whose weights it calls; how long its streams are is its own."""
+    for node in linked.nodes.values():
+        owner = linked.nodes[node.owner].signature if node.owner else node.signature
+        for setting, var in node.signature.sizes.items():
+            solver.unify(var, owner.sizes[setting])
 
 
 def solved(port: Port, solver: Solver) -> Port:
@@ -53,7 +62,7 @@ def _report_open(linked: LinkedGraph, solver: Solver, problems: Problems) -> Non
     for name, node in linked.nodes.items():
         for setting, var in node.signature.sizes.items():
             size = solver.solve(var)
-            if not isinstance(size, int) and name in alive:
+            if not isinstance(size, int) and name in alive and not node.owner:
                 by_size.setdefault(size, []).append((node, setting))
     for settings in by_size.values():
         node, setting = settings[-1]
@@ -99,7 +108,9 @@ def _connect_all(linked: LinkedGraph, solver: Solver, problems: Problems) -> lis
             conflicts += _connect(linked, node, port, lengths, solver)
     shown = {(conflict.node.name, conflict.port) for conflict in conflicts}
     later: list[tuple[Linked, str]] = []
-    for node in reversed(list(linked.nodes.values())):
+    backwards = list(reversed(linked.nodes.values()))
+    # A node says how wide its weights are, not another call of it: that comes later.
+    for node in sorted(backwards, key=lambda node: bool(node.owner)):
         for port, edge in node.inputs.items():
             _connect_vocab(linked, node, port, solver, problems)
             if node.signature.inputs[port].what != "features":

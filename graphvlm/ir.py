@@ -43,7 +43,7 @@ class Input:
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """One call of one component, with its shapes known."""
+    """One call of one component, with its shapes known; `owner` is the node whose weights it calls, if not its own."""
 
     name: str
     kind: str
@@ -55,10 +55,21 @@ class Node:
     checkpoint: NodeCheckpoint
     tensor_parallel: int = 1
     fsdp: bool = True
+    owner: str = ""
+
+    @property
+    def module(self) -> str:
+        """The node whose module is called: this one, unless it is another call."""
+        return self.owner or self.name
+
+    @property
+    def parameters(self) -> tuple[Parameter, ...]:
+        """The weights that are this node's own; another call has none."""
+        return () if self.owner else self.spec.parameters()
 
     @property
     def parameter_count(self) -> int:
-        return sum(parameter.count for parameter in self.spec.parameters())
+        return sum(parameter.count for parameter in self.parameters)
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +175,11 @@ class Graph:
     def port(self, ref: Ref) -> Port:
         """What flows at `ref`, and its shape."""
         return self.nodes[ref.name].signature.outputs[ref.port] if ref.port else self.inputs[ref.name].port
+
+    @property
+    def owners(self) -> tuple[Node, ...]:
+        """The nodes without those that only call others: each is one module."""
+        return tuple(node for node in self.nodes.values() if not node.owner)
 
     def stream_start(self, name: str) -> tuple[str, str]:
         """Where the stream of tokens through a node begins, an input or a node, and the first node on it."""

@@ -38,7 +38,7 @@ class Part:
 
 def entries(graph: Graph) -> tuple[Entry, ...]:
     """Every parameter of the package, in its order."""
-    return tuple(entry for node in graph.nodes.values() for entry in node_entries(node, node.spec.parameters()))
+    return tuple(entry for node in graph.owners for entry in node_entries(node, node.parameters))
 
 
 def node_entries(node: Node, parameters: tuple[Parameter, ...]) -> tuple[Entry, ...]:
@@ -150,10 +150,10 @@ def dead_patterns(graph: Graph) -> tuple[str, ...]:
 
 def ignored_patterns(graph: Graph) -> tuple[str, ...]:
     """Patterns of keys that a checkpoint may hold and that nothing here needs."""
-    named = [node.checkpoint.whole(pattern) for node in graph.nodes.values() for pattern in node.checkpoint.ignore]
+    named = [node.checkpoint.whole(pattern) for node in graph.owners for pattern in node.checkpoint.ignore]
     tied = [
         node.checkpoint.whole(f"{_module_name(node.checkpoint.names, 'head')}.*")
-        for node in graph.nodes.values()
+        for node in graph.owners
         if getattr(getattr(node.spec, "head", None), "tied", False)
     ]
     return tuple(dict.fromkeys([*named, *tied]))
@@ -179,7 +179,7 @@ def aliases(graph: Graph) -> dict[str, str]:
     """Other spellings of key prefixes -> file layout; the graph's first, then those of the nodes, longest first."""
     own = {
         node.checkpoint.whole(old): node.checkpoint.whole(new)
-        for node in graph.nodes.values()
+        for node in graph.owners
         for old, new in node.checkpoint.aliases.items()
     }
     return {**_longest_first(graph.aliases), **_longest_first(own)}
@@ -194,8 +194,9 @@ def parts(graph: Graph) -> tuple[Part, ...]:
     embeddings = _embeddings_by_owner(graph)
     inner = {name for names in embeddings.values() for name in names}
     found = []
-    for name, node in graph.nodes.items():
-        if name in inner or not node.spec.parameters():
+    for node in graph.owners:
+        name = node.name
+        if name in inner or not node.parameters:
             continue
         nodes = (*embeddings.get(name, ()), name)
         found.append(Part(name, nodes, node.checkpoint.starts, node.checkpoint.aliases))
@@ -205,16 +206,17 @@ def parts(graph: Graph) -> tuple[Part, ...]:
 def _embeddings_by_owner(graph: Graph) -> dict[str, tuple[str, ...]]:
     """Decoder -> the token embedding whose reference name it supplied."""
     found: dict[str, tuple[str, ...]] = {}
-    for name, node in graph.nodes.items():
+    for node in graph.owners:
         if "embed" not in node.checkpoint.names:
             continue
-        here = node.name
+        here = name = node.name
         while here in graph.nodes:
             previous = here
             ref = graph.nodes[here].inputs.get(graph.nodes[here].signature.stream)
             here = ref.name if ref else ""
-        if previous != name and graph.nodes[previous].spec.parameters():
-            found[name] = (previous,)
+        first = graph.nodes[graph.nodes[previous].module]
+        if first.name != name and first.parameters:
+            found[name] = (first.name,)
     return found
 
 

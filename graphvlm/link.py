@@ -10,7 +10,7 @@ from .component import Port, What, component
 from .diagnostics import Label, Span, did_you_mean
 from .dims import Var, Written
 from .ir import Input, Ref
-from .linked import Edge, Linked, LinkedGraph
+from .linked import Edge, Linked, LinkedGraph, called
 from .masks import mask_port, with_masks
 from .problems import Problems
 from .settings import Settings
@@ -22,7 +22,7 @@ def link(tree: Tree) -> LinkedGraph:
     """Resolve every reference of a schema-valid tree; raises `GraphError` with all that is wrong."""
     problems = Problems()
     inputs = {name: _input(name, value, span) for name, value, span in _entries(tree, "inputs")}
-    nodes = {name: _node(name, value, span) for name, value, span in _entries(tree, "nodes")}
+    nodes = _nodes(tree, problems)
     linker = _Linker(inputs, nodes, problems)
     linked = {name: replace(node, inputs=linker.edges(node)) for name, node in nodes.items()}
     outputs = {name: linker.output(name, value) for name, value, _ in _entries(tree, "outputs")}
@@ -185,11 +185,52 @@ def _given(node: Linked, tree: Tree | None) -> dict[str, Tree]:
     return dict(tree.items()) if tree.is_mapping else {next(iter(node.signature.inputs)): tree}
 
 
-def _node(name: str, value: Tree, span: Span) -> Linked:
+def _nodes(tree: Tree, problems: Problems) -> dict[str, Linked]:
+    """Every node; another call with the settings of the node whose weights it calls."""
+    written = {name: value for name, value, _ in _entries(tree, "nodes")}
+    found = {}
+    for name, value, span in _entries(tree, "nodes"):
+        module = value.get("module")
+        owner = "" if module is None else str(module.value)
+        if module is not None and (owner not in written or written[owner].get("module") is not None):
+            _bad_module(name, module, written, problems)
+        else:
+            found[name] = _node(name, called(written[owner], value) if owner else value, span, owner)
+    problems.stop()
+    return found
+
+
+def _node(name: str, value: Tree, span: Span, owner: str) -> Linked:
     settings = Settings(value)
     kind, type_ = settings.get("kind"), settings.get("type")
     found = component(kind, type_)
-    return Linked(name, kind, type_, found, settings, found.signature(name, settings), {}, span)
+    signature = found.signature(name, settings)
+    if owner:
+        written = {var: replace(size, owner=owner) for var, size in signature.written.items()}
+        signature = replace(signature, written=written)
+    return Linked(name, kind, type_, found, settings, signature, {}, span, owner)
+
+
+def _bad_module(name: str, module: Tree, nodes: Mapping[str, Tree], problems: Problems) -> None:
+    owner = str(module.value)
+    if owner not in nodes:
+        own = [other for other, value in nodes.items() if value.get("module") is None]
+        problems.error("unknown-node", f"there is no node `{owner}`", module.span, help=suggestion(owner, own, "name"))
+        return
+    first, seen = owner, {name}
+    while (above := nodes[first].get("module")) is not None and first not in seen and str(above.value) in nodes:
+        seen.add(first)
+        first = str(above.value)
+    itself = f"`{name}` calls itself" if owner == name else f"`{name}` calls `{owner}`, which only calls another node"
+    problems.error(
+        "call-of-call",
+        f"{itself}: no weights are there",
+        module.span,
+        labels=() if owner == name else (Label(nodes[owner].span, f"`{owner}`"),),
+        help=f"write `module: {first}`, the node that has the weights"
+        if nodes[first].get("module") is None
+        else "write the name of a node with `kind` and `type`",
+    )
 
 
 def _input(name: str, value: Tree, span: Span) -> Input:

@@ -9,7 +9,7 @@ from .component import Component, Port, Signature
 from .diagnostics import Span
 from .ir import Input, Ref
 from .settings import Settings
-from .tree import Tree
+from .tree import Tree, mapping
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +22,10 @@ class Edge:
 
 @dataclass(frozen=True, slots=True)
 class Linked:
-    """A node whose inputs are known; its sizes are not. `span` is the place of its name."""
+    """A node whose inputs are known; its sizes are not. `span` is the place of its name.
+
+    Another call of a node has the settings of that node, its `owner`.
+    """
 
     name: str
     kind: str
@@ -32,6 +35,12 @@ class Linked:
     signature: Signature
     inputs: Mapping[str, Edge]
     span: Span
+    owner: str = ""
+
+    @property
+    def module(self) -> str:
+        """The node whose weights it calls: this one, unless it is another call."""
+        return self.owner or self.name
 
     @property
     def stream(self) -> Ref | None:
@@ -85,3 +94,11 @@ class LinkedGraph:
                 if name in self.nodes:
                     waiting.extend(edge.source.name for edge in self.nodes[name].inputs.values())
         return frozenset(found)
+
+
+def called(owner: Tree, call: Tree) -> Tree:
+    """The settings of another call: those of the node that owns the weights, with the inputs of the call."""
+    kept = {key: value for key, value in owner.items() if key != "inputs"}
+    places = {key: owner.key_span(key) for key in kept}
+    own = {key: value for key, value in call.items() if key == "inputs"}
+    return mapping({**kept, **own}, call.span, {**places, **{key: call.key_span(key) for key in own}})

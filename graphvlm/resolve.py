@@ -8,6 +8,7 @@ from typing import Any
 from . import checks
 from .blocks.parameters import with_counts
 from .component import Inferred, Spec
+from .diagnostics import Label
 from .dims import Solver, Written
 from .freezing import read_freeze
 from .infer import infer, solved
@@ -23,8 +24,7 @@ def resolve(linked: LinkedGraph) -> Graph:
     problems = Problems()
     checks.check_unused(linked, problems)
     solver = infer(linked, problems)
-    decided = {name: _lower(node, linked, solver, problems) for name, node in linked.nodes.items()}
-    nodes = {name: node for name, node in decided.items() if node is not None}
+    nodes = _decided(linked, solver, problems)
     mesh, nodes = read_parallelism(linked, nodes, problems)
     freeze = read_freeze(linked, nodes, problems)
     checks.check_tied(linked, nodes, problems)
@@ -50,6 +50,28 @@ def resolve(linked: LinkedGraph) -> Graph:
     )
 
 
+def _decided(linked: LinkedGraph, solver: Solver, problems: Problems) -> dict[str, Node]:
+    """The nodes that can be decided. What is wrong in one that is called again is said once."""
+    own = {name: _lower(node, linked, solver, problems) for name, node in linked.nodes.items() if not node.owner}
+    found = {}
+    for name, linked_node in linked.nodes.items():
+        owner = own.get(linked_node.module)
+        node = _lower(linked_node, linked, solver, problems) if owner and linked_node.owner else owner
+        if node is None or owner is None:
+            continue
+        if node.spec != owner.spec and not problems.any:
+            problems.error(
+                "calls-differ",
+                f"`{name}` calls the code of `{owner.name}`, which is made for other inputs: {owner.spec.summary()}",
+                linked_node.span,
+                note=f"would need {node.spec.summary()}",
+                labels=(Label(linked.nodes[owner.name].span, f"made for what `{owner.name}` reads"),),
+                help=f"feed `{name}` what `{owner.name}` is fed, or give it a `kind` and `type` of its own",
+            )
+        found[name] = node
+    return found
+
+
 def _lower(node: Linked, linked: LinkedGraph, solver: Solver, problems: Problems) -> Node | None:
     """The node with everything decided, unless one of its sizes is open or something in it is wrong."""
     sizes = {setting: solver.solve(var) for setting, var in node.signature.sizes.items()}
@@ -71,6 +93,7 @@ def _lower(node: Linked, linked: LinkedGraph, solver: Solver, problems: Problems
         signature=replace(node.signature, inputs=ports, outputs=outputs),
         tree=node.settings.tree,
         checkpoint=_checkpoint(linked, node, spec),
+        owner=node.owner,
     )
 
 
@@ -85,7 +108,7 @@ def _checkpoint(linked: LinkedGraph, node: Linked, spec: Spec) -> NodeCheckpoint
     own = node.settings.get("checkpoint", default={})
     prefixes = Settings(linked.tree).get("checkpoint", "prefixes", default={})
     return NodeCheckpoint(
-        starts=_starts(prefixes.get(node.name, f"{node.name}.")),
+        starts=_starts(prefixes.get(node.module, f"{node.module}.")),
         names=with_counts(own.get("names") or {}, spec.stack),
         by_head=tuple(own.get("by_head", ())),
         leading=own.get("leading") or {},
@@ -107,11 +130,11 @@ def _with_embedding_names(linked: LinkedGraph, nodes: dict[str, Node]) -> dict[s
     named, embeddings = dict(nodes), linked.embeddings()
     for name, node in nodes.items():
         reference = node.checkpoint.names.get("embed")
-        embedding = embeddings.get(name)
-        if reference is not None and embedding is not None and not named[embedding.name].checkpoint.names:
+        embedding = embeddings[name].module if name in embeddings else ""
+        if reference is not None and embedding and not named[embedding].checkpoint.names:
             extra = node.checkpoint.names.get("embed_extra", reference)
             checkpoint = NodeCheckpoint(node.checkpoint.starts, {"": reference, "extra": extra})
-            named[embedding.name] = replace(named[embedding.name], checkpoint=checkpoint)
+            named[embedding] = replace(named[embedding], checkpoint=checkpoint)
     return named
 
 

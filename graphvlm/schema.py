@@ -18,6 +18,7 @@ DIALECT = "https://json-schema.org/draft/2020-12/schema"
 _COMMON = ("kind", "type", "use", "inputs", "description", "source")
 _NOTES = frozenset(("title", "description", "default", "examples", "x-other-names"))
 _NO_PART: Schema = {"not": {"required": ["use"]}}
+_CALLS: Schema = {"required": ["module"]}
 
 
 def bundle() -> Schema:
@@ -35,14 +36,17 @@ def node() -> Schema:
     properties: Schema = {key: {"$ref": common + key} for key in _COMMON}
     properties["kind"]["enum"] = list(components())
     properties["checkpoint"] = {"$ref": f"checkpoint{SUFFIX}#/$defs/node"}
+    properties["module"] = {"$ref": f"call{SUFFIX}#/properties/module"}
+    call = {"$ref": f"call{SUFFIX}"}
     written = {
-        "description": "One component: a part of the catalog (`use`), or a kind and type; settings and inputs.",
+        "description": "A part of the catalog (`use`) or a kind and type, settings and inputs; or `module` and inputs.",
         "type": "object",
         "properties": properties,
-        "allOf": [rule for kind in components() for rule in _written(kind)],
+        "allOf": [{"if": _CALLS, "then": call}, *(rule for kind in components() for rule in _written(kind))],
     }
     pairs = [(kind, type_) for kind, types in components().items() for type_ in types]
     needed = [_when(kind, type_, f"{kind}/{type_}{SUFFIX}#/$defs/complete") for kind, type_ in pairs]
+    component = {"required": ["kind", "type"], "allOf": needed}
     return {
         "$schema": DIALECT,
         "title": "node",
@@ -50,7 +54,7 @@ def node() -> Schema:
         "allOf": [{"$ref": "#/$defs/written"}, {"$ref": "#/$defs/complete"}],
         "$defs": {
             "written": written,
-            "complete": {"if": _NO_PART, "then": {"required": ["kind", "type"], "allOf": needed}},
+            "complete": {"if": _NO_PART, "then": {"if": _CALLS, "else": component}},
             "called": {"allOf": [{"$ref": "#/$defs/complete"}, {"if": _NO_PART, "then": {"required": ["inputs"]}}]},
         },
     }

@@ -27,11 +27,23 @@ def read_parallelism(
         if name not in linked.nodes and tree is not None:
             message = f"`parallelism.nodes` names `{name}`, and there is no such node"
             problems.error("unknown-node", message, tree.key_span(name), help=suggestion(name, linked.nodes, "node"))
+        elif tree is not None and (owner := linked.nodes[name].owner):
+            message = f"how the weights of `{name}` are split belongs to `{owner}`, which owns them"
+            label = (Label(linked.nodes[name].span, f"only calls `{owner}`"),)
+            edit = f"write it for `{owner}`"
+            problems.error("structure-in-call", message, tree.key_span(name), labels=label, help=edit)
     laid = {}
     for name, node in nodes.items():
         own = tree.get(name) if tree else None
-        laid[name] = _laid(node, int(mesh.get("tp", 1)), settings, Settings(own) if own else None, problems)
-    return Parallelism(mesh), laid
+        if not node.owner:
+            laid[name] = _laid(node, int(mesh.get("tp", 1)), settings, Settings(own) if own else None, problems)
+    return Parallelism(mesh), {name: _as_owner(node, laid) for name, node in nodes.items()}
+
+
+def _as_owner(node: Node, laid: Mapping[str, Node]) -> Node:
+    """A node with the degrees of the weights that it calls."""
+    owner = laid[node.module]
+    return replace(node, tensor_parallel=owner.tensor_parallel, fsdp=owner.fsdp)
 
 
 def _laid(node: Node, degree: int, settings: Settings, own: Settings | None, problems: Problems) -> Node:

@@ -6,7 +6,7 @@ a node belong to one stage. The values that other stages or the outputs read are
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from .component import What
@@ -42,7 +42,7 @@ def split(graph: Graph) -> Stages:
     ahead = {node: sources for node, sources in depends.items() if sources and not sources & text}
     groups = _groups(graph, ahead)
     own = {group: [node for node, sources in ahead.items() if sources <= set(group)] for group in groups}
-    nouns = _nouns(graph, groups)
+    nouns = _nouns(graph, own)
     frontiers = _frontiers(graph, {node: nouns[group] for group, nodes in own.items() for node in nodes})
     encoders = (
         Stage(nouns[group], group, tuple(nodes), *frontiers.get(nouns[group], ((), False)))
@@ -86,11 +86,25 @@ def _importance(graph: Graph) -> Callable[[str], tuple[bool, int]]:
     return lambda name: (graph.inputs[name].port.what in _COMPANIONS, order.index(name))
 
 
-def _nouns(graph: Graph, groups: list[tuple[str, ...]]) -> dict[tuple[str, ...], str]:
-    """`image` for the only input of images, `audio` for that of sounds; otherwise the name of the input."""
-    nouns = {group: NOUNS.get(graph.inputs[group[0]].port.what, "") for group in groups}
+def _nouns(graph: Graph, own: Mapping[tuple[str, ...], list[str]]) -> dict[tuple[str, ...], str]:
+    """`image` for the only input of images, `audio` for that of sounds; otherwise the name of the input.
+
+    Patches and images may be those of a video: they are if the text reads them at a port called so.
+    """
+    nouns = {}
+    for group, nodes in own.items():
+        noun = NOUNS.get(graph.inputs[group[0]].port.what, "")
+        nouns[group] = next(_senses(graph, nodes), noun) if noun else ""
     found = list(nouns.values())
     return {group: noun if noun and found.count(noun) == 1 else group[0] for group, noun in nouns.items()}
+
+
+def _senses(graph: Graph, nodes: list[str]) -> Iterator[str]:
+    """`image`, `video` or `audio`, where a port called so reads from one of the nodes of a stage."""
+    for name, node in graph.nodes.items():
+        for port, ref in node.inputs.items():
+            if port in ("image", "video", "audio") and ref.port and ref.name in nodes and name not in nodes:
+                yield port
 
 
 # What is seen or heard, and what people call it.

@@ -69,7 +69,9 @@ def _graph(tree: Tree) -> Iterator[Diagnostic]:
     yield from _check(tree, (), "graph", next(iter(tree.keys.values()), tree.span))
     nodes = tree.get("nodes") or Tree(None, tree.span)
     for name, node in nodes.items():
-        if node.is_mapping:
+        if node.is_mapping and _is_call(node):
+            yield from _call(node, ("nodes", name), nodes)
+        elif node.is_mapping:
             yield from _node(node, ("nodes", name), nodes.key_span(name), called=True)
     yield from _clashes(tree)
 
@@ -102,6 +104,36 @@ def _node(tree: Tree, path: Path, span: Span, *, called: bool) -> Iterator[Diagn
         yield from _check(tree, path, f"{kind.value}/{type_.value}", span, called=called)
 
 
+def _is_call(node: Tree) -> bool:
+    module = node.get("module")
+    return module is not None and module.value is not None
+
+
+def _call(tree: Tree, path: Path, nodes: Tree) -> Iterator[Diagnostic]:
+    """What is wrong in another call of a node: it has inputs, and nothing of what the weights are."""
+    module = tree.get("module")
+    owner = module.value if module else None
+    known = nodes.get(owner) if isinstance(owner, str) else None
+    label = (Label(nodes.key_span(owner), "owns the weights"),) if isinstance(owner, str) and known else ()
+    allowed, of_nodes = load("call")["properties"], _keys_of(known)
+    for key, value in tree.items():
+        if key not in allowed and key in of_nodes and value.value is not None:
+            message = f"`{clipped(key)}` belongs to `{clipped(str(owner))}`, which owns the weights that this calls"
+            edit = f"remove `{clipped(key)}` here, and write it in `{clipped(str(owner))}`, for every call of it"
+            yield Diagnostic("structure-in-call", message, tree.key_span(key), labels=label, help=edit)
+    kept = {key: value for key, value in tree.items() if key in allowed or key not in of_nodes}
+    rest = mapping(kept, tree.span, {key: tree.key_span(key) for key in kept})
+    yield from _check(rest, path, "call", nodes.key_span(str(path[-1])), called=True)
+
+
+def _keys_of(node: Tree | None) -> frozenset[str]:
+    """The keys that such a node has; of one without a known component, those that all nodes have."""
+    kind, type_ = (tree.value if tree else None for tree in (node and node.get("kind"), node and node.get("type")))
+    common = frozenset(load("node")["$defs"]["written"]["properties"])
+    known = isinstance(kind, str) and isinstance(type_, str) and type_ in components().get(kind, ())
+    return common | frozenset(load(f"{kind}/{type_}")["properties"]) if known else common
+
+
 def _not_text(path: Path, key: str, tree: Tree, known: Iterable[str]) -> Diagnostic:
     message = f"`{dotted((*path, key))}` takes {either(f'`{each}`' for each in known)}, not {found(plain(tree))}"
     return Diagnostic("wrong-type", message, tree.span)
@@ -126,7 +158,9 @@ def _clashes(tree: Tree) -> Iterator[Diagnostic]:
     """Nodes whose classes would have one name."""
     nodes = tree.get("nodes") or Tree(None, tree.span)
     classes: dict[str, str] = {}
-    for name, _ in nodes.items():
+    for name, node in nodes.items():
+        if _is_call(node):
+            continue
         other = classes.setdefault(names.class_name(name), name)
         if other != name:
             message = f"`{name}` and `{other}` would be the same class in the generated code, {names.class_name(name)}"

@@ -112,6 +112,13 @@ VARIANTS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "whole_windows": (
             "nodes.vision={class_token: false, output: {drop_cls: null}, attention: {mask: {grid_window: 2}}}",
         ),
+        "calls": (
+            "inputs.other_pixels=image",
+            "nodes.other_vision={module: vision, inputs: other_pixels}",
+            "nodes.other_projector={module: projector, inputs: other_vision}",
+            "nodes.fused={inputs: {video: other_projector}, placeholder: {video: 98}}",
+            "outputs.seen=other_vision",
+        ),
         "linear_projector": ("nodes.projector={type: linear, layers: null, activation: null}",),
         "long_projector": ("nodes.projector={layers: 3, hidden: 28, activation: quick_gelu, bias: false}",),
         "prefix": (

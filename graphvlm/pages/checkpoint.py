@@ -80,7 +80,7 @@ def make(graph: Graph) -> CheckpointView:
     """The view for a graph after its passes."""
     rows: dict[str, Row] = {}
     joined: dict[str, dict[str, tuple[int, ...]]] = {}
-    for node in graph.nodes.values():
+    for node in graph.owners:
         for module, row, sizes in _modules(node):
             rows.setdefault(row.ours, row)
             joined.setdefault(row.ours, {})[module] = shares(sizes)
@@ -91,7 +91,7 @@ def make(graph: Graph) -> CheckpointView:
         dead=dead_patterns(graph),
         ignored=ignored_patterns(graph),
         parts=tuple(PartView(p.name, p.nodes, p.starts, tuple(p.aliases.items())) for p in parts(graph)),
-        by_head=tuple(item for node in graph.nodes.values() for item in _by_head(node)),
+        by_head=tuple(item for node in graph.owners for item in _by_head(node)),
         leading=tuple((name, leading) for name, leading, _ in _otherwise(graph) if leading),
         transposed=tuple(dict.fromkeys(starred(name)[0] for name, _, turned in _otherwise(graph) if turned)),
         interleaved=tuple(dict.fromkeys(_interleaved(graph))),
@@ -100,16 +100,16 @@ def make(graph: Graph) -> CheckpointView:
 
 def _interleaved(graph: Graph) -> Iterator[str]:
     """The reference's names, with layers as `*`, of stacked matrices whose rows take turns."""
-    for node in graph.nodes.values():
-        for parameter in node.spec.parameters():
+    for node in graph.owners:
+        for parameter in node.parameters:
             if starred(parameter.path)[0] in node.checkpoint.interleaved:
                 yield from (node.checkpoint.whole(name) for name, _ in _starred_rows(node, parameter))
 
 
 def _otherwise(graph: Graph) -> Iterator[tuple[str, int, bool]]:
     """(reference key, leading axes, whether transposed) of every tensor that files keep in another shape."""
-    for node in graph.nodes.values():
-        for parameter in node.spec.parameters():
+    for node in graph.owners:
+        for parameter in node.parameters:
             leading, transposed = stored_otherwise(node, parameter)
             if leading or transposed:
                 yield node.checkpoint.whole(named_rows(node.checkpoint.names, parameter)[0][0]), leading, transposed
@@ -121,7 +121,7 @@ def _by_head(node: Node) -> Iterator[tuple[str, int, tuple[int, ...]]]:
     One for all layers, then those of layers that differ from the first.
     """
     joined: dict[str, list[Piece]] = {}
-    for piece in (piece for parameter in node.spec.parameters() for piece in parameter.pieces if piece.heads):
+    for piece in (piece for parameter in node.parameters for piece in parameter.pieces if piece.heads):
         name = reference_name(node.checkpoint.names, piece.path).rpartition(".")[0]
         joined.setdefault(node.checkpoint.whole(name), []).append(piece)
     usual: dict[str, tuple[int, tuple[int, ...]]] = {}
@@ -138,7 +138,7 @@ def _by_head(node: Node) -> Iterator[tuple[str, int, tuple[int, ...]]]:
 
 def _modules(node: Node) -> Iterator[tuple[str, Row, tuple[int, ...]]]:
     """(our module, its row with layers folded into `*`, rows of each piece) for every parameter of a node."""
-    for parameter in node.spec.parameters():
+    for parameter in node.parameters:
         pattern, _ = starred(parameter.path)
         named = _starred_rows(node, parameter)
         theirs = tuple(node.checkpoint.whole(name) for name, _ in named)

@@ -45,7 +45,7 @@ def _split(path: str) -> tuple[str, int, str]:
 def _lookup(graph: Graph, path: str, rest: str) -> str:
     """By name: what is in a layer is not typed."""
     node, _, inside = path.partition(".")
-    parameter = any(found.path == inside for found in graph.nodes[node].spec.parameters())
+    parameter = any(found.path == inside for found in graph.nodes[node].parameters)
     return f'get_{"parameter" if parameter else "submodule"}("{rest}")'
 
 
@@ -64,10 +64,10 @@ def _frozen_modules(graph: Graph, freeze: Freeze) -> list[str]:
     """What a pattern over parameter paths freezes: the outermost modules that are frozen whole, else parameters."""
     chosen = set(freeze.parameters)
     frozen: dict[str, bool] = {}
-    for name, node in graph.nodes.items():
-        for parameter in node.spec.parameters():
-            path = f"{name}.{parameter.path}"
-            is_frozen = path in chosen or all(f"{name}.{piece.path}" in chosen for piece in parameter.pieces)
+    for node in graph.owners:
+        for parameter in node.parameters:
+            path = f"{node.name}.{parameter.path}"
+            is_frozen = path in chosen or all(f"{node.name}.{piece.path}" in chosen for piece in parameter.pieces)
             frozen[path] = is_frozen
             while "." in path:
                 path = path.rpartition(".")[0]

@@ -157,7 +157,8 @@ def make(graph: Graph) -> Pages:
         for name in stage_nodes:
             node = graph.nodes[name]
             wired = wiring(graph, node, namer, set(stage_nodes), keep=keep and node is decoder, cached=node is decoder)
-            pages[name] = component(node.kind, node.type).page(node, wired)
+            page = component(node.kind, node.type).page(node, wired)
+            pages[name] = replace(page, template="", fields=(), construct="") if node.owner else page
     pages = {name: pages[name] for name in graph.nodes}
     return Pages(pages, _model_view(graph, stages, namer, pages, decoder, scored=scored, keep=keep))
 
@@ -191,7 +192,7 @@ def _model_view(
         name=graph.name,
         description=comment_text(graph.description or graph.name),
         picture=_picture(graph),
-        modules=tuple((name, page.construct) for name, page in pages.items()),
+        modules=tuple((name, page.construct) for name, page in pages.items() if page.construct),
         imports=tuple(sorted(_imports(pages, decoder), key=_sorting)),
         encoders=encoders,
         joint=joint,

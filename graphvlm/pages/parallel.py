@@ -30,13 +30,11 @@ class ParallelView:
 
 def make(graph: Graph, methods: tuple[str, ...]) -> ParallelView:
     """The view for a graph after its passes; `methods` of the model are called besides `forward`."""
-    plans = tuple(plan for node in graph.nodes.values() if (plan := _plan(node)))
+    plans = tuple(plan for node in graph.owners if (plan := _plan(node)))
     return ParallelView(
         mesh=tuple(graph.parallelism.mesh.items()),
         plans=plans,
-        stacks=tuple(
-            name for name, node in graph.nodes.items() if node.fsdp and node.spec.stack and node.spec.stack.order
-        ),
+        stacks=tuple(node.name for node in graph.owners if node.fsdp and node.spec.stack and node.spec.stack.order),
         methods=methods,
         gathered=any("Replicate()" in style for plan in plans for _, style in plan.own),
     )

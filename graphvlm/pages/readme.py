@@ -49,7 +49,7 @@ def make(graph: Graph, arguments: tuple[str, ...]) -> ReadmeView:
                 what=f"{node.kind}: {node.spec.summary()}",
                 inside=", ".join(show_shape(graph.port(ref).shape) for ref in node.inputs.values()),
                 out=show_shape(next(iter(node.signature.outputs.values())).shape),
-                parameters=f"{node.parameter_count:,}",
+                parameters=f"as `{node.owner}`" if node.owner else f"{node.parameter_count:,}",
             )
             for name, node in graph.nodes.items()
         ),

@@ -58,12 +58,13 @@ def wiring(graph: Graph, node: Node, namer: Namer, stage: set[str], *, keep: boo
     if "features" in node.signature.inputs:
         shapes.setdefault("features", show_shape(node.signature.inputs["features"].shape))
     arguments["cache"] = "cache" if cached else "None"
+    read = frozenset(ref.port for ref in namer.read if ref.port and graph.nodes[ref.name].module == node.module)
     if node.kind != "decoder":  # the others do not ask where their stream comes from, which takes a walk to its start
-        return Wiring(arguments, results, shapes)
+        return Wiring(arguments, results, shapes, read=read)
     tail = _tail(graph, node)
-    embedding = graph.stream_start(node.name)[1] if tokens_of(graph, node) else ""
+    embedding = graph.nodes[graph.stream_start(node.name)[1]].module if tokens_of(graph, node) else ""
     kept = ("[:, -keep.size(1) :][keep]" if longer(graph, node) else "[keep]") if keep else ""
-    return Wiring(arguments, results, shapes, variable(tail) if tail else "", embedding, kept)
+    return Wiring(arguments, results, shapes, variable(tail) if tail else "", embedding, kept, read)
 
 
 def longer(graph: Graph, decoder: Node) -> bool:

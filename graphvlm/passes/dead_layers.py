@@ -1,5 +1,7 @@
 """Dead layers: parts of a node that no output of the graph depends on are not built, not loaded and not run.
 
+Calls of one module go together: what none of them is read for goes.
+
 Equal because nothing that was read is computed from them: an encoder whose output is taken after layer k never looks
 at layers k and above, nor at the final norm, and a decoder whose logits nobody reads needs no head.
 """
@@ -15,11 +17,14 @@ def apply(graph: Graph) -> Graph:
     """The graph without dead parts; `Graph.dead` lists what went."""
     read: dict[str, set[str]] = {}
     for ref in [*graph.outputs.values(), *(ref for node in graph.nodes.values() for ref in node.inputs.values())]:
-        read.setdefault(ref.name, set()).add(ref.port)
+        if ref.port:
+            read.setdefault(graph.nodes[ref.name].module, set()).add(ref.port)
     nodes, dead = dict(graph.nodes), []
     for name, node in graph.nodes.items():
-        spec, paths = node.spec.prune(frozenset(read.get(name, ())))
-        if paths:
+        spec, paths = node.spec.prune(frozenset(read.get(node.module, ())))
+        if paths and node.owner:
+            nodes[name] = replace(node, spec=spec)
+        elif paths:
             kept = {parameter.path for parameter in spec.parameters()}
             gone = tuple(parameter for parameter in node.spec.parameters() if parameter.path not in kept)
             dead.append(Dead(name, paths, gone))

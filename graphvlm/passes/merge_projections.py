@@ -26,7 +26,7 @@ def _node(node: Node, frozen: frozenset[str]) -> Node:
     merged = node.spec.with_stack(stack.map_ops(_merge))
     for parameter in merged.parameters():
         # A matrix of which only some rows learn cannot be one parameter.
-        if len({f"{node.name}.{piece.path}" in frozen for piece in parameter.pieces}) > 1:
+        if len({f"{node.module}.{piece.path}" in frozen for piece in parameter.pieces}) > 1:
             return node
     return replace(node, spec=merged)
 

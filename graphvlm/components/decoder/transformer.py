@@ -329,7 +329,7 @@ def _calls(node: Node, spec: Transformer, wiring: Wiring) -> tuple[Statement, ..
         added = [wiring.arguments[f"inject_{layer}"] for layer in spec.inject]
         read.append(f"({', '.join(added)}{',' if len(added) == 1 else ''})")
     read.append(wiring.arguments["cache"])
-    lines = [Statement(hidden, f"self.{node.name}", tuple(read), wiring.shapes["features"] if spec.cut else shape)]
+    lines = [Statement(hidden, f"self.{node.module}", tuple(read), wiring.shapes["features"] if spec.cut else shape)]
     if spec.cut:
         lines.append(Statement(hidden, "", (f"{hidden}[:, -{wiring.tail}.size(1) :]",), shape))
     if "logits" in wiring.results:
@@ -341,14 +341,14 @@ def _calls(node: Node, spec: Transformer, wiring: Wiring) -> tuple[Statement, ..
             arguments = (hidden, f"self.{wiring.embedding}.weight")
             lines.append(Statement(logits, "F.linear", arguments, wiring.shapes["logits"]))
         else:
-            lines.append(Statement(logits, f"self.{node.name}.head", (hidden,), wiring.shapes["logits"]))
+            lines.append(Statement(logits, f"self.{node.module}.head", (hidden,), wiring.shapes["logits"]))
         lines.extend(_bounded(node, spec.head, logits))
     return tuple(lines)
 
 
 def _bounded(node: Node, head: Head | None, logits: str) -> Iterator[Statement]:
     """The logits multiplied and bounded, where the head does so."""
-    config = f"self.config.{node.name}"
+    config = f"self.config.{node.module}"
     if head and head.scale is not None:
         yield Statement(logits, "", (f"{logits} * {config}.logit_scale",))
     if head and head.softcap is not None:

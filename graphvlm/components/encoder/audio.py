@@ -245,7 +245,7 @@ class AudioComponent:
 
 def _call(node: Node, wiring: Wiring) -> Statement:
     """The line of `model.py` that calls the encoder."""
-    function, arguments = f"self.{node.name}", [wiring.arguments["audio"]]
+    function, arguments = f"self.{node.module}", [wiring.arguments["audio"]]
     if "mask" not in node.signature.outputs:
         return Statement(wiring.results["features"], function, tuple(arguments), wiring.shapes["features"])
     target = f"{wiring.results.get('features', '_')}, {wiring.results.get('mask', '_')}"

@@ -108,7 +108,7 @@ class GridPositionsComponent:
                 fields.append(Field(f"{kind.port}_interval", "int", str(kind.interval), comment))
         mask = wiring.arguments.get("mask", "None")
         arguments = (wiring.arguments["ids"], mask, *(wiring.arguments[kind.port] for kind in spec.kinds))
-        call = Statement(wiring.results["positions"], f"self.{node.name}", arguments, wiring.shapes["positions"])
+        call = Statement(wiring.results["positions"], f"self.{node.module}", arguments, wiring.shapes["positions"])
         construct = f"{name}(config.{node.name})"
         return NodePage("encoder/grid_positions.py.j2", view, name, tuple(fields), construct, (call,))
 

@@ -139,7 +139,7 @@ class ImageStackComponent:
         elif spec.masked:
             targets = f"{targets}, {wiring.results.get('pixel_mask', '_')}"
         arguments = tuple(wiring.arguments[port] for port in node.inputs)
-        call = Statement(targets, f"self.{node.name}", arguments, wiring.shapes["image"])
+        call = Statement(targets, f"self.{node.module}", arguments, wiring.shapes["image"])
         construct = f"{name}(config.{node.name})" if fields else f"{name}()"
         return NodePage("encoder/image_stack.py.j2", view, name, fields, construct, (call,))
 

@@ -238,7 +238,7 @@ class NativeVitComponent:
         ports = (*(["features"] if spec.whole else []), *map(_port, spec.taps))
         call = Statement(
             ", ".join(wiring.results.get(port, "_") for port in ports),
-            f"self.{node.name}",
+            f"self.{node.module}",
             (wiring.arguments["patches"], wiring.arguments["grid"]),
             wiring.shapes["features"],
         )

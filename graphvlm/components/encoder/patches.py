@@ -84,7 +84,7 @@ class PatchesComponent:
             fields.append(Field("group", "int", str(spec.group), "side of the blocks of patches that stand together"))
         call = Statement(
             f"{wiring.results.get('patches', '_')}, {wiring.results.get('grid', '_')}",
-            f"self.{node.name}",
+            f"self.{node.module}",
             (wiring.arguments["image"], wiring.arguments["sizes"]),
             wiring.shapes["patches"],
         )

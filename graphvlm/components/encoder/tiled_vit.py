@@ -217,7 +217,7 @@ class TiledVitComponent:
             spec=spec,
         )
         arguments = (wiring.arguments["tiles"], wiring.arguments["tile_grid"])
-        call = Statement(wiring.results["features"], f"self.{node.name}", arguments, wiring.shapes["features"])
+        call = Statement(wiring.results["features"], f"self.{node.module}", arguments, wiring.shapes["features"])
         return NodePage("encoder/tiled_vit.py.j2", view, name, fields, f"{name}(config.{node.name})", (call,))
 
 

@@ -64,8 +64,8 @@ class TokenEmbeddingComponent:
     def page(self, node: Node, wiring: Wiring) -> NodePage:
         spec = node.spec
         assert isinstance(spec, TokenEmbedding)
-        result, config = wiring.results["features"], f"config.{node.name}"
-        calls = [Statement(result, f"self.{node.name}", (wiring.arguments["ids"],), wiring.shapes["features"])]
+        result, config = wiring.results["features"], f"config.{node.module}"
+        calls = [Statement(result, f"self.{node.module}", (wiring.arguments["ids"],), wiring.shapes["features"])]
         fields = [Field("vocab", "int", str(spec.vocab)), Field("dim", "int", str(spec.dim))]
         rows = f"{config}.vocab"
         if spec.extra:

@@ -285,7 +285,7 @@ class VitComponent:
         outputs = ("features", *map(_port, spec.ports))
         call = Statement(
             ", ".join(wiring.results.get(port, "_") for port in outputs),
-            f"self.{node.name}",
+            f"self.{node.module}",
             tuple(wiring.arguments[port] for port in node.inputs),
             wiring.shapes["features"],
         )

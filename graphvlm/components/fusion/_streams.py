@@ -26,4 +26,4 @@ def streams_signature(name: str, settings: Settings, *, wider: bool) -> Signatur
 def one_call(node: Node, wiring: Wiring) -> tuple[Statement, ...]:
     """The line of `model.py` that calls the module with all its ports."""
     arguments = tuple(wiring.arguments[port] for port in node.inputs)
-    return (Statement(wiring.results["features"], f"self.{node.name}", arguments, wiring.shapes["features"]),)
+    return (Statement(wiring.results["features"], f"self.{node.module}", arguments, wiring.shapes["features"]),)

@@ -84,7 +84,7 @@ class PrefixComponent:
         if spec.masked:
             arguments.append(wiring.arguments["mask"])
             targets = f"{targets}, {wiring.results.get('mask', '_')}"
-        call = Statement(targets, f"self.{node.name}", tuple(arguments), shape)
+        call = Statement(targets, f"self.{node.module}", tuple(arguments), shape)
         several = spec.images > 1
         fields = (Field("images", "int", str(spec.images), "of each text"),) if several else ()
         view = PrefixView(node.name, name, f"{name}Config", spec.images, spec.masked)

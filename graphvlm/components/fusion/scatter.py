@@ -101,10 +101,10 @@ class ScatterComponent:
         assert isinstance(spec, Scatter)
         name = class_name(node.name)
         ports = tuple(port for port, _ in spec.placeholder)
-        view = ScatterView(node.name, name, f"{name}Config", ports, spec.masked, "places" in wiring.results)
+        view = ScatterView(node.name, name, f"{name}Config", ports, spec.masked, "places" in wiring.read)
         fields = tuple(Field(f"{port}_token", "int", str(token)) for port, token in spec.placeholder)
         arguments = [wiring.arguments[port] for port in ("text", "ids", *view.parameters)]
-        found = (("features", f"self.{node.name}", arguments), ("places", f"self.{node.name}.places", arguments[1:2]))
+        found = (("features", f"self.{node.module}", arguments), ("places", f"self.{node.name}.places", arguments[1:2]))
         calls = tuple(
             Statement(wiring.results[port], function, tuple(given), wiring.shapes[port])
             for port, function, given in found

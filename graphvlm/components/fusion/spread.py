@@ -82,7 +82,7 @@ class SpreadComponent:
             arguments.append(f"({features}{',' if spec.depths == 1 else ''})")
         targets = [wiring.results.get(f"depth_{depth}", "_") for depth in depths]
         target = f"({targets[0]},)" if spec.depths == 1 else ", ".join(targets)
-        call = Statement(target, f"self.{node.name}", tuple(arguments), wiring.shapes["depth_1"])
+        call = Statement(target, f"self.{node.module}", tuple(arguments), wiring.shapes["depth_1"])
         fields = tuple(Field(f"{port}_token", "int", str(token)) for port, token in spec.placeholder)
         return NodePage("fusion/spread.py.j2", view, name, fields, f"{name}(config.{node.name})", (call,))
 

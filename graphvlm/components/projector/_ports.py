@@ -28,7 +28,7 @@ def one_call(node: Node, wiring: Wiring) -> tuple[Statement, ...]:
     return (
         Statement(
             wiring.results["features"],
-            f"self.{node.name}",
+            f"self.{node.module}",
             (wiring.arguments["features"],),
             wiring.shapes["features"],
         ),

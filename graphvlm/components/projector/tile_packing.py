@@ -128,7 +128,7 @@ class TilePackingComponent:
         if spec.learned:
             fields.append(Field("dim", "int", str(spec.dim)))
         arguments = tuple(wiring.arguments[port] for port in node.inputs)
-        call = Statement(wiring.results["features"], f"self.{node.name}", arguments, wiring.shapes["features"])
+        call = Statement(wiring.results["features"], f"self.{node.module}", arguments, wiring.shapes["features"])
         construct = f"{name}(config.{node.name})"
         return NodePage("projector/tile_packing.py.j2", view, name, tuple(fields), construct, (call,))
 
