@@ -35,6 +35,7 @@ What = Literal[
     "grid",
     "sizes",
     "counts",
+    "seconds",
     "audio",
     "tokens",
     "mask",

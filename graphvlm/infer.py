@@ -108,7 +108,7 @@ def _connect_all(linked: LinkedGraph, solver: Solver, problems: Problems) -> lis
             conflicts += _connect(linked, node, port, lengths, solver)
     shown = {(conflict.node.name, conflict.port) for conflict in conflicts}
     later: list[tuple[Linked, str]] = []
-    backwards = list(reversed(linked.nodes.values()))
+    backwards = list(linked.nodes.values())[::-1]
     # A node says how wide its weights are, not another call of it: that comes later.
     for node in sorted(backwards, key=lambda node: bool(node.owner)):
         for port, edge in node.inputs.items():
@@ -241,6 +241,7 @@ _AXES: Mapping[tuple[What, int], str] = MappingProxyType(
         ("pixel_mask", 1): "masks {} pixels high",
         ("pixel_mask", 2): "masks {} pixels wide",
         ("counts", 0): "numbers of images of {} prompts",
+        ("seconds", 0): "seconds of {} videos",
         ("audio", 0): "{} clips",
         ("audio", 1): "spectrograms of {} bins",
         ("audio", 2): "spectrograms of {} frames",

@@ -258,6 +258,7 @@ _AXES: Mapping[What, tuple[str | int, ...]] = MappingProxyType(
         "stack_mask": ("stacks", "depth", "height", "width"),
         "pixel_mask": ("images", "height", "width"),
         "counts": ("batch",),
+        "seconds": ("images",),
         "audio": ("clips", "bins", "frames"),
         "tiles": ("batch", "images", "tiles", "channels", "height", "width"),
         "tile_grid": ("batch", "images", 2),

@@ -26,6 +26,7 @@ WHAT: Mapping[str, str] = MappingProxyType(
         "stack_mask": "masks of stacks of images",
         "pixel_mask": "masks of images",
         "counts": "numbers of images",
+        "seconds": "seconds between frames",
         "positions": "positions",
         "visible": "flags of what each token sees",
     }

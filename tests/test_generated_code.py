@@ -41,7 +41,7 @@ GRAPHS: dict[str, Callable[[], Graph]] = {
 def weights(graph: Graph) -> dict[str, tuple[int, ...]]:
     """Path and shape of every parameter that a graph says it has."""
     nodes = apply_all(graph).nodes.items()
-    return {f"{name}.{found.path}": found.shape for name, node in nodes for found in node.spec.parameters()}
+    return {f"{name}.{found.path}": found.shape for name, node in nodes for found in node.parameters}
 
 
 @pytest.mark.parametrize("name", GRAPHS)

@@ -74,7 +74,7 @@ def test_legal_graphs_run(plain: Plain, batch: int, seq: int) -> None:
         assert value is not None
         assert value.shape == known.shape(graph.port(ref).shape), name
         assert bool(value.isfinite().all()), name
-    expected = {f"{n}.{p.path}": p.shape for n, node in apply_all(graph).nodes.items() for p in node.spec.parameters()}
+    expected = {f"{n}.{p.path}": p.shape for n, node in apply_all(graph).nodes.items() for p in node.parameters}
     assert {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()} == expected
     check_gradients(graph, model, output)
 
@@ -84,13 +84,13 @@ def check_gradients(graph: Graph, model: Any, output: Mapping[str, Tensor | None
     alive = {
         f"{name}.{path}"
         for name, node in dead_layers.apply(graph).nodes.items()
-        for parameter in node.spec.parameters()
+        for parameter in node.parameters
         for path in named(parameter)
     }
     pieces = {
         f"{name}.{parameter.path}": [f"{name}.{path}" for path in named(parameter)]
         for name, node in apply_all(graph).nodes.items()
-        for parameter in node.spec.parameters()
+        for parameter in node.parameters
     }
     total = sum(value.float().square().sum() for value in output.values() if value is not None and value.requires_grad)
     if isinstance(total, Tensor):
