@@ -218,8 +218,14 @@ BLOCK_CASES = [
                 "2\n", "{count: 2, where: [{at: [1], attention: {mask: {any: [causal, {spans: spans}]}}}]}\n"
             ),
         },
-        *("{any: [causal, {spans: spans}]}", (), "is the same in all layers", "a `window` may differ"),
+        *("{any: [causal, {spans: spans}]}", (), "is the same in all layers", "a `window` and a `chunk` may differ"),
         SEEN,
+    ),
+    Case(
+        "bad-mask",
+        {**SEEN, COUNT: COUNT.replace("2\n", "{count: 2, where: [{at: [1], attention: {mask: null}}]}\n")},
+        *("null", (), "is the same in all layers", "a `chunk` may differ"),
+        {**SEEN, COUNT: COUNT.replace("2\n", "{count: 2, where: [{at: [1], attention: {mask: {chunk: 4}}}]}\n")},
     ),
     Case(
         "bad-mask",

@@ -85,6 +85,11 @@ def attention(made: Drawing, heads: int, *, decoder: bool, rope: bool) -> Plain:
         settings["head_dim"] = made.pick(6, 5)
     if decoder and made.chance(4):
         settings["window"] = made.pick(3, 1, 50)
+    if decoder:
+        settings |= made.maybe(
+            mask=lambda: {"chunk": made.pick(4, 1, 50)},
+            temperature=lambda: {"floor": made.pick(2, 7), "scale": 0.4, **made.maybe(first=lambda: 0)},
+        )
     return {"heads": heads, **settings}
 
 
@@ -176,6 +181,7 @@ def _exception(made: Drawing, count: int, heads: int, *, decoder: bool, rope: bo
     changed = made.maybe(bias=lambda: _bias(made), kv_heads=lambda: _kv_heads(made, heads))
     if decoder and made.chance():
         changed["window"] = made.pick(None, 2)
+        changed |= made.maybe(mask=lambda: made.pick(None, {"chunk": 3}), temperature=lambda: None)
     if not rope and made.chance(4):
         changed["head_dim"] = made.pick(3, 7)
     changes = made.maybe(mlp=lambda: mlp(made), norm=lambda: norm(made), name=lambda: made.pick("wide", "odd"))

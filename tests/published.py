@@ -110,6 +110,15 @@ def _gpt_oss(layers: int, experts: int) -> dict[str, Any]:
     )
 
 
+def _step(factor: float, **fields: Any) -> dict[str, Any]:
+    return {"rope_type": "llama3", "factor": factor, "low_freq_factor": 1.0, "high_freq_factor": 1.0, **fields}
+
+
+def _llama4(experts: int, **fields: Any) -> dict[str, Any]:
+    """What the class has by itself is not said again."""
+    return {"model_type": "llama4_text", "num_local_experts": experts, **fields}
+
+
 HUB = "https://huggingface.co/"
 
 TEXTS: dict[str, Published] = {
@@ -342,6 +351,19 @@ TEXTS: dict[str, Published] = {
         f"{HUB}ByteDance-Seed/Seed-OSS-36B-Instruct",
         _sizes("seed_oss", 5120, 27648, 64, 80, 8, head_dim=128, rope_theta=10000000.0),
         36_151_104_512,
+    ),
+    "llama_4_scout_17b_16e": Published(
+        "Llama 4 Scout 17B-16E, its text model",
+        f"{HUB}meta-llama/Llama-4-Scout-17B-16E",
+        _llama4(16, max_position_embeddings=10485760, rope_theta=500000.0)
+        | {"rope_scaling": _step(16.0, original_max_position_embeddings=8192)},
+        107_769_861_120,
+    ),
+    "llama_4_maverick_17b_128e": Published(
+        "Llama 4 Maverick 17B-128E, its text model",
+        f"{HUB}meta-llama/Llama-4-Maverick-17B-128E",
+        _llama4(128, max_position_embeddings=1048576, interleave_moe_layer_step=2, use_qk_norm=False),
+        400_711_848_960,
     ),
     "gpt_oss_20b": Published("GPT-OSS 20B", f"{HUB}openai/gpt-oss-20b", _gpt_oss(24, 32), 20_914_757_184),
     "gpt_oss_120b": Published("GPT-OSS 120B", f"{HUB}openai/gpt-oss-120b", _gpt_oss(36, 128), 116_829_156_672),

@@ -43,6 +43,20 @@ VARIANTS: Mapping[str, tuple[str, ...]] = MappingProxyType(
             "nodes.llm.attention.window=4",
             _WHERE % (6, "{every: 3, from: 2, attention: {window: null}}"),
         ),
+        "chunks": ("nodes.llm.attention={mask: {chunk: 5}, temperature: {floor: 3, scale: 0.5}}",),
+        "mixed_chunks": (
+            "nodes.llm.attention.mask={chunk: 5}",
+            _WHERE
+            % (
+                4,
+                "{at: [1], attention: {window: 3, mask: {chunk: 7}}}, {at: [2], attention: {mask: null, window: 4}},"
+                "{at: [3], position: none, attention: {mask: null, temperature: {floor: 3, scale: 1, first: 0}}}",
+            ),
+        ),
+        "a_window_in_chunks": (
+            "nodes.llm.attention={window: 4, mask: {chunk: 6}}",
+            _WHERE % (3, "{at: [1], attention: {mask: null}}, {at: [2], attention: {mask: {chunk: 9}}}"),
+        ),
         "hidden": ("outputs={logits: null, hidden: llm.hidden}",),
         "many_outputs": ("outputs={logits: llm.logits, seen: vision, projected: projector, hidden: llm.hidden}",),
         "qkv_bias": ("nodes.llm.attention.bias={q: true, k: true, v: true}",),

@@ -106,8 +106,8 @@ CASES = [
     Case("degenerate-rope", rope("type: linear, factor: 2", "1"), "1", (), "`position.theta` of `llm` is 1"),
     Case(
         "degenerate-rope",
-        rope(f"{LLAMA3}, low_freq_factor: 4, high_freq_factor: 4"),
-        *("4", (), "high_freq_factor` of `llm` is 4", "`low_freq_factor: 1.0, high_freq_factor: 4.0`"),
+        rope(f"{LLAMA3}, low_freq_factor: 4, high_freq_factor: 3"),
+        *("3", (), "high_freq_factor` of `llm` is 3", "`low_freq_factor: 1.0, high_freq_factor: 4.0`"),
         rope(f"{LLAMA3}, low_freq_factor: 1.0, high_freq_factor: 4.0"),
     ),
     Case("degenerate-rope", rope(f"{YARN}, beta_slow: 40"), "40", (), "must be at most 32", "leave `beta_fast`"),
@@ -151,6 +151,14 @@ CASES = [
     Case("no-such-layer", layers("{range: [1, 3], mlp: {hidden: 8}}"), "[1, 3]", ("2",), "names layer 2", "at most 2"),
     Case("no-such-layer", layers("{every: 2, from: 2, mlp: {hidden: 8}}"), "2", ("2",), "no layer: `from: 2`"),
     Case("window-without-order", {"{heads: 3, bias: true}": "{heads: 3, window: 4}"}, "4", (), "`window` of `vision`"),
+    Case(
+        "window-without-order", {"{heads: 3, bias: true}": "{heads: 3, mask: {chunk: 4}}"}, "4", (), "`mask.chunk` of"
+    ),
+    Case(
+        "window-without-order",
+        {"{heads: 3, bias: true}": "{heads: 3, temperature: {floor: 4, scale: 0.1}}"},
+        *("{floor: 4, scale: 0.1}", (), "`temperature` of `vision`", "remove `temperature`"),
+    ),
     # heads
     Case(
         "tied-head",

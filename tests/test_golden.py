@@ -143,7 +143,9 @@ def test_they_show_every_block() -> None:
                 shown |= set(_sublayers_shown(node.spec.stack))
                 shown |= {name for name in ("learned", "input_norm") if getattr(node.spec, name, None)}
                 shown.add(("kinds", min(len(node.spec.stack.kinds), 2)))
-                shown.add(("windows", bool(any(node.spec.stack.windows)), min(len(set(node.spec.stack.windows)), 2)))
+                for limit in ("windows", "chunks"):
+                    found = getattr(node.spec.stack, limit)
+                    shown.add((limit, bool(any(found)), min(len(set(found)), 2)))
             for op in [sub.op for kind in node.spec.stack.kinds for sub in kind.sublayers] if node.spec.stack else []:
                 if isinstance(op, Attention):
                     shown |= {
@@ -159,7 +161,7 @@ def test_they_show_every_block() -> None:
     wanted |= {("kinds", 1), ("kinds", 2)}
     wanted |= {(name, flag) for name in ("merged", "grouped", "qk_norm", "table") for flag in (True, False)}
     wanted |= {("gated", True, True), ("gated", True, False), ("gated", False, False)}
-    wanted |= {("windows", False, 1), ("windows", True, 2)}
+    wanted |= {("windows", False, 1), ("windows", True, 2), ("chunks", True, 2), "temperature"}
     wanted |= {"interleaved", "learned", "input_norm", ("whole", False), ("ropes", 2, True), "relu2", "parallel"}
     wanted |= {"pre", "post", "sandwich", "branch", "shared", "tanh", "alpha", "layer_scale", "scaled", "unit_offset"}
     wanted |= {"scale", "softcap", "sinks", "gated", "latent", "linear", "over all heads"}
@@ -178,7 +180,9 @@ def _sublayers_shown(stack: Stack) -> Iterator[object]:
             word for word, on in (("scaled", residual.scale != 1), ("unit_offset", sublayer.norm.unit_offset)) if on
         )
         if isinstance(op, Attention):
-            yield from (word for word in ("scale", "softcap", "sinks", "gated", "latent") if getattr(op, word))
+            yield from (
+                word for word in ("scale", "softcap", "sinks", "gated", "latent", "temperature") if getattr(op, word)
+            )
             yield "" if op.norm_heads else "over all heads"
         elif isinstance(op, Delta):
             yield "linear"

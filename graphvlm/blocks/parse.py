@@ -15,7 +15,8 @@ from .parse_norm import parse_norm
 from .parse_square import Square
 from .parse_sublayers import Layer, check_ports, parse_sublayers, path_of, read_order, sublayer_names
 from .rope import parse_rope
-from .settings import Attention, LayerKind, Op, Rope, Stack, Sublayer
+from .settings import Attention, LayerKind, Op, Stack, Sublayer
+from .settings_position import Rope
 
 __all__ = ["layer_count", "parse_norm", "parse_stack"]
 

@@ -11,7 +11,7 @@ from ..diagnostics import Label
 from ..problems import Problems, in_catalog
 from ..settings import Settings
 from .parse_norm import make_norm, norm_settings
-from .settings import Attention, Bias, GridMask, Latent, Norm
+from .settings import Attention, Bias, GridMask, Latent, Norm, Temperature
 
 
 def parse_attention(settings: Settings, inferred: Inferred, norm: Norm, problems: Problems) -> Attention | None:
@@ -92,6 +92,8 @@ def _scores(settings: Settings) -> dict[str, Any]:
     scale, softcap = settings.get("scale"), settings.get("softcap")
     return {
         "window": settings.get("window"),
+        "chunk": settings.get("mask", "chunk"),
+        "temperature": _temperature(settings.get("temperature")),
         "scale": None if scale is None else float(scale),
         "softcap": None if softcap is None else float(softcap),
         "sinks": bool(settings.get("sinks", default=False)),
@@ -99,12 +101,18 @@ def _scores(settings: Settings) -> dict[str, Any]:
     }
 
 
+def _temperature(value: dict[str, Any] | None) -> Temperature | None:
+    if value is None:
+        return None
+    return Temperature(int(value["floor"]), float(value["scale"]), int(value.get("first", 1)))
+
+
 def _gated(settings: Settings) -> bool:
     return bool(settings.get("gate", default="none") == "sigmoid")
 
 
 def _grid_mask(value: str | dict[str, Any] | None) -> GridMask | None:
-    if value is None or (isinstance(value, dict) and "any" in value):
+    if value is None or (isinstance(value, dict) and "grid_window" not in value):
         return None
     if isinstance(value, dict):
         return GridMask("window", int(value["grid_window"]), padded=value.get("edge") == "padded")

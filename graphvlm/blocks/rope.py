@@ -11,7 +11,8 @@ from ..component import Inferred
 from ..diagnostics import Label
 from ..problems import Problems
 from ..settings import Settings
-from .settings import Attention, Rope
+from .settings import Attention
+from .settings_position import Rope
 
 _TURN = 2 * math.pi
 _THETA = "write the base that the model was trained with, such as 10000.0"
@@ -126,8 +127,8 @@ def _fault(kind: str, scaling: Mapping[str, Any], head_dim: int, theta: float) -
     if kind == "dynamic" and head_dim <= 2:
         why = "is `dynamic`, which needs heads of more than one pair of numbers"
         return _Fault(("scaling", "type"), why, "use another scaling, or wider heads")
-    if kind == "llama3" and scaling["high_freq_factor"] <= scaling["low_freq_factor"]:
-        why = f"is {scaling['high_freq_factor']:g}, and must be more than `low_freq_factor`"
+    if kind == "llama3" and scaling["high_freq_factor"] < scaling["low_freq_factor"]:
+        why = f"is {scaling['high_freq_factor']:g}, and must be at least `low_freq_factor`"
         return _Fault(("scaling", "high_freq_factor"), why, "write `low_freq_factor: 1.0, high_freq_factor: 4.0`")
     if kind == "longrope":
         return _longrope_fault(scaling, head_dim)

@@ -10,6 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeAlias
 
+from .settings_position import Rope
+
 NormType = Literal["rms", "layer"]
 
 
@@ -73,7 +75,8 @@ class Attention:
     projections in one matrix. With `latent`, keys and values come from a narrow vector (multi-head latent attention).
     `grid` says which patches see each other, where tokens are the patches of many images. Where they are the rows and
     columns `square` of one, they may do so in `windows`, and `relative` adds to scores what a query has for how many
-    rows and columns, of at most so many, lie between it and a key.
+    rows and columns, of at most so many, lie between it and a key. With `chunk`, tokens are counted off in runs of so
+    many, and a query sees the keys of its own run alone. `temperature` scales the scores of later queries.
     """
 
     heads: int
@@ -96,6 +99,8 @@ class Attention:
     square: tuple[int, int] | None = None
     windows: Windows | None = None
     relative: tuple[int, int] | None = None
+    chunk: int | None = None
+    temperature: Temperature | None = None
 
     @property
     def value_dim(self) -> int:
@@ -106,6 +111,15 @@ class Attention:
     def rotary_dim(self) -> int:
         """How much of a head rotary positions may turn."""
         return self.latent.rope_dim if self.latent else self.head_dim
+
+
+@dataclass(frozen=True, slots=True)
+class Temperature:
+    """The scores of a query at place p, counted from `first`, times `1 + scale * log(1 + floor(p / floor))`."""
+
+    floor: int
+    scale: float
+    first: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,50 +267,6 @@ class LayerKind:
         return tuple(sublayer for group in self.groups for sublayer in group)
 
 
-RopeStyle = Literal["half", "interleaved"]
-
-
-@dataclass(frozen=True, slots=True)
-class Rope:
-    """Rotary positions over the first `dim` numbers of a head: pairs (i, i + dim / 2), or (2i, 2i + 1) `interleaved`.
-
-    With `sections`, positions have three numbers (frame, row, column), and so many pairs turn by each: one section
-    behind the other, or every third pair (`spread`). `whole` if that is all of the head. `scaling` holds the numbers
-    that the type of scaling needs, for some of them one a pair. `table` keeps cos and sin of all `max_tokens` positions
-    as buffers; without it they are computed once in each forward.
-    """
-
-    dim: int
-    max_tokens: int
-    theta: float
-    type: str = "default"
-    scaling: tuple[tuple[str, float | tuple[float, ...]], ...] = ()
-    style: RopeStyle = "half"
-    whole: bool = True
-    table: bool = False
-    sections: tuple[int, ...] = ()
-    spread: bool = False
-
-    @property
-    def varies(self) -> bool:
-        """Whether angles depend on how long the sequence is, not on the position alone."""
-        return self.type in ("dynamic", "longrope")
-
-    @property
-    def attention_factor(self) -> float:
-        """What cos and sin are multiplied with."""
-        factor = dict(self.scaling).get("attention_factor", 1.0)
-        return factor if isinstance(factor, float) else 1.0
-
-
-@dataclass(frozen=True, slots=True)
-class Learned:
-    """A learned vector for each position, added to the embeddings; the table has `offset` rows before the first."""
-
-    rows: int
-    offset: int
-
-
 @dataclass(frozen=True, slots=True)
 class Stack:
     """`len(order)` layers of width `dim`; layer i is `kinds[order[i]]`. `rotary` are the rotary positions in use."""
@@ -320,17 +290,29 @@ class Stack:
 
     @property
     def windows(self) -> tuple[int | None, ...]:
-        """The attention window of each layer; a linear one, which has none, is like the first that is not."""
-        usual = self.attentions[0].window if self.attentions else None
-        found = [self.attention(index) for index in self.order]
-        return tuple(attention.window if attention else usual for attention in found)
+        """The attention window of each layer."""
+        return self._by_layer(lambda attention: attention.window)
+
+    @property
+    def chunks(self) -> tuple[int | None, ...]:
+        """How many tokens a run has in each layer."""
+        return self._by_layer(lambda attention: attention.chunk)
+
+    @property
+    def tempered(self) -> bool:
+        """Whether some attention has to know where its queries stand."""
+        return any(attention.temperature for attention in self.attentions)
 
     @property
     def rope_of(self) -> tuple[int | None, ...]:
-        """Which of `rotary` each layer uses; a linear one, which uses none, is like the first that is not."""
-        usual = self.attentions[0].rope if self.attentions else None
+        """Which of `rotary` each layer uses."""
+        return self._by_layer(lambda attention: attention.rope)
+
+    def _by_layer(self, read: Callable[[Attention], int | None]) -> tuple[int | None, ...]:
+        """What each layer's attention has; a linear one, which has none, is like the first that is not."""
+        usual = read(self.attentions[0]) if self.attentions else None
         found = [self.attention(index) for index in self.order]
-        return tuple(attention.rope if attention else usual for attention in found)
+        return tuple(read(attention) if attention else usual for attention in found)
 
     @property
     def crossed(self) -> tuple[Cross, ...]:

@@ -76,17 +76,38 @@ def causal_use(stack: Stack, *, masked: bool = False) -> Use:
 
     If it is `masked`, there is more to a mask than the order.
     """
-    windowed = len(set(stack.windows)) == 1 and stack.windows[0] is not None
-    always = masked or windowed or any(op.softcap or op.sinks for op in stack.attentions)
+    limited = all(map(any, zip(stack.windows, stack.chunks, strict=True)))
+    always = masked or limited or any(op.softcap or op.sinks for op in stack.attentions)
     return Use(("batch", "seq"), mask="Tensor" if always else "Tensor | None", causal=True, cached=True)
+
+
+@dataclass(frozen=True, slots=True)
+class LimitView:
+    """How many tokens back a query sees (`window`), or how long runs are that see themselves alone (`chunk`).
+
+    It `varies` with the layers, or all have the same; `always` if each has one.
+    """
+
+    name: str
+    varies: bool
+    always: bool
+
+    @property
+    def field(self) -> str:
+        """The config field, and the attribute of the node."""
+        return f"{self.name}s" if self.varies else self.name
+
+    @property
+    def type(self) -> str:
+        """The type of its value for a layer."""
+        return "int" if self.always else "int | None"
 
 
 @dataclass(frozen=True, slots=True)
 class StackView:
     """All classes of a stack and how its `ModuleList` is filled.
 
-    `windows` is "one" if all layers have the same, "mixed" if not, and empty if none has any; `linear` is which layers
-    have linear attention.
+    `window` and `chunk` are what limits how far queries see, `linear` is which layers have linear attention.
     """
 
     config: str
@@ -98,13 +119,36 @@ class StackView:
     moes: tuple[MoeView, ...]
     blocks: tuple[BlockView, ...]
     pattern: str
-    windows: str
+    window: LimitView | None
+    chunk: LimitView | None
     linear: Literal["", "some", "all"]
     given: Given
     sources: tuple[SourceView, ...]
     ropes: RopesView | None
     offset_norm: bool
     fields: tuple[Field, ...]
+
+    @property
+    def limits(self) -> tuple[LimitView, ...]:
+        """Those of window and chunk that there are."""
+        return tuple(limit for limit in (self.window, self.chunk) if limit)
+
+    @property
+    def varying(self) -> tuple[LimitView, ...]:
+        """Those of them that layers differ in."""
+        return tuple(limit for limit in self.limits if limit.varies)
+
+    @property
+    def seen(self) -> str:
+        """The mask of layer i in the loop of its node."""
+        if not self.varying:
+            return "visible"
+        return "seen[limits[i]]" if len(self.varying) > 1 else f"seen[self.{self.varying[0].field}[i]]"
+
+    @property
+    def placed(self) -> bool:
+        """Whether layers are told where their tokens stand."""
+        return self.given.placed
 
     @property
     def masked(self) -> bool:
@@ -153,11 +197,8 @@ def stack_view(stack: Stack, config: str, use: Use, *, tp: int, outer: tuple[Nor
     """The view of `stack` for a node whose config class is `config`; `outer` are norms outside its layers."""
     classes = _Classes(stack, config, use, tp)
     of_kind = [classes.block(kind) for kind in stack.kinds]
-    fields, windows, ropes = classes.fields, stack.windows, stack.rope_of
-    if use.causal and len(set(windows)) > 1:
-        _add_pattern(fields, "windows", [literal(window) for window in windows])
-    elif use.causal and windows[0]:
-        fields.add("window", windows[0])
+    fields, ropes = classes.fields, stack.rope_of
+    window, chunk = (_limit(*limit, fields, use) for limit in (("window", stack.windows), ("chunk", stack.chunks)))
     if len(set(stack.linear)) > 1:
         _add_pattern(fields, "linear", [literal(linear) for linear in stack.linear], "bool")
     if len(set(ropes)) > 1:
@@ -174,7 +215,8 @@ def stack_view(stack: Stack, config: str, use: Use, *, tp: int, outer: tuple[Nor
         moes=tuple(classes.moes.values()),
         blocks=tuple(classes.blocks.values()),
         pattern="" if len(classes.blocks) <= 1 else pattern("kinds = ", [of_kind[i] for i in stack.order], 8),
-        windows="mixed" if len(set(windows)) > 1 else "one" if any(windows) else "",
+        window=window,
+        chunk=chunk,
         linear="some" if len(set(stack.linear)) > 1 else "all" if any(stack.linear) else "",
         given=classes.given,
         sources=source_views(stack),
@@ -184,9 +226,21 @@ def stack_view(stack: Stack, config: str, use: Use, *, tp: int, outer: tuple[Nor
     )
 
 
+def _limit(name: str, found: tuple[int | None, ...], fields: Fields, use: Use) -> LimitView | None:
+    """A limit of the layers and its config field, if it is one of a causal stack and some layer has it."""
+    if not use.causal or not any(found):
+        return None
+    view = LimitView(name, varies=len(set(found)) > 1, always=None not in found)
+    if view.varies:
+        _add_pattern(fields, view.field, [literal(limit) for limit in found], view.type)
+    else:
+        fields.add(name, found[0] or 0)
+    return view
+
+
 def _delta_given(given: Given) -> Given:
     """What of it a linear attention takes: its mask is that of the tokens, not of keys that queries see."""
-    return replace(given, rope="", mask="Tensor | None")
+    return replace(given, rope="", mask="Tensor | None", placed=False)
 
 
 def _add_pattern(fields: Fields, name: str, values: list[str], item: str = "int | None") -> None:
@@ -232,7 +286,7 @@ class _Classes:
         self._taken = {config.removesuffix("Config")}
         self._rotations = rotation_views(stack, self._named)
         rope = rotation_type(stack, self._rotations) or use.rope
-        self.given = Given(use.axes, rope, use.mask, use.causal, use.cached, source_types(stack))
+        self.given = Given(use.axes, rope, use.mask, use.causal, use.cached, source_types(stack), stack.tempered)
         self._turned: dict[int, str] = {}  # number of rotary positions -> how much of a head they turn
 
     def block(self, kind: LayerKind) -> str:

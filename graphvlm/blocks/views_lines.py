@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 
 from ..code import WIDTH
@@ -13,12 +13,14 @@ from .views_ops import Given
 
 @dataclass(frozen=True, slots=True)
 class Passed:
-    """What a block hands on, after the tokens: to its self-attention, a linear one, and attention over a port.
+    """What a block hands on, after the tokens: to its self-attention, one that asks where its tokens stand, a linear
+    one, and attention over a port.
 
     `optional` are the ports that may bring nothing.
     """
 
     own: tuple[str, ...]
+    placed: tuple[str, ...]
     linear: tuple[str, ...]
     crossed: tuple[str, ...]
     optional: frozenset[str]
@@ -27,7 +29,8 @@ class Passed:
 def passed(stack: Stack, given: Given, linear: Given) -> Passed:
     """What the blocks of `stack` hand on of what they are given; `linear` is that for linear attention."""
     optional = frozenset(cross.port for cross in stack.crossed if stack.skipped(cross.port))
-    return Passed(given.names, linear.names, ("cache",) if given.cached else (), optional)
+    own, placed = (replace(given, placed=placed).names for placed in (False, True))
+    return Passed(own, placed, linear.names, ("cache",) if given.cached else (), optional)
 
 
 def block_lines(kind: LayerKind, given: Passed) -> tuple[str, ...]:
@@ -89,7 +92,8 @@ def _branch(sublayer: Sublayer, read: str, given: Passed) -> str:
 def _call(sublayer: Sublayer, read: str, given: Passed) -> str:
     op, more = sublayer.op, given.linear
     if isinstance(op, Attention):
-        more = (op.cross.port, *given.crossed) if op.cross else given.own
+        own = given.placed if op.temperature else given.own
+        more = (op.cross.port, *given.crossed) if op.cross else own
     elif isinstance(op, Mlp):
         more = ()
     return f"self.{sublayer.name}({', '.join((read, *more))})"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from ..code import Field, literal
@@ -18,6 +18,7 @@ class Given:
     turn queries and keys. `mask` is the type of the mask, empty if every token sees every other; `causal` if no mask
     means that the order of the tokens is one. It may be groups instead, of tokens that see each other. With `cached`
     there is also the cache of the layer. `sources` are the ports that are read besides the tokens, with their types.
+    `placed` if layers are told where their tokens stand.
     """
 
     axes: tuple[str, str]
@@ -26,12 +27,14 @@ class Given:
     causal: bool
     cached: bool
     sources: tuple[tuple[str, str], ...] = ()
+    placed: bool = False
 
     @property
     def _own(self) -> tuple[str, ...]:
         types = (
             ("rope", self.rope),
             ("groups" if self.grouped else "mask", self.mask),
+            ("positions", "Tensor" if self.placed else ""),
             ("cache", "LayerCache | None" if self.cached else ""),
         )
         return tuple(f"{name}: {type_}" for name, type_ in types if type_)
@@ -65,7 +68,7 @@ class Given:
 @dataclass(frozen=True, slots=True)
 class Scores:
     """How an attention makes its scores and how they count, and what it is given. `scale` and `softcap` are config
-    fields; a `gated` one multiplies what its heads give."""
+    fields, and so are the two of `temperature`; a `gated` one multiplies what its heads give."""
 
     given: Given
     scale: str
@@ -73,6 +76,7 @@ class Scores:
     sinks: bool
     gated: bool
     relative: bool
+    temperature: TemperatureView | None = None
 
     @property
     def turns(self) -> Literal["", "some", "always"]:
@@ -88,6 +92,15 @@ class Scores:
     def own(self) -> bool:
         """Whether `F.scaled_dot_product_attention` cannot do it."""
         return bool(self.softcap) or self.sinks
+
+
+@dataclass(frozen=True, slots=True)
+class TemperatureView:
+    """How queries are scaled by their place: two config fields, and the expression for the place."""
+
+    floor: str
+    scale: str
+    place: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,7 +244,15 @@ def scores_view(op: Attention, kind: LayerKind, fields: Fields, given: Given) ->
     """How an attention makes its scores."""
     scale = "" if op.scale is None else fields.add("attention_scale", op.scale, kind.name)
     softcap = "" if op.softcap is None else fields.add("attention_softcap", op.softcap, kind.name)
-    return Scores(given, scale, softcap, op.sinks, op.gated, op.relative is not None)
+    temperature = None
+    if op.temperature:
+        temperature = TemperatureView(
+            floor=fields.add("temperature_floor", op.temperature.floor, kind.name),
+            scale=fields.add("temperature_scale", op.temperature.scale, kind.name),
+            place="(positions + 1)" if op.temperature.first else "positions",
+        )
+    given = replace(given, placed=temperature is not None)
+    return Scores(given, scale, softcap, op.sinks, op.gated, op.relative is not None, temperature)
 
 
 def attention_view(op: Attention, kind: LayerKind, fields: Fields, given: Given, tp: int) -> AttentionView:

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from ..code import Field, display, literal
 from ..names import class_name
 from .expressions import Fields
-from .settings import Attention, LayerKind, Rope, Stack
+from .settings import Attention, LayerKind, Stack
+from .settings_position import Rope
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from ..blocks.settings import Rope
+from ..blocks.settings_position import Rope
 from ..ir import Graph, Node
 
 # 2 ** 24 numbers: 131,072 positions of a head 128 wide; 64 MB for cos and sin in bfloat16.

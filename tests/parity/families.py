@@ -82,6 +82,23 @@ _DELTA = {
     "layer_types": ["linear_attention", "full_attention", "linear_attention"],
 }
 
+_STEP = {  # waves are stretched from one length on, without a blend
+    "rope_type": "llama3",
+    "factor": 4.0,
+    "low_freq_factor": 1.0,
+    "high_freq_factor": 1.0,
+    "original_max_position_embeddings": ORIGINAL,
+}
+_CHUNKED = {
+    "head_dim": 20,
+    "intermediate_size_mlp": 44,
+    "num_local_experts": 6,
+    "no_rope_layer_interval": 2,
+    "attention_chunk_size": 7,
+    "floor_scale": 5,
+    "attn_scale": 0.7,
+}
+
 FAMILIES: Mapping[str, Make] = MappingProxyType(
     {
         "gemma3_text": _family(
@@ -188,6 +205,20 @@ FAMILIES: Mapping[str, Make] = MappingProxyType(
             num_experts_per_tok=3,
             sliding_window=5,
             swiglu_limit=0.9,
+        ),
+        # chunks of seven: prompts and what follows them go over several
+        "llama4_text": _family("llama4_text", **_rope(), **_CHUNKED, interleave_moe_layer_step=2),
+        "llama4_text_apart": _family(
+            "llama4_text",
+            **_rope(**_STEP),
+            **_CHUNKED,
+            num_hidden_layers=4,
+            use_qk_norm=False,
+            attention_bias=True,
+            moe_layers=[1, 2],
+            num_experts_per_tok=2,
+            no_rope_layers=[1, 0, 1, 0],
+            layer_types=["chunked_attention", "full_attention", "full_attention", "chunked_attention"],
         ),
         "granite": _family(
             "granite",

@@ -31,6 +31,8 @@ from transformers import (
 )
 from transformers.models.auto import AutoModelForCausalLM
 
+from .mended import mend
+
 if TYPE_CHECKING:
     from .multimodal.case import Multimodal
 
@@ -40,7 +42,7 @@ VOCAB = 131
 IMAGE_TOKEN = 127
 LENGTH = 23  # tokens of the longest text, before its images are counted
 # Scores of these depend on where a row begins; the reference counts padding, but its `generate` says where it does.
-POSITIONED = ("hunyuan_v1_dense",)
+POSITIONED = ("hunyuan_v1_dense", "llama4_text", "llama4_text_apart")
 ORIGINAL = 16  # what the scaled rotary positions were "trained" on: shorter than the sequences
 
 
@@ -57,6 +59,7 @@ class Reference:
         """A copy that nothing ran through: dynamic rotary positions remember the longest sequence that they saw."""
         model = copy.deepcopy(self.model).to(dtype)
         model.set_attn_implementation(attention)
+        mend(model)
         return model
 
     def inputs(self, padding: Padding = "left", seed: int = 7) -> dict[str, torch.Tensor]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from typing import Any
 
@@ -91,6 +92,20 @@ def test_greedy_decoding_is_decided(name: str, reference: Callable[[str], Refere
     made = case.fresh().generate(**case.theirs(case.inputs("left")), **wanted)
     best = torch.stack(made.logits, dim=1).topk(2, dim=-1).values
     assert float((best[..., 0] - best[..., 1]).min()) > 1e-4
+
+
+def test_a_row_says_the_same_beside_a_longer_one(reference: Callable[[str], Reference]) -> None:
+    """Llama 4 as it stands in `transformers` counts padding where it scales queries; mended, it does not."""
+    case = reference("llama4_text")
+    inputs = case.inputs("left")
+    row = {name: tensor[1:, inputs["attention_mask"][1].bool()] for name, tensor in inputs.items()}
+    as_it_stands, mended = copy.deepcopy(case.model), case.fresh()
+    with torch.no_grad():
+        alone = mended(**case.theirs(row)).logits[0]
+        beside = [model(**case.theirs(inputs)).logits[1, -alone.shape[0] :] for model in (as_it_stands, mended)]
+        assert relative_error(as_it_stands(**case.theirs(row)).logits[0], alone) < LIMIT
+    assert relative_error(beside[0], alone) > 1e-2
+    assert relative_error(beside[1], alone) < LIMIT
 
 
 def test_images_matter(reference: Callable[[str], Reference]) -> None:

@@ -54,10 +54,19 @@ def check_marked(name: str, settings: Settings, problems: Problems) -> None:
             )
     where = settings.tree.get("layers", "where")
     for entry in map(Settings, where.elements() if where else ()):
-        if entry.has("attention", "mask"):
+        if _says_who(entry, bool(read_marked(settings))):
             problems.error(
                 "bad-mask",
                 f"`mask` of a layer of `{name}`: which tokens see each other is the same in all layers",
                 entry.span("attention", "mask"),
-                help=f"write it as `attention` of `{name}`; a `window` may differ by layer",
+                help=f"write it as `attention` of `{name}`; a `window` and a `chunk` may differ by layer",
             )
+
+
+def _says_who(entry: Settings, marked: bool) -> bool:
+    """Whether what is said of some layers is more than how long their runs are; null would take marks away."""
+    mask = entry.tree.get("attention", "mask")
+    if mask is None:
+        return False
+    found = mask.plain()
+    return marked if found is None else not isinstance(found, dict) or "any" in found

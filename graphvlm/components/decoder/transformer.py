@@ -10,7 +10,8 @@ from ...blocks.expressions import bias_argument, norm_expression, norm_field
 from ...blocks.parameters import MODULES, Parameter, linear, norm, plain, stack
 from ...blocks.parse import layer_count, parse_norm, parse_stack
 from ...blocks.parse_sublayers import cross_ports
-from ...blocks.settings import Learned, Norm, Stack
+from ...blocks.settings import Norm, Stack
+from ...blocks.settings_position import Learned
 from ...blocks.views import StackView, causal_use, stack_view
 from ...code import Field, NodePage, Statement, Wiring, literal
 from ...component import Inferred, Port, Signature, Spec, counted, sizes_of

@@ -9,15 +9,20 @@ from ...settings import Settings
 
 
 def check_order(name: str, settings: Settings, blocks: Stack, problems: Problems, *, tokens: str) -> None:
-    """Note windows that count back, linear attention, positions of single layers; `tokens` are what it reads."""
-    if any(blocks.windows):
-        written = settings.has("attention", "window")
-        problems.error(
-            "window-without-order",
-            f"`window` of `{name}` counts back along a sequence, and {tokens} see each other in both directions",
-            settings.span("attention", "window") if written else settings.span("layers", "where"),
-            help="remove `window`",
-        )
+    """Note what counts along a sequence, linear attention, positions of single layers; `tokens` are what it reads."""
+    for path, found in (
+        (("window",), any(blocks.windows)),
+        (("mask", "chunk"), any(blocks.chunks)),
+        (("temperature",), blocks.tempered),
+    ):
+        if found:
+            written, key = settings.has("attention", *path), ".".join(path)
+            problems.error(
+                "window-without-order",
+                f"`{key}` of `{name}` counts along a sequence, and {tokens} see each other in both directions",
+                settings.span("attention", *path) if written else settings.span("layers", "where"),
+                help=f"remove `{path[-1]}`",
+            )
     if any(blocks.linear):
         written = settings.has("attention", "linear")
         problems.error(

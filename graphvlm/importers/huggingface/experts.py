@@ -55,12 +55,17 @@ def _moe(text: Fields, experts: str, *, normalize: bool) -> dict[str, Any]:
         _check_names(text, experts)
         experts = "num_local_experts"
     moe: dict[str, Any] = {"experts": text.integer(experts), "top": text.integer("num_experts_per_tok")}
+    check_top(text, moe)
+    return moe | ({"router": {"normalize": True}} if normalize else {})
+
+
+def check_top(text: Fields, moe: dict[str, Any]) -> None:
+    """Note a token that would go through more experts than there are."""
     if moe["top"] > moe["experts"]:
         text.problems.conflict(
             f"`{text.name('num_experts_per_tok')}`: a token cannot go through {moe['top']} of {moe['experts']} experts",
             text.span("num_experts_per_tok"),
         )
-    return moe | ({"router": {"normalize": True}} if normalize else {})
 
 
 def _check_names(text: Fields, other: str) -> None:

@@ -102,6 +102,7 @@ TEXT: Mapping[str, str] = MappingProxyType(
         "granite": "GraniteForCausalLM",
         "deepseek_v2": "DeepseekV2ForCausalLM",
         "deepseek_v3": "DeepseekV3ForCausalLM",
+        "llama4_text": "Llama4ForCausalLM",
         "qwen3_next": "Qwen3NextForCausalLM",
         "qwen3_5_text": "Qwen3_5ForCausalLM",
         "qwen3_5_moe_text": "Qwen3_5MoeForCausalLM",

@@ -8,6 +8,7 @@ from types import MappingProxyType
 from .tables import ConfigTable
 from .text_kind import TextKind
 from .texts import (
+    chunked,
     cohere,
     deepseek,
     experts,
@@ -39,6 +40,7 @@ _MODULES = (
     linear,
     spatial,
     plain,
+    chunked,
 )
 
 TEXT_KINDS: Mapping[str, TextKind] = MappingProxyType(

@@ -25,8 +25,12 @@ class LlmConfig:
     top_experts: int = 3
     mlp_clamp: float = 7.0
     mlp_up_offset: float = 1.0
+    temperature_floor: int = 64
+    temperature_scale: float = 0.1
     shared_hidden: int = 32
     weighted_top_experts: int = 1
+    chunks: tuple[int | None, ...] = (*[64] * 3, None)
+    rope_of: tuple[int, ...] = (*[0] * 3, 1)
     rope_theta: float = 500000.0
 
 

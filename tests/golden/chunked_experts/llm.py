@@ -90,7 +90,7 @@ class Attention(nn.Module):
     def forward(
         self,
         x: Tensor,
-        rope: Rotation,
+        rope: Rotation | None,
         mask: Tensor | None,
         cache: LayerCache | None,
     ) -> Tensor:  # [batch, seq, dim]
@@ -98,7 +98,56 @@ class Attention(nn.Module):
         qkv = self.wqkv(x).view(batch, seq, -1, self.head_dim).transpose(1, 2)
         heads = [self.heads, self.kv_heads, self.kv_heads]
         q, k, v = torch.split(qkv, heads, dim=1)
-        q, k = self.q_norm(rope(q)), self.k_norm(rope(k))
+        if rope is not None:
+            q, k = rope(q), rope(k)
+        q, k = self.q_norm(q), self.k_norm(k)
+        if cache is not None:
+            k, v = cache.update(k, v)
+        # Without a mask the order of the tokens is the mask.
+        x = F.scaled_dot_product_attention(
+            q,
+            k,
+            v,
+            attn_mask=mask,
+            is_causal=mask is None,
+            enable_gqa=True,
+        )
+        x = self.wo(x.transpose(1, 2).flatten(2))
+        return x
+
+
+class WeightedAttention(nn.Module):
+    def __init__(self, config: LlmConfig) -> None:
+        super().__init__()
+        self.heads = config.heads
+        self.kv_heads = config.kv_heads
+        self.head_dim = config.head_dim
+        self.wqkv = nn.Linear(
+            config.dim,
+            (config.heads + 2 * config.kv_heads) * config.head_dim,
+        )
+        self.wo = nn.Linear(config.heads * config.head_dim, config.dim)
+        self.temperature_floor = config.temperature_floor
+        self.temperature_scale = config.temperature_scale
+
+    def forward(
+        self,
+        x: Tensor,
+        rope: Rotation | None,
+        mask: Tensor | None,
+        positions: Tensor,
+        cache: LayerCache | None,
+    ) -> Tensor:  # [batch, seq, dim]
+        batch, seq, _ = x.shape
+        qkv = self.wqkv(x).view(batch, seq, -1, self.head_dim).transpose(1, 2)
+        heads = [self.heads, self.kv_heads, self.kv_heads]
+        q, k, v = torch.split(qkv, heads, dim=1)
+        if rope is not None:
+            q, k = rope(q), rope(k)
+        # Later queries have larger scores, the same for a run of tokens.
+        run = (positions + 1) // self.temperature_floor
+        factor = 1 + self.temperature_scale * run.float().log1p()
+        q = (q * factor[:, None, :, None]).to(q.dtype)
         if cache is not None:
             k, v = cache.update(k, v)
         # Without a mask the order of the tokens is the mask.
@@ -277,8 +326,9 @@ class Block(nn.Module):
     def forward(
         self,
         x: Tensor,
-        rope: Rotation,
+        rope: Rotation | None,
         mask: Tensor | None,
+        positions: Tensor,
         cache: LayerCache | None,
     ) -> Tensor:  # [batch, seq, dim]
         x = x + self.attn(self.attn_norm(x), rope, mask, cache)
@@ -290,18 +340,19 @@ class WeightedBlock(nn.Module):
     def __init__(self, config: LlmConfig) -> None:
         super().__init__()
         self.attn_norm = nn.RMSNorm(config.dim, eps=config.norm_eps)
-        self.attn = Attention(config)
+        self.attn = WeightedAttention(config)
         self.mlp_norm = nn.RMSNorm(config.dim, eps=config.norm_eps)
         self.mlp = WeightedMoE(config)
 
     def forward(
         self,
         x: Tensor,
-        rope: Rotation,
+        rope: Rotation | None,
         mask: Tensor | None,
+        positions: Tensor,
         cache: LayerCache | None,
     ) -> Tensor:  # [batch, seq, dim]
-        x = x + self.attn(self.attn_norm(x), rope, mask, cache)
+        x = x + self.attn(self.attn_norm(x), rope, mask, positions, cache)
         x = x + self.mlp(self.mlp_norm(x))
         return x
 
@@ -310,22 +361,35 @@ def attention_mask(
     x: Tensor,
     mask: Tensor | None,
     cache: KVCache | None,
+    chunk: int | None,
 ) -> Tensor | None:
     """True where a query sees a key: [batch or 1, 1, seq, keys]; None means causal."""
     seq = x.size(1)
     if cache is not None and seq == 1:
-        return cache.tokens[:, None, None, :]
-    if mask is None or no_padding(mask):
+        seen = cache.tokens[:, None, None, :]
+        if chunk is not None:
+            run = (cache.tokens.cumsum(1) - 1) // chunk  # that each slot is in
+            seen = seen & (run == run[:, cache.slot])[:, None, None]
+        return seen
+    if chunk is None and no_padding(mask):
         return None
     place = torch.arange(seq, device=x.device)
     back = place[:, None] - place  # how far a key lies behind its query
-    seen = back >= 0
+    seen = (back >= 0)[None, None]
+    if chunk is not None:
+        count = place[None] if mask is None else mask.long().cumsum(1) - 1
+        run = count // chunk  # that each token is in
+        seen = seen & (run[:, :, None] == run[:, None])[:, None]
+    if mask is None:
+        return seen
     # Every token sees itself, so that rows of padding stay finite.
     return (seen & mask[:, None, None, :].bool()) | (back == 0)
 
 
-def no_padding(mask: Tensor) -> bool:
+def no_padding(mask: Tensor | None) -> bool:
     """Whether nothing is masked; a compiled or exported graph does not look."""
+    if mask is None:
+        return True
     return not (torch.compiler.is_compiling() or mask.is_meta) and bool(mask.all())
 
 
@@ -341,6 +405,8 @@ def positions_of(x: Tensor, mask: Tensor | None, cache: KVCache | None) -> Tenso
 class Llm(nn.Module):
     def __init__(self, config: LlmConfig) -> None:
         super().__init__()
+        self.chunks = config.chunks
+        self.rope_of = config.rope_of
         self.rope = Rope(config)
         kinds = (*[Block] * 3, WeightedBlock)
         self.layers = nn.ModuleList(kind(config) for kind in kinds)
@@ -361,9 +427,16 @@ class Llm(nn.Module):
         """
         if cache is not None:
             cache.admit(x.size(1), mask)
-        rope = self.rope(positions_of(x, mask, cache), x.dtype)
-        visible = attention_mask(x, mask, cache)
+        positions = positions_of(x, mask, cache)
+        ropes = (
+            self.rope(positions, x.dtype),
+            None,
+        )
+        seen = {c: attention_mask(x, mask, cache, c) for c in set(self.chunks)}
         for i, layer in enumerate(self.layers):
-            x = layer(x, rope, visible, None if cache is None else cache.layers[i])
+            visible = seen[self.chunks[i]]
+            rope = ropes[self.rope_of[i]]
+            own = None if cache is None else cache.layers[i]
+            x = layer(x, rope, visible, positions, own)
         x = self.norm(x)
         return x

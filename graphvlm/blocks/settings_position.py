@@ -1,0 +1,49 @@
+"""What positions of a stack are, once decided."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+RopeStyle = Literal["half", "interleaved"]
+
+
+@dataclass(frozen=True, slots=True)
+class Rope:
+    """Rotary positions over the first `dim` numbers of a head: pairs (i, i + dim / 2), or (2i, 2i + 1) `interleaved`.
+
+    With `sections`, positions have three numbers (frame, row, column), and so many pairs turn by each: one section
+    behind the other, or every third pair (`spread`). `whole` if that is all of the head. `scaling` holds the numbers
+    that the type of scaling needs, for some of them one a pair. `table` keeps cos and sin of all `max_tokens` positions
+    as buffers; without it they are computed once in each forward.
+    """
+
+    dim: int
+    max_tokens: int
+    theta: float
+    type: str = "default"
+    scaling: tuple[tuple[str, float | tuple[float, ...]], ...] = ()
+    style: RopeStyle = "half"
+    whole: bool = True
+    table: bool = False
+    sections: tuple[int, ...] = ()
+    spread: bool = False
+
+    @property
+    def varies(self) -> bool:
+        """Whether angles depend on how long the sequence is, not on the position alone."""
+        return self.type in ("dynamic", "longrope")
+
+    @property
+    def attention_factor(self) -> float:
+        """What cos and sin are multiplied with."""
+        factor = dict(self.scaling).get("attention_factor", 1.0)
+        return factor if isinstance(factor, float) else 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Learned:
+    """A learned vector for each position, added to the embeddings; the table has `offset` rows before the first."""
+
+    rows: int
+    offset: int

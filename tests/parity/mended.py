@@ -1,0 +1,41 @@
+"""What `transformers` itself has wrong, put right in the reference; each is shown by a test of `test_reference.py`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import nn
+
+
+def mend(model: nn.Module) -> None:
+    """Mend a reference in place; most have nothing to mend."""
+    for module in model.modules():
+        kind = type(module).__name__
+        if kind == "Llama4TextDecoderLayer":
+            _count_from_the_first_token(module)
+
+
+def _count_from_the_first_token(layer: Any) -> None:
+    """Temperatures of queries go by where a token stands in its row.
+
+    The class counts the padding on the left too, so that a row says something else beside a longer one; rotary
+    positions and chunks do not. Meta's own code has no padding there.
+    """
+    attention = layer.self_attn
+    if attention.use_rope or not attention.attn_temperature_tuning:
+        return
+    attention.attn_temperature_tuning = False
+    places: list[torch.Tensor] = []
+
+    def note(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        places[:] = [kwargs["position_ids"]]
+
+    def scale(_: nn.Module, args: tuple[Any, ...], q: torch.Tensor) -> torch.Tensor:
+        steps = torch.floor((places[0].float() + 1.0) / attention.floor_scale)
+        factor: torch.Tensor = torch.log1p(steps) * attention.attn_scale + 1.0
+        return (q * factor[:, :, None]).to(q.dtype)
+
+    layer.register_forward_pre_hook(note, with_kwargs=True)
+    # There is neither a rotation nor a norm between this projection and the scores.
+    attention.q_proj.register_forward_hook(scale)
