@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from fnmatch import fnmatchcase
 
-from .blocks.parameters import sublayer_modules
+from .blocks.parameters import segment_modules, sublayer_modules
 from .blocks.parse_sublayers import ports_of
+from .blocks.segments import segment_names
 from .component import component
 from .diagnostics import Label, did_you_mean
 from .dims import Solver, show
@@ -238,6 +239,7 @@ def _check_names(node: Linked, problems: Problems) -> None:
         written += [(where, str(each.value), each.span) for each in listed.elements()] if listed else []
     sublayers = {name for name, _ in ports_of(node.settings)}
     modules = component(node.kind, node.type).modules | sublayer_modules(sublayers)
+    modules |= segment_modules(modules, segment_names(node.settings))
     for where, key, span in written:
         stem, _, leaf = key.rpartition(".")
         meant = (key, stem) if leaf in _LEAVES else (key,)

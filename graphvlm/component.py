@@ -69,8 +69,8 @@ class Signature:
 
     `sizes` are the settings that can be inferred, each a variable; `written` holds what is known of these and other
     variables in the ports. `stream` names the input whose tokens run through to the output: masks and token embeddings
-    are found along it. `tied` is where the node asks for the weight of that embedding. `absent` are outputs that it
-    would have but for one of its settings.
+    are found along it, and its mask goes to the port `mask`. `tied` is where the node asks for the weight of that
+    embedding. `absent` are outputs that it would have but for one of its settings.
     """
 
     inputs: Mapping[str, Port]
@@ -78,6 +78,7 @@ class Signature:
     sizes: Mapping[str, Var] = field(default_factory=dict)
     written: Mapping[Var, Written] = field(default_factory=dict)
     stream: str = ""
+    mask: str = "mask"
     tied: Span | None = None
     absent: Mapping[str, Label] = field(default_factory=dict)
 

@@ -18,10 +18,11 @@ def with_masks(graph: LinkedGraph, problems: Problems) -> LinkedGraph:
     """Connect every open mask port along its stream of tokens; where no input is a mask, `attention_mask` is added."""
     connector = _Connector(graph, problems)
     for name, node in graph.nodes.items():
-        if "mask" in node.signature.inputs and "mask" not in node.inputs and node.stream is not None:
+        port = node.signature.mask
+        if port in node.signature.inputs and port not in node.inputs and node.stream is not None:
             mask = connector.mask_of(node)
             if mask is not None:
-                edges = {**node.inputs, "mask": Edge(mask, node.span)}
+                edges = {**node.inputs, port: Edge(mask, node.span)}
                 # In the order of the ports, as if the mask had been written.
                 connector.nodes[name] = replace(node, inputs={p: edges[p] for p in node.signature.inputs if p in edges})
     return replace(graph, inputs=connector.inputs, nodes=connector.nodes)
@@ -113,7 +114,7 @@ def _connected(graph: LinkedGraph) -> dict[str, str]:
     """Input of tokens -> its mask, as far as the graph says so."""
     roots, found = graph.roots(), dict[str, str]()
     for name, node in graph.nodes.items():
-        edge = node.inputs.get("mask")
+        edge = node.inputs.get(node.signature.mask)
         if edge and not edge.source.port and roots[name].name in graph.inputs:
             found.setdefault(roots[name].name, edge.source.name)
     return found

@@ -77,6 +77,8 @@ def _laid(node: Node, degree: int, settings: Settings, own: Settings | None, pro
 def _unsplit(node: Node) -> str:
     """What in a node has no way to be split over devices; empty if all of it has."""
     stack = node.spec.stack
+    if stack and stack.parted:
+        return "sublayers of one segment, or weights by segment"
     ops = [sublayer.op for kind in stack.kinds for sublayer in kind.sublayers] if stack else []
     return next(filter(None, map(_unsplit_op, ops)), "")
 

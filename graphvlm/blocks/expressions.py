@@ -40,9 +40,16 @@ class Fields:
         text = literal(value)
         known = self.found.get(name)
         own = name if known is None or known.value == text else f"{prefix}_{name}"
-        own = self._names.setdefault((name, text), own)
+        own = self._names.setdefault((name, text), self._free(own, text))
         self.found[own] = Field(own, "float" if isinstance(value, float) else "int", text)
         return f"config.{own}"
+
+    def _free(self, name: str, text: str) -> str:
+        """`name`, with a number where it is that of a field with another value."""
+        number, found = 2, name
+        while found in self.found and self.found[found].value != text:
+            found, number = f"{name}_{number}", number + 1
+        return found
 
     def eps(self, norm: Norm, kind: LayerKind, name: str = "norm_eps") -> str:
         """The expression for the eps of a norm; most are the same."""
@@ -56,8 +63,10 @@ def norm_expression(norm: Norm, dim: str, eps: str) -> str:
     """The constructor of a norm `dim` wide."""
     learned = "" if norm.weight else ", elementwise_affine=False"
     if norm.type == "rms":
-        return f"{'OffsetRMSNorm' if norm.unit_offset else 'nn.RMSNorm'}({dim}, eps={eps}{learned})"
-    return f"nn.LayerNorm({dim}, eps={eps}{learned or ('' if norm.bias else ', bias=False')})"
+        kind = "OffsetRMSNorm" if norm.unit_offset else "nn.RMSNorm"
+    else:
+        kind, learned = "nn.LayerNorm", learned or ("" if norm.bias else ", bias=False")
+    return f"{f'Parted({kind}, ' if norm.by else f'{kind}('}{dim}, eps={eps}{learned})"
 
 
 def bias_argument(bias: bool) -> str:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
+from itertools import groupby
 
-from .settings import Attention, Delta, Latent, LayerKind, Mlp, Moe, Norm, Op, Stack
+from .experts import Moe
+from .settings import Attention, Delta, Latent, LayerKind, Mlp, Norm, Op, Stack
 
 # Every module of a stack, whatever its settings, with the index of its layer as `*`.
 MODULES = frozenset(
@@ -35,6 +37,13 @@ def sublayer_modules(names: Iterable[str]) -> frozenset[str]:
         for path in MODULES
         if path.startswith(f"layers.*.{usual}")
     )
+
+
+def segment_modules(modules: Iterable[str], segments: Iterable[str]) -> frozenset[str]:
+    """Those of the weights that each segment has of its own: named last, or for a feed-forward right behind it."""
+    parts = [path.split(".") for path in modules]
+    found = [[*path[:place], name, *path[place:]] for path in parts for name in segments for place in (3, len(path))]
+    return frozenset(".".join(path) for path in found)
 
 
 def with_counts(names: Mapping[str, str], stack: Stack | None) -> dict[str, str]:
@@ -111,10 +120,26 @@ def linear(path: str, inside: int, out: int, bias: bool, heads: int = 0) -> Iter
 
 def norm(path: str, settings: Norm, dim: int) -> Iterator[Parameter]:
     """Weight and bias of a norm."""
-    if settings.weight:
-        yield plain(f"{path}.weight", dim)
-    if settings.bias:
-        yield plain(f"{path}.bias", dim)
+    for place in [f"{path}.{name}" for name in settings.by] or [path]:
+        if settings.weight:
+            yield plain(f"{place}.weight", dim)
+        if settings.bias:
+            yield plain(f"{place}.bias", dim)
+
+
+def _parted(parameters: Iterable[Parameter], names: tuple[str, ...]) -> Iterator[Parameter]:
+    """The weights of modules of which each segment has one, named as it is."""
+    for module, group in groupby(parameters, key=lambda parameter: parameter.path.rpartition(".")[0]):
+        own = tuple(group)
+        for name in names:
+            for each in own:
+                pieces = tuple(replace(piece, path=_named(piece.path, name)) for piece in each.pieces)
+                yield replace(each, path=f"{module}.{name}{each.path.removeprefix(module)}", pieces=pieces)
+
+
+def _named(path: str, name: str) -> str:
+    module, _, leaf = path.rpartition(".")
+    return f"{module}.{name}.{leaf}"
 
 
 def joined(path: str, inside: int, parts: dict[str, tuple[int, int]], bias: bool) -> Iterator[Parameter]:
@@ -225,7 +250,9 @@ def _stacked(path: str, experts: int, names: tuple[str, ...], rows: int, *inside
 def _weights(op: Op, dim: int) -> Iterator[Parameter]:
     """Weights of an operation."""
     if isinstance(op, Attention):
-        return attention(op, dim)
+        return _parted(attention(op, dim), op.by) if op.by else attention(op, dim)
+    if isinstance(op, Mlp) and op.by:
+        return (parameter.under(name) for name in op.by for parameter in mlp(op, dim))
     return delta(op, dim) if isinstance(op, Delta) else mlp(op, dim)
 
 

@@ -12,9 +12,11 @@ from ..settings import Settings
 from ..tree import Tree
 from .parse_linear import check_unread
 from .parse_norm import parse_norm
+from .parse_scopes import check_parted
 from .parse_square import Square
 from .parse_sublayers import Layer, check_ports, parse_sublayers, path_of, read_order, sublayer_names
 from .rope import parse_rope
+from .segments import check_scopes, read_segments
 from .settings import Attention, LayerKind, Op, Stack, Sublayer
 from .settings_position import Rope
 
@@ -66,6 +68,8 @@ def parse_stack(
 ) -> Stack | None:
     """The stack of a node, or None if something in it is wrong (and noted); `grid` if its tokens are patches of images
     whose places are known, `square` are the rows and columns of those of one size."""
+    if not check_scopes(inferred.node, settings, problems):
+        return None
     entries = [Settings(tree) for tree in _where(settings)]
     found = _Found()
     parsed: dict[tuple[int, ...], int | None] = {}
@@ -86,7 +90,8 @@ def parse_stack(
         return None
     if not check_ports([kind for kind, _ in found.kinds], settings, inferred.node, problems):
         return None
-    return _ordered(found, order, inferred.sizes["dim"], entries)
+    stack = _ordered(found, order, inferred.sizes["dim"], entries)
+    return replace(stack, segments=read_segments(settings))
 
 
 def _check_used(found: _Found, settings: Settings, node: str, problems: Problems) -> bool:
@@ -150,7 +155,7 @@ def _groups(layer: Layer, found: _Found) -> tuple[tuple[Sublayer, ...], ...] | N
             rope = parse_rope(layer.settings, layer.inferred, own.op, layer.max_tokens, layer.problems)
             sublayers[name] = replace(own, op=replace(own.op, rope=found.rope(rope)))
     groups = tuple(tuple(sublayers[name] for name in group) for group in order)
-    return groups if _check_places(layer, groups) else None
+    return groups if _check_places(layer, groups) and check_parted(layer, groups) else None
 
 
 def _check_places(layer: Layer, groups: tuple[tuple[Sublayer, ...], ...]) -> bool:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from ..diagnostics import Label
 from ..problems import Problems
 from ..settings import Settings
-from .settings import Mlp, Moe, Router
+from .experts import Moe, Router
+from .settings import Mlp
 
 
 def parse_mlp(settings: Settings, node: str, *, bias: bool, problems: Problems) -> Mlp | None:

@@ -7,6 +7,7 @@ from typing import Any
 
 from ..problems import Problems
 from ..settings import Settings
+from .segments import segment_names
 from .settings import Norm, NormPlace, NormType, Residual
 
 _EPS = {"rms": 1e-6, "layer": 1e-5}
@@ -22,11 +23,11 @@ def norm_settings(*values: Any) -> dict[str, Any]:
 
 def parse_norm(settings: Settings, *path: str) -> Norm:
     """The norm at `path`: a mapping, or a bare type."""
-    return make_norm(norm_settings(settings.get(*path, default="rms")))
+    return make_norm(norm_settings(settings.get(*path, default="rms")), segment_names(settings))
 
 
-def make_norm(value: Mapping[str, Any]) -> Norm:
-    """A norm from its settings."""
+def make_norm(value: Mapping[str, Any], segments: tuple[str, ...] = ()) -> Norm:
+    """A norm from its settings, over tokens of these segments."""
     kind: NormType = value.get("type", "rms")
     weight = bool(value.get("weight", True))
     return Norm(
@@ -35,6 +36,7 @@ def make_norm(value: Mapping[str, Any]) -> Norm:
         bias=kind == "layer" and weight and bool(value.get("bias", True)),
         unit_offset=kind == "rms" and weight and bool(value.get("unit_offset", False)),
         weight=weight,
+        by=segments if weight and value.get("weights_by") else (),
     )
 
 

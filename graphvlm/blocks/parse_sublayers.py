@@ -17,6 +17,7 @@ from .parse_linear import is_linear, parse_linear
 from .parse_mlp import parse_mlp
 from .parse_norm import check_residual, make_norm, make_residual, norm_place, norm_settings
 from .parse_square import Square, on_square
+from .segments import segment_names
 from .settings import Attention, Cross, LayerKind, Mlp, Op, Sublayer
 
 _USUAL = ["attn", "mlp"]
@@ -38,6 +39,10 @@ class Layer:
     def own(self, name: str) -> Settings:
         """The settings of a sublayer."""
         return self.settings.child(*path_of(name))
+
+    def by(self, own: Settings) -> tuple[str, ...]:
+        """The segments that have weights of their own in a sublayer; in one of a single segment there is one kind."""
+        return segment_names(self.settings) if own.get("weights_by") and not own.get("scope") else ()
 
 
 def path_of(name: str) -> tuple[str, ...]:
@@ -102,13 +107,15 @@ def _port_of(op: Op) -> str:
 def _op(name: str, layer: Layer) -> Op | None:
     own, node = layer.own(name), layer.inferred.node
     if name == "mlp" or own.get("op") == "mlp":
-        return parse_mlp(own, node, bias=layer.mlp_bias, problems=layer.problems)
+        mlp = parse_mlp(own, node, bias=layer.mlp_bias, problems=layer.problems)
+        return None if mlp is None else replace(mlp, by=layer.by(own))
     norm = make_norm(norm_settings(layer.settings.get("norm", default="rms")))
     if name == "attn" and is_linear(layer.settings):
         return parse_linear(own.child("linear"), layer.inferred, norm, layer.problems)
     attention = parse_attention(own, layer.inferred, norm, layer.problems)
     if attention is None or not _check_grid(layer, attention):
         return None
+    attention = replace(attention, by=layer.by(own))
     if name == "attn" or not own.has("kv"):
         return on_square(attention, layer.settings, layer.inferred, layer.square, layer.problems)
     return replace(attention, cross=_cross(own, layer)) if _check_cross(name, own, layer) else None
@@ -195,7 +202,9 @@ def _sublayer(name: str, op: Op, layer: Layer) -> Sublayer:
     check_residual(settings, path_of(name), layer.inferred.node, layer.problems)
     norm = norm_settings(settings.get("norm", default="rms"), own.get("norm"))
     residual = make_residual(settings.get("residual"), own.get("residual"))
-    return Sublayer(name, op, make_norm(norm), norm_place(norm), residual, own.get("rows", default=""))
+    scope: str = own.get("scope", default="")
+    made = make_norm(norm, () if scope else segment_names(settings))
+    return Sublayer(name, op, made, norm_place(norm), residual, own.get("rows", default=""), scope)
 
 
 def check_ports(kinds: list[LayerKind], settings: Settings, node: str, problems: Problems) -> bool:

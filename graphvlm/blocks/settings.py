@@ -6,10 +6,12 @@ before it. Layers that differ only by position in the stack share one `LayerKind
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeAlias
 
+from .experts import Moe
+from .segments import Segment
 from .settings_position import Rope
 
 NormType = Literal["rms", "layer"]
@@ -24,7 +26,7 @@ NormPlace = Literal["pre", "post", "sandwich", "branch", "shared"]
 class Norm:
     """Root-mean-square or layer normalisation over the last axis; the weight is `1 + w` with `unit_offset`.
 
-    Without `weight` nothing of it is learned.
+    Without `weight` nothing of it is learned. Each segment of `by` has weights of its own.
     """
 
     type: NormType
@@ -32,6 +34,7 @@ class Norm:
     bias: bool
     unit_offset: bool = False
     weight: bool = True
+    by: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +79,8 @@ class Attention:
     `grid` says which patches see each other, where tokens are the patches of many images. Where they are the rows and
     columns `square` of one, they may do so in `windows`, and `relative` adds to scores what a query has for how many
     rows and columns, of at most so many, lie between it and a key. With `chunk`, tokens are counted off in runs of so
-    many, and a query sees the keys of its own run alone. `temperature` scales the scores of later queries.
+    many, and a query sees the keys of its own run alone. `temperature` scales the scores of later queries. Each segment
+    of `by` has projections of its own.
     """
 
     heads: int
@@ -101,6 +105,7 @@ class Attention:
     relative: tuple[int, int] | None = None
     chunk: int | None = None
     temperature: Temperature | None = None
+    by: tuple[str, ...] = ()
 
     @property
     def value_dim(self) -> int:
@@ -171,44 +176,11 @@ class Delta:
 
 
 @dataclass(frozen=True, slots=True)
-class Router:
-    """How each token chooses its experts.
-
-    `projection_bias` is that of the router itself. `score` turns its output into weights. `bias` adds a buffer to the
-    scores for the choice alone. With `groups`, a token first chooses `top_groups` of them, by their best score or
-    (`top2`) the sum of their two best. `normalize` makes the chosen weights sum to one, and `scale` multiplies them.
-    They multiply what an expert gives, or (`apply`) what it reads.
-    """
-
-    score: Literal["softmax", "sigmoid"]
-    bias: bool
-    groups: int
-    top_groups: int
-    group_score: Literal["max", "top2"]
-    normalize: bool
-    scale: float
-    projection_bias: bool = False
-    apply: Literal["input", "output"] = "output"
-
-
-@dataclass(frozen=True, slots=True)
-class Moe:
-    """`experts` feed-forwards of which each token takes `top`; `shared` is the width of one that all tokens take, gated
-    by the token itself if `shared_gate`."""
-
-    experts: int
-    top: int
-    router: Router
-    shared: int | None = None
-    shared_gate: bool = False
-
-
-@dataclass(frozen=True, slots=True)
 class Mlp:
     """`down(act(up(x)))`, or gated: `down(act(gate(x)) * up(x))`. `merged` keeps gate and up in one matrix.
 
     `clamp` bounds gate from above and up from both sides, then `up_offset` is added to up. With `moe` there are several
-    of them, and each token goes through some.
+    of them, and each token goes through some. Each segment of `by` has weights of its own.
     """
 
     hidden: int
@@ -219,6 +191,7 @@ class Mlp:
     merged: bool = False
     clamp: float | None = None
     up_offset: float = 0.0
+    by: tuple[str, ...] = ()
 
 
 Op: TypeAlias = Attention | Delta | Mlp
@@ -241,7 +214,7 @@ class Residual:
 class Sublayer:
     """`x + op(norm(x))`, or with the norm at another `place`; `name` is the attribute in the generated block.
 
-    With `rows`, tokens that see nothing of this port stay as they are.
+    With `rows`, tokens that see nothing of this port stay as they are; with a `scope`, those of other segments do.
     """
 
     name: str
@@ -250,6 +223,7 @@ class Sublayer:
     place: NormPlace = "pre"
     residual: Residual = Residual()
     rows: str = ""
+    scope: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -269,12 +243,16 @@ class LayerKind:
 
 @dataclass(frozen=True, slots=True)
 class Stack:
-    """`len(order)` layers of width `dim`; layer i is `kinds[order[i]]`. `rotary` are the rotary positions in use."""
+    """`len(order)` layers of width `dim`; layer i is `kinds[order[i]]`. `rotary` are the rotary positions in use.
+
+    The tokens are those of all `segments`, or, without any, of one kind.
+    """
 
     dim: int
     kinds: tuple[LayerKind, ...]
     order: tuple[int, ...]
     rotary: tuple[Rope, ...] = ()
+    segments: tuple[Segment, ...] = ()
 
     @property
     def attentions(self) -> tuple[Attention, ...]:
@@ -287,6 +265,11 @@ class Stack:
         """Whether each layer has linear attention."""
         ops = [{type(sublayer.op) for sublayer in kind.sublayers} for kind in self.kinds]
         return tuple(Delta in ops[index] for index in self.order)
+
+    @property
+    def parted(self) -> bool:
+        """Whether some sublayer treats segments in different ways."""
+        return any(is_parted(sublayer) for kind in self.kinds for sublayer in kind.sublayers)
 
     @property
     def windows(self) -> tuple[int | None, ...]:
@@ -360,6 +343,23 @@ class Stack:
         )
 
 
+def is_parted(sublayer: Sublayer) -> bool:
+    """Whether a sublayer treats segments in different ways."""
+    by = sublayer.norm.by or (isinstance(sublayer.op, Attention | Mlp) and sublayer.op.by)
+    return bool(sublayer.scope or by)
+
+
 def _reads(sublayer: Sublayer, port: str) -> bool:
     cross = sublayer.op.cross if isinstance(sublayer.op, Attention) else None
     return sublayer.rows == port or (cross is not None and cross.port == port)
+
+
+def norms_of(sublayer: Sublayer) -> Iterator[Norm | None]:
+    """All norms of a sublayer, those inside its operation too."""
+    if sublayer.place != "shared":
+        yield sublayer.norm
+    if isinstance(sublayer.op, Attention):
+        yield sublayer.op.qk_norm
+        yield sublayer.op.latent.norm if sublayer.op.latent else None
+    elif isinstance(sublayer.op, Delta):
+        yield sublayer.op.norm

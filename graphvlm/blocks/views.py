@@ -2,29 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Literal, TypeVar
 
 from ..code import Field, literal
 from ..names import class_name
 from .expressions import Fields, norm_expression, pattern
-from .settings import Attention, Delta, LayerKind, Mlp, Norm, Op, Stack, Sublayer
+from .settings import Attention, Delta, LayerKind, Mlp, Norm, Op, Stack, Sublayer, norms_of
 from .views_cross import CrossView, SourceView, cross_view, source_types, source_views
 from .views_lines import block_lines, passed
+from .views_mlp import MlpView, MoeView, mlp_view, moe_view
 from .views_ops import (
     AttentionView,
     DeltaView,
     Given,
     LatentView,
-    MlpView,
-    MoeView,
     attention_view,
     delta_view,
     latent_view,
-    mlp_view,
-    moe_view,
 )
+from .views_parts import PartsView, parts_type, parts_view
 from .views_rope import RopesView, rope_dim, ropes_view, rotation_type, rotation_views
 
 
@@ -126,6 +123,7 @@ class StackView:
     sources: tuple[SourceView, ...]
     ropes: RopesView | None
     offset_norm: bool
+    parts: PartsView | None
     fields: tuple[Field, ...]
 
     @property
@@ -166,6 +164,12 @@ class StackView:
         return any(source.rows for source in self.sources)
 
     @property
+    def calls(self) -> bool:
+        """Whether there are functions that are given others."""
+        parts = self.parts
+        return parts is not None and (parts.weights or (parts.scoped and bool(parts.marked)))
+
+    @property
     def quick_gelu(self) -> bool:
         return "quick_gelu" in {view.activation for view in self.mlps} | {view.activation for view in self.moes}
 
@@ -204,7 +208,7 @@ def stack_view(stack: Stack, config: str, use: Use, *, tp: int, outer: tuple[Nor
     if len(set(ropes)) > 1:
         numbers = [len(stack.rotary) if rope is None else rope for rope in ropes]
         _add_pattern(fields, "rope_of", [str(number) for number in numbers], "int")
-    norms = [*outer, *(norm for kind in stack.kinds for sublayer in kind.sublayers for norm in _norms(sublayer))]
+    norms = [*outer, *(norm for kind in stack.kinds for sublayer in kind.sublayers for norm in norms_of(sublayer))]
     return StackView(
         config=config,
         attentions=tuple(classes.attentions.values()),
@@ -222,6 +226,7 @@ def stack_view(stack: Stack, config: str, use: Use, *, tp: int, outer: tuple[Nor
         sources=source_views(stack),
         ropes=classes.ropes(),
         offset_norm=any(norm is not None and norm.unit_offset for norm in norms),
+        parts=parts_view(stack, norms),
         fields=tuple(fields.found.values()),
     )
 
@@ -236,6 +241,11 @@ def _limit(name: str, found: tuple[int | None, ...], fields: Fields, use: Use) -
     else:
         fields.add(name, found[0] or 0)
     return view
+
+
+def _stem(sublayer: str) -> str:
+    """What tells the fields and classes of a sublayer from those of others of its operation: `image` of `image_mlp`."""
+    return sublayer.removesuffix("_mlp").removesuffix("_attn") or sublayer
 
 
 def _delta_given(given: Given) -> Given:
@@ -253,16 +263,6 @@ def pattern_field(name: str, values: list[str], item: str) -> Field:
     head = f"{name}: tuple[{item}, ...] = "
     line = pattern(head, values, 4)
     return Field(name, f"tuple[{item}, ...]", line.lstrip().removeprefix(head))
-
-
-def _norms(sublayer: Sublayer) -> Iterator[Norm | None]:
-    if sublayer.place != "shared":
-        yield sublayer.norm
-    if isinstance(sublayer.op, Attention):
-        yield sublayer.op.qk_norm
-        yield sublayer.op.latent.norm if sublayer.op.latent else None
-    elif isinstance(sublayer.op, Delta):
-        yield sublayer.op.norm
 
 
 _View = TypeVar("_View", AttentionView, LatentView, DeltaView, CrossView, MlpView, MoeView, BlockView)
@@ -286,7 +286,9 @@ class _Classes:
         self._taken = {config.removesuffix("Config")}
         self._rotations = rotation_views(stack, self._named)
         rope = rotation_type(stack, self._rotations) or use.rope
-        self.given = Given(use.axes, rope, use.mask, use.causal, use.cached, source_types(stack), stack.tempered)
+        parts = parts_type(stack) if stack.parted else ()
+        sources = source_types(stack)
+        self.given = Given(use.axes, rope, use.mask, use.causal, use.cached, sources, stack.tempered, parts)
         self._turned: dict[int, str] = {}  # number of rotary positions -> how much of a head they turn
 
     def block(self, kind: LayerKind) -> str:
@@ -300,16 +302,19 @@ class _Classes:
 
     def _sublayer(self, sublayer: Sublayer, kind: LayerKind) -> SublayerView:
         name, residual = sublayer.name, sublayer.residual
+        if name not in ("attn", "mlp") and not kind.name:
+            kind = replace(kind, name=_stem(name))
         norm = "" if sublayer.place == "shared" else self._norm(sublayer.norm, kind)
         op = sublayer.op
         made = self._op(op, kind)
         size = "config.dim" if residual.gate == "layer_scale" else "1"
         scaled = residual.scale != 1
         named = isinstance(op, Attention) and op.cross and self.given.cached
+        parted = isinstance(op, Mlp) and op.by
         return SublayerView(
             name=name,
-            class_name=made,
-            arguments=f'config, "{name}"' if named else "config",
+            class_name="Parted" if parted else made,
+            arguments=f"{made}, config" if parted else f'config, "{name}"' if named else "config",
             norm=norm,
             post_norm=norm if sublayer.place == "sandwich" else "",
             gate=size if residual.gate else "",

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import groupby
 
-from ..code import WIDTH
+from ..code import WIDTH, Statement, laid_out
+from .segments import marked_segment
 from .settings import Attention, LayerKind, Mlp, Stack, Sublayer
 from .views_ops import Given
 
@@ -16,7 +17,9 @@ class Passed:
     """What a block hands on, after the tokens: to its self-attention, one that asks where its tokens stand, a linear
     one, and attention over a port.
 
-    `optional` are the ports that may bring nothing.
+    `optional` are the ports that may bring nothing. `part` says which tokens are of which of the `segments`, for what
+    has weights by segment; `marked` is the one whose tokens it marks, if it does not say how many each has. Where one
+    `segment` is updated by itself, its own weights are at hand.
     """
 
     own: tuple[str, ...]
@@ -24,23 +27,69 @@ class Passed:
     linear: tuple[str, ...]
     crossed: tuple[str, ...]
     optional: frozenset[str]
+    part: str = ""
+    segments: tuple[str, ...] = ()
+    marked: str = ""
+    segment: str = ""
 
 
 def passed(stack: Stack, given: Given, linear: Given) -> Passed:
     """What the blocks of `stack` hand on of what they are given; `linear` is that for linear attention."""
     optional = frozenset(cross.port for cross in stack.crossed if stack.skipped(cross.port))
+    marked = marked_segment(stack.segments)
     own, placed = (replace(given, placed=placed).names for placed in (False, True))
-    return Passed(own, placed, linear.names, ("cache",) if given.cached else (), optional)
+    return Passed(
+        own,
+        placed,
+        linear.names,
+        ("cache",) if given.cached else (),
+        optional,
+        given.parts[0] if given.parts else "",
+        tuple(segment.name for segment in stack.segments),
+        marked.name if marked else "",
+    )
 
 
 def block_lines(kind: LayerKind, given: Passed) -> tuple[str, ...]:
     """All lines, relative to the body of `forward`. What depends on a port that may bring nothing stands in an `if`."""
     found: list[str] = []
-    for port, groups in groupby(kind.groups, key=lambda group: _guard(group, given)):
-        pad = "    " if port else ""
-        found += [f"if {port} is not None:"] if port else []
-        found += [f"{pad}{line}" for group in groups for line in _group_lines(group, given, _ROOM - len(pad))]
+    for scoped, run in groupby(kind.groups, key=lambda group: _is_split(group, given)):
+        if scoped:
+            found += _split_lines(list(run), given)
+            continue
+        for port, groups in groupby(run, key=lambda group: _guard(group, given)):
+            pad = "    " if port else ""
+            found += [f"if {port} is not None:"] if port else []
+            found += [f"{pad}{line}" for group in groups for line in _group_lines(group, given, _ROOM - len(pad))]
     return tuple(found)
+
+
+def _is_split(group: tuple[Sublayer, ...], given: Passed) -> bool:
+    """Whether a group updates segments that are stretches of the sequence by themselves."""
+    return not given.marked and any(sublayer.scope for sublayer in group)
+
+
+def _split_lines(groups: list[tuple[Sublayer, ...]], given: Passed) -> Iterator[str]:
+    """The sequence in its segments, each updated by its own sublayers, and whole again."""
+    yield from _laid_out(Statement(", ".join(given.segments), "torch.split", ("x", given.part, "dim=1")))
+    for group in groups:
+        for segment in given.segments:
+            own = tuple(replace(each, scope="") for each in group if each.scope in ("", segment))
+            if any(each.scope == segment for each in group):
+                shared = group[0].name if any(each.place == "shared" for each in group) else ""
+                port = _guard(own, given)
+                yield from [f"if {port} is not None:"] if port else []
+                pad = "    " if port else ""
+                lines = _group_lines(own, replace(given, segment=segment), _ROOM - len(pad), segment, shared)
+                yield from (f"{pad}{line}" for line in lines)
+    yield from _laid_out(Statement("x", "torch.cat", (f"({', '.join(given.segments)})", "dim=1")))
+
+
+def _laid_out(statement: Statement) -> list[str]:
+    return [line[_INDENT:] for line in laid_out(statement, _INDENT).split("\n")]
+
+
+_INDENT = 8
 
 
 def _guard(group: tuple[Sublayer, ...], given: Passed) -> str:
@@ -49,44 +98,68 @@ def _guard(group: tuple[Sublayer, ...], given: Passed) -> str:
     return rows.pop() if len(rows) == 1 and rows <= given.optional else ""
 
 
-_ROOM = WIDTH - 8
+_ROOM = WIDTH - _INDENT
 
 
-def _group_lines(group: tuple[Sublayer, ...], given: Passed, room: int) -> Iterator[str]:
-    """The lines of sublayers that read the same `x`."""
-    if len(group) == 1:
-        yield from _update(group[0], given, room)
+def _group_lines(
+    group: tuple[Sublayer, ...], given: Passed, room: int, x: str = "x", shared: str = ""
+) -> Iterator[str]:
+    """The lines of sublayers that read the same `x`, through the norm of `shared` if they have one together."""
+    shared = shared or (group[0].name if any(sublayer.place == "shared" for sublayer in group) else "")
+    if len(group) == 1 and not (shared and group[0].place == "shared"):
+        yield from _update(group[0], given, room, x)
         return
     source = ""
-    if any(sublayer.place == "shared" for sublayer in group):
-        yield f"h = self.{group[0].name}_norm(x)"
+    if shared:
+        yield f"h = {_norm(replace(group[0], name=shared), x, given)}"
         source = "h"
-    terms = [f"{_factor(each)}{_branch(each, _read(each, source), given)}" for each in group]
-    line = f"x = x + {' + '.join(terms)}"
+    terms = dict(_terms(group, given, source, x))
+    line = f"{x} = {x} + {' + '.join(terms.values())}"
     if len(line) <= room:
         yield line
         return
-    for sublayer, term in zip(group, terms, strict=True):
-        yield f"{sublayer.name} = {term}"
-    yield f"x = x + {' + '.join(sublayer.name for sublayer in group)}"
+    for name, term in terms.items():
+        yield f"{name} = {term}"
+    yield f"{x} = {x} + {' + '.join(terms)}"
 
 
-def _update(sublayer: Sublayer, given: Passed, room: int) -> Iterator[str]:
-    """`x` after one sublayer; in two lines where one would be long."""
-    factor = _factor(sublayer)
-    for inner in (_call(sublayer, _read(sublayer, ""), given), "h"):
-        whole = _placed(sublayer, inner)
-        line = f"x = x + {factor}{whole}"
+def _terms(group: tuple[Sublayer, ...], given: Passed, source: str, x: str) -> Iterator[tuple[str, str]]:
+    """(name, expression) of what is added to `x`; the same read by marked tokens and by the others is one term."""
+    inside = [each for each in group if each.scope == given.marked and each.scope]
+    outside = [each for each in group if each.scope != given.marked and each.scope]
+    both = [*inside, *outside]
+    if len(inside) == len(outside) == 1 and not any(map(_factor, both)) and {each.place for each in both} <= _ONE_READ:
+        read = ", ".join((_read(outside[0], source, given, x), given.part, *(f"self.{each.name}" for each in both)))
+        yield outside[0].name, f"by_mark({read})"
+        group = tuple(each for each in group if each not in both)
+    for each in group:
+        yield each.name, f"{_factor(each)}{_branch(each, _read(each, source, given, x), given)}"
+
+
+# Norms with which sublayers in brackets read the same.
+_ONE_READ = {"pre", "shared"}
+
+
+def _update(sublayer: Sublayer, given: Passed, room: int, x: str) -> Iterator[str]:
+    """`x` after one sublayer; in several lines where one would be long."""
+    factor, read = _factor(sublayer), _read(sublayer, "", given, x)
+    call = _call(sublayer, read, given)
+    for inner in (call, "h"):
+        whole = _placed(sublayer, inner, given)
+        line = f"{x} = {x} + {factor}{whole}"
         if sublayer.place == "post":
-            line = f"x = self.{sublayer.name}_norm(x + {factor}{inner})"
+            line = f"{x} = {_norm(sublayer, f'{x} + {factor}{inner}', given)}"
         if len(line) <= room or inner == "h":
             yield line
             return
-        yield f"h = {inner}"
+        if len(f"h = {call}") > room and read != x:
+            yield f"h = {read}"
+            call = _call(sublayer, "h", given)
+        yield f"h = {call}"
 
 
 def _branch(sublayer: Sublayer, read: str, given: Passed) -> str:
-    return _placed(sublayer, _call(sublayer, read, given))
+    return _placed(sublayer, _call(sublayer, read, given), given)
 
 
 def _call(sublayer: Sublayer, read: str, given: Passed) -> str:
@@ -96,21 +169,45 @@ def _call(sublayer: Sublayer, read: str, given: Passed) -> str:
         more = (op.cross.port, *given.crossed) if op.cross else own
     elif isinstance(op, Mlp):
         more = ()
+    if sublayer.scope:
+        return _of_marked(sublayer, read, given)
+    if isinstance(op, Attention | Mlp) and op.by:
+        return _parted(sublayer.name, (read, *more), given)
     return f"self.{sublayer.name}({', '.join((read, *more))})"
 
 
-def _read(sublayer: Sublayer, shared: str) -> str:
+def _parted(name: str, arguments: tuple[str, ...], given: Passed) -> str:
+    """A call of what has weights by segment: those of one, or told which tokens are of which."""
+    if given.segment:
+        return f"self.{name}.{given.segment}({', '.join(arguments)})"
+    return f"self.{name}({', '.join((*arguments, given.part))})"
+
+
+def _of_marked(sublayer: Sublayer, read: str, given: Passed) -> str:
+    """The call for the tokens that are marked, or for the others; these have zeros."""
+    own, others = f"self.{sublayer.name}", "torch.zeros_like"
+    both = (own, others) if sublayer.scope == given.marked else (others, own)
+    return f"by_mark({', '.join((read, given.part, *both))})"
+
+
+def _read(sublayer: Sublayer, shared: str, given: Passed, x: str) -> str:
     """What the operation reads; `shared` is the variable of a norm that several have together."""
     if sublayer.place in ("pre", "sandwich", "shared"):
-        return shared or f"self.{sublayer.name}_norm(x)"
-    return "x"
+        return shared or _norm(sublayer, x, given)
+    return x
 
 
-def _placed(sublayer: Sublayer, value: str) -> str:
+def _norm(sublayer: Sublayer, value: str, given: Passed, name: str = "norm") -> str:
+    """The norm of a sublayer; one with weights by segment is told which tokens are of which."""
+    called = f"{sublayer.name}_{name}"
+    return _parted(called, (value,), given) if sublayer.norm.by else f"self.{called}({value})"
+
+
+def _placed(sublayer: Sublayer, value: str, given: Passed) -> str:
     """The result of the operation, through the norm that stands after it."""
     if sublayer.place == "sandwich":
-        return f"self.{sublayer.name}_post_norm({value})"
-    return f"self.{sublayer.name}_norm({value})" if sublayer.place == "branch" else value
+        return _norm(sublayer, value, given, "post_norm")
+    return _norm(sublayer, value, given) if sublayer.place == "branch" else value
 
 
 def _factor(sublayer: Sublayer) -> str:

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from ..code import Field, literal
 from .expressions import Fields, activated, bias_argument, norm_expression
-from .settings import Attention, Delta, Latent, LayerKind, Mlp, Moe
+from .settings import Attention, Delta, Latent, LayerKind
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +18,8 @@ class Given:
     turn queries and keys. `mask` is the type of the mask, empty if every token sees every other; `causal` if no mask
     means that the order of the tokens is one. It may be groups instead, of tokens that see each other. With `cached`
     there is also the cache of the layer. `sources` are the ports that are read besides the tokens, with their types.
-    `placed` if layers are told where their tokens stand.
+    `placed` if layers are told where their tokens stand. `parts` says which tokens are of which segment: (name, type),
+    empty if no layer asks.
     """
 
     axes: tuple[str, str]
@@ -28,6 +29,7 @@ class Given:
     cached: bool
     sources: tuple[tuple[str, str], ...] = ()
     placed: bool = False
+    parts: tuple[str, str] | tuple[()] = ()
 
     @property
     def _own(self) -> tuple[str, ...]:
@@ -47,7 +49,8 @@ class Given:
     @property
     def block_parameters(self) -> tuple[str, ...]:
         """The parameters of a block's `forward`."""
-        return (*self.parameters, *(f"{port}: {type_}" for port, type_ in self.sources))
+        parts = (": ".join(self.parts),) if self.parts else ()
+        return (*self.parameters, *parts, *(f"{port}: {type_}" for port, type_ in self.sources))
 
     @property
     def grouped(self) -> bool:
@@ -126,6 +129,23 @@ class AttentionView:
     tp: bool
     window: str
     padded: bool
+    parted: bool
+
+    @property
+    def parameters(self) -> tuple[str, ...]:
+        """The parameters of its `forward`."""
+        given = self.scores.given
+        return (*given.parameters, ": ".join(given.parts)) if self.parted else given.parameters
+
+    @property
+    def part(self) -> str:
+        """What each of its projections is given besides the tokens."""
+        return f", {self.scores.given.parts[0]}" if self.parted and self.scores.given.parts else ""
+
+    @property
+    def linear(self) -> tuple[str, ...]:
+        """What its projections are: a function, and the first of its arguments."""
+        return ("Parted", "nn.Linear") if self.parted else ("nn.Linear",)
 
     @property
     def inner(self) -> str:
@@ -184,62 +204,6 @@ class DeltaView:
         return activated(self.activation, value)
 
 
-@dataclass(frozen=True, slots=True)
-class MlpView:
-    """One `MLP` class."""
-
-    name: str
-    dim: str
-    hidden: str
-    gated: bool
-    merged: bool
-    bias: str
-    activation: str
-    tp: bool
-    clamp: str
-    up_offset: str
-
-    def activated(self, value: str) -> str:
-        """The activation applied to the expression `value`."""
-        return activated(self.activation, value)
-
-
-@dataclass(frozen=True, slots=True)
-class MoeView:
-    """One `MoE` class and its experts; `shared` is the class of the feed-forward that all tokens go through.
-
-    `aligned` if the widths suit the kernel that multiplies all experts at once.
-    """
-
-    name: str
-    experts_class: str
-    dim: str
-    hidden: str
-    experts: str
-    top: str
-    gated: bool
-    activation: str
-    score: str
-    choice_bias: bool
-    groups: str
-    top_groups: str
-    group_score: str
-    normalize: bool
-    scale: str
-    projection_bias: bool
-    scaled_input: bool
-    bias: bool
-    clamp: str
-    up_offset: str
-    shared: str
-    shared_gate: bool
-    aligned: bool
-
-    def activated(self, value: str) -> str:
-        """The activation applied to the expression `value`."""
-        return activated(self.activation, value)
-
-
 def scores_view(op: Attention, kind: LayerKind, fields: Fields, given: Given) -> Scores:
     """How an attention makes its scores."""
     scale = "" if op.scale is None else fields.add("attention_scale", op.scale, kind.name)
@@ -265,7 +229,8 @@ def attention_view(op: Attention, kind: LayerKind, fields: Fields, given: Given,
     if op.qk_norm:
         eps = fields.eps(op.qk_norm, kind, "qk_norm_eps")
         widths = (head_dim, head_dim) if op.norm_heads else (f"{heads} * {head_dim}", f"{kv_heads} * {head_dim}")
-        q_norm, k_norm = (norm_expression(op.qk_norm, width, eps) for width in widths)
+        own = replace(op.qk_norm, by=op.by)
+        q_norm, k_norm = (norm_expression(own, width, eps) for width in widths)
     return AttentionView(
         name="",
         dim="config.dim",
@@ -284,6 +249,7 @@ def attention_view(op: Attention, kind: LayerKind, fields: Fields, given: Given,
         norm_turned=op.norm_turned,
         scores=scores_view(op, kind, fields, given),
         tp=tp > 1,
+        parted=bool(op.by),
         **_square(op, kind, fields),
     )
 
@@ -339,59 +305,3 @@ def delta_view(op: Delta, kind: LayerKind, fields: Fields, given: Given) -> Delt
         norm=norm_expression(op.norm, value_dim, fields.eps(op.norm, kind, "linear_norm_eps")),
         repeated=repeated,
     )
-
-
-def mlp_view(op: Mlp, kind: LayerKind, fields: Fields, tp: int, field: str = "mlp_hidden") -> MlpView:
-    """The view of one feed-forward; its name is set by the caller."""
-    return MlpView(
-        name="",
-        dim="config.dim",
-        hidden=fields.add(field, op.hidden, kind.name),
-        gated=op.gated,
-        merged=op.merged and op.gated,
-        bias=bias_argument(op.bias),
-        activation=op.activation,
-        tp=tp > 1,
-        **_bounds(op, kind, fields),
-    )
-
-
-def _bounds(op: Mlp, kind: LayerKind, fields: Fields) -> dict[str, str]:
-    """What bounds and shifts the factors of a gated product: config fields."""
-    return {
-        "clamp": "" if op.clamp is None else fields.add("mlp_clamp", op.clamp, kind.name),
-        "up_offset": fields.add("mlp_up_offset", op.up_offset, kind.name) if op.up_offset else "",
-    }
-
-
-def moe_view(op: Mlp, moe: Moe, kind: LayerKind, fields: Fields, *, dim: int, shared: str) -> MoeView:
-    """The view of one mixture of experts, whose shared feed-forward is of the class `shared`; named by the caller."""
-    router, grouped = moe.router, moe.router.top_groups < moe.router.groups
-    return MoeView(
-        name="",
-        experts_class="",
-        dim="config.dim",
-        hidden=fields.add("expert_hidden", op.hidden, kind.name),
-        experts=fields.add("experts", moe.experts, kind.name),
-        top=fields.add("top_experts", moe.top, kind.name),
-        gated=op.gated,
-        activation=op.activation,
-        score=router.score,
-        choice_bias=router.bias,
-        groups=fields.add("groups", router.groups, kind.name) if grouped else "",
-        top_groups=fields.add("top_groups", router.top_groups, kind.name) if grouped else "",
-        group_score=router.group_score,
-        normalize=router.normalize,
-        scale=fields.add("router_scale", router.scale, kind.name) if router.scale != 1 else "",
-        projection_bias=router.projection_bias,
-        scaled_input=router.apply == "input",
-        bias=op.bias,
-        shared=shared,
-        shared_gate=moe.shared_gate,
-        **_bounds(op, kind, fields),
-        aligned=dim % _ALIGNED == 0 and op.hidden % _ALIGNED == 0,
-    )
-
-
-# Rows of bfloat16 that the grouped product takes begin at multiples of 16 bytes.
-_ALIGNED = 8

@@ -314,7 +314,7 @@ def _forward_arguments(graph: Graph, stages: Stages, encoders: tuple[EncodeView,
 
 
 def _mask_of(graph: Graph, decoder: Node) -> str:
-    ref = decoder.inputs.get("mask")
+    ref = decoder.inputs.get(decoder.signature.mask)
     while ref is not None and ref.port:
         ref = graph.nodes[ref.name].inputs.get("mask")
     return ref.name if ref else ""

@@ -6,10 +6,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ..blocks.segments import marked_segment
 from ..blocks.views import StackView
 from ..code import NodePage, literal
 from ..dims import Sum
-from ..ir import Graph
+from ..ir import Graph, Node
 from . import checkpoint, model, parallel, readme
 
 
@@ -101,6 +102,12 @@ def _generate(graph: Graph, view: model.ModelView) -> GenerateView:
     )
 
 
+def _segments(node: Node) -> tuple[str, ...]:
+    """The ports of segments that stand one behind the other."""
+    segments = node.spec.stack.segments if node.spec.stack and node.kind == "decoder" else ()
+    return () if marked_segment(segments) else tuple(segment.name for segment in segments)
+
+
 def _prefixes(graph: Graph, view: model.ModelView) -> Iterator[tuple[str, str]]:
     fields = {field.name: encoder for encoder in view.encoders for field in encoder.values}
     name = view.decoder
@@ -108,8 +115,9 @@ def _prefixes(graph: Graph, view: model.ModelView) -> Iterator[tuple[str, str]]:
         node = graph.nodes[name]
         stream = node.signature.stream
         longer = isinstance(node.signature.outputs.get("features", node.signature.inputs[stream]).shape[1], Sum)
+        joined = {port for port in node.inputs if longer and node.kind == "fusion"} | {*_segments(node)}
         for port, ref in node.inputs.items():
-            if longer and node.kind == "fusion" and port != stream and node.signature.inputs[port].what == "features":
+            if port in joined and port != stream and node.signature.inputs[port].what == "features":
                 encoder = fields.get(ref.name)
                 if encoder is None:
                     yield ref.name, ref.name

@@ -10,19 +10,21 @@ from ...blocks.expressions import bias_argument, norm_expression, norm_field
 from ...blocks.parameters import MODULES, Parameter, linear, norm, plain, stack
 from ...blocks.parse import layer_count, parse_norm, parse_stack
 from ...blocks.parse_sublayers import cross_ports
+from ...blocks.segments import marked_segment, read_segments
 from ...blocks.settings import Norm, Stack
 from ...blocks.settings_position import Learned
 from ...blocks.views import StackView, causal_use, stack_view
 from ...code import Field, NodePage, Statement, Wiring, literal
 from ...component import Inferred, Port, Signature, Spec, counted, sizes_of
 from ...diagnostics import Label
-from ...dims import Dim, Var
+from ...dims import Dim, Var, show
 from ...ir import Node
 from ...names import class_name
 from ...problems import Problems
 from ...settings import Settings
 from ...tree import Tree
 from ._marked import Marked, check_marked, read_marked
+from ._parts import DecoderParts, check_parts, decoder_parts, part_masks, part_ports, stream_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +43,8 @@ class Head:
 @dataclass(frozen=True, slots=True)
 class Transformer(Spec):
     """A decided decoder. `cut` if outputs are wanted for the last tokens only, those of the text; after the layers
-    `inject`, what flows into ports of their own is added to the hidden states. `marked` tokens see each other."""
+    `inject`, what flows into ports of their own is added to the hidden states. `marked` tokens see each other. `hidden`
+    are the connected masks of segments before the last."""
 
     vocab: int
     max_tokens: int
@@ -53,6 +56,7 @@ class Transformer(Spec):
     cut: bool
     inject: tuple[int, ...] = ()
     marked: Marked | None = None
+    hidden: tuple[str, ...] = ()
 
     @property
     def stack(self) -> Stack:
@@ -108,9 +112,12 @@ class TransformerView:
     learned: Learned | None
     input_norm: str
     final_norm: str
+    input_parted: bool
+    final_parted: bool
     head: str
     inject: tuple[int, ...]
     marked: str
+    parts: DecoderParts | None
     tp: bool
 
 
@@ -127,17 +134,15 @@ class TransformerComponent:
         head = _head(settings)
         logits = {"logits": Port("logits", (batch, tail, vocab))} if head else {}
         crossed = cross_ports(name, settings, batch, seq)
+        stream = Port("features", (batch, seq, dim), vocab=vocab, tail=tail)
+        parts = part_ports(name, settings, stream)
         return Signature(
-            inputs={
-                "features": Port("features", (batch, seq, dim), vocab=vocab, tail=tail),
-                **crossed.ports,
-                "mask": Port("mask", (batch, seq), optional=True),
-                **dict(_more_ports(settings, batch, seq, dim)),
-            },
+            inputs={**parts.streams, **crossed.ports, **parts.masks, **dict(_more_ports(settings, batch, seq, dim))},
             outputs={**logits, "hidden": hidden},
             sizes=sizes | crossed.sizes,
             written=written | crossed.written,
-            stream="features",
+            stream=parts.stream,
+            mask=parts.mask,
             tied=settings.span("head", "tied") if head and head.tied else None,
             absent={} if head else {"logits": Label(settings.span("head"), "leaves the logits out")},
         )
@@ -150,8 +155,10 @@ class TransformerComponent:
         _check_bias(settings, inferred, problems)
         _check_positions(settings, inferred, blocks, problems)
         check_marked(inferred.node, settings, problems)
+        check_parts(inferred.node, settings, problems)
         settings_norm = parse_norm(settings, "norm")
-        features = inferred.inputs["features"]
+        stream = stream_of(settings)
+        features = inferred.inputs[stream]
         return Transformer(
             vocab=inferred.sizes["vocab"],
             max_tokens=max_tokens,
@@ -160,9 +167,10 @@ class TransformerComponent:
             input_norm=settings_norm if settings.get("input_norm", default=False) else None,
             final_norm=settings_norm if settings.get("final_norm", default=True) else None,
             head=_head(settings),
-            cut=features.tail != features.shape[1],
+            cut=features.tail != features.shape[1] or (stream != "features" and len(blocks.segments) > 1),
             inject=_inject(settings, inferred, problems),
             marked=read_marked(settings),
+            hidden=tuple(name for name in part_masks(settings) if name in inferred.inputs),
         )
 
     def page(self, node: Node, wiring: Wiring) -> NodePage:
@@ -199,9 +207,12 @@ class TransformerComponent:
             learned=spec.learned,
             input_norm=norms[0],
             final_norm=norms[1],
+            input_parted=bool(spec.input_norm and spec.input_norm.by),
+            final_parted=bool(spec.final_norm and spec.final_norm.by),
             head=head,
             inject=spec.inject,
             marked=spec.marked.kind if spec.marked else "",
+            parts=decoder_parts(spec.layers, spec.hidden),
             tp=node.tensor_parallel > 1,
         )
         calls = _calls(node, spec, wiring)
@@ -265,8 +276,9 @@ def _more_ports(settings: Settings, batch: Dim, seq: Dim, dim: Dim) -> Iterator[
     if settings.get("position") and settings.get("position", "type") == "mrope":
         yield "positions", Port("positions", (3, batch, seq), optional=True, skippable=True)
     marked = read_marked(settings)
-    if marked and marked.port not in ("features", "mask"):
-        yield marked.port, Port("mask", (batch, seq), skippable=True)
+    flagged = [marked.port] if marked and marked.port not in ("features", "mask") else []
+    for port in [*flagged, *(segment.where for segment in read_segments(settings) if segment.where)]:
+        yield port, Port("mask", (batch, seq), skippable=True)
     for layer in settings.get("inject", default=[]):
         yield f"inject_{layer}", Port("features", (batch, seq, dim), skippable=True)
 
@@ -318,10 +330,14 @@ def _other_fields(spec: Transformer) -> Iterator[Field]:
 
 def _calls(node: Node, spec: Transformer, wiring: Wiring) -> tuple[Statement, ...]:
     hidden = wiring.results["hidden"]
-    mask = wiring.arguments.get("mask", "None")
+    mask = wiring.arguments.get(node.signature.mask, "None")
     shape = wiring.shapes["hidden"]
     crossed = cross_ports(node.name, Settings(node.tree), 0, 0).ports
-    read = [wiring.arguments["features"], *(wiring.arguments.get(port, "None") for port in crossed), mask]
+    stream, marked = node.signature.stream, marked_segment(spec.layers.segments)
+    before = () if marked else tuple(segment.name for segment in spec.layers.segments[:-1])
+    read = [wiring.arguments.get(port, "None") for port in (*before, stream, *crossed, *spec.hidden)] + [mask]
+    if marked:
+        read.append(wiring.arguments[marked.where])
     if spec.marked:
         read.append(wiring.arguments[spec.marked.port])
     if any(rope.sections for rope in spec.layers.rotary):
@@ -330,7 +346,8 @@ def _calls(node: Node, spec: Transformer, wiring: Wiring) -> tuple[Statement, ..
         added = [wiring.arguments[f"inject_{layer}"] for layer in spec.inject]
         read.append(f"({', '.join(added)}{',' if len(added) == 1 else ''})")
     read.append(wiring.arguments["cache"])
-    lines = [Statement(hidden, f"self.{node.module}", tuple(read), wiring.shapes["features"] if spec.cut else shape)]
+    whole = _whole(node, (*before, stream)) if spec.cut else shape
+    lines = [Statement(hidden, f"self.{node.module}", tuple(read), whole)]
     if spec.cut:
         lines.append(Statement(hidden, "", (f"{hidden}[:, -{wiring.tail}.size(1) :]",), shape))
     if "logits" in wiring.results:
@@ -345,6 +362,13 @@ def _calls(node: Node, spec: Transformer, wiring: Wiring) -> tuple[Statement, ..
             lines.append(Statement(logits, f"self.{node.module}.head", (hidden,), wiring.shapes["logits"]))
         lines.extend(_bounded(node, spec.head, logits))
     return tuple(lines)
+
+
+def _whole(node: Node, ports: tuple[str, ...]) -> str:
+    """The shape of all tokens that come in at these ports, one behind the other."""
+    shapes = [node.signature.inputs[port].shape for port in ports]
+    batch, _, dim = shapes[-1]
+    return f"[{show(batch)}, {' + '.join(show(shape[1]) for shape in shapes)}, {show(dim)}]"
 
 
 def _bounded(node: Node, head: Head | None, logits: str) -> Iterator[Statement]:

@@ -1,0 +1,136 @@
+"""Several segments in one stack, each with weights of its own, against recorded outputs of KempnerForge."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from .oracles import Case, agree, check_gradients, loaded, marks, recorded
+from .test_oracles_prefix import joint_decoder
+
+pytestmark = marks("kempnerforge")
+
+SEGMENTS = ("image", "text")
+OWN = {
+    "layers.*.attn_norm.{}": "layers.*.attn_norm.{}",
+    "layers.*.attn.wq.{}": "layers.*.attn.q_proj.{}",
+    "layers.*.attn.wk.{}": "layers.*.attn.k_proj.{}",
+    "layers.*.attn.wv.{}": "layers.*.attn.v_proj.{}",
+    "layers.*.attn.wo.{}": "layers.*.attn.o_proj.{}",
+    "layers.*.mlp_norm.{}": "layers.*.mlp_norm.{}",
+    "layers.*.mlp.{}.gate": "layers.*.mlp.{}.gate_proj",
+    "layers.*.mlp.{}.up": "layers.*.mlp.{}.up_proj",
+    "layers.*.mlp.{}.down": "layers.*.mlp.{}.down_proj",
+    "norm.{}": "mot_norms.{}",
+}
+NORMED = {f"layers.*.attn.{name}.{{}}": f"layers.*.attn.{name}.{{}}" for name in ("q_norm", "k_norm")}
+
+
+def mixture(config: dict[str, Any]) -> dict[str, Any]:
+    """The graph for a recorded mixture of transformers: that of the joint decoder, with weights by segment."""
+    graph = joint_decoder(config)
+    model, llm = config["model"], graph["nodes"]["llm"]
+    by = {"weights_by": "segment"}
+    llm["segments"] = {"image": {}, "text": {"restart": True}}
+    llm |= {"norm": llm["norm"] | by, "attention": llm["attention"] | by, "mlp": llm["mlp"] | by}
+    if not model["qk_norm"]:
+        llm["attention"]["qk_norm"] = "none"
+    names = {"embed": "token_embedding.embedding", "head": "output_head.proj"}
+    own = OWN | (NORMED if model["qk_norm"] else {})
+    names |= {key.format(each): name.format(each) for each in SEGMENTS for key, name in own.items()}
+    llm["checkpoint"] = {"names": names, "ignore": ["norm.weight"]}
+    llm["inputs"] = {"image": "adapter", "text": "text"}
+    del graph["nodes"]["fused"]
+    return graph
+
+
+def check(model: Any, given: dict[str, Tensor], case: Case, unread: frozenset[str] = frozenset()) -> None:
+    """Blocks, logits, loss and gradients are as recorded."""
+    blocks: dict[str, Tensor] = {}
+    for index, layer in enumerate(model.llm.layers):
+        name = f"tap.transformer.layers.{index}#0"
+        layer.register_forward_hook(lambda *found, name=name: blocks.update({name: found[2]}))
+    logits = model(**given).logits
+    assert agree(logits, case.outputs["logits"])
+    assert blocks
+    for name, value in blocks.items():
+        if name in case.outputs:
+            assert agree(value, case.outputs[name]), name
+            continue
+        text = case.outputs[f"{name}.text"]
+        assert agree(value[:, -text.size(1) :], text), name
+    loss = F.cross_entropy(logits.flatten(0, 1), case.inputs["labels"].flatten())  # the reference does not shift
+    assert agree(loss, case.outputs["loss"])
+    torch.autograd.backward(loss)
+    check_gradients(model, case, unread)
+
+
+def test_mixture_of_transformers(tmp_path: Path) -> None:
+    case = recorded("kempnerforge/mot", tmp_path)
+    model = loaded(mixture(case.config), case)
+    unused = model.config.llm.dim  # a norm that nothing goes through
+    assert sum(parameter.numel() for parameter in model.parameters()) == case.config["n_parameters"] - unused
+    given = {name: case.inputs[name] for name in ("input_ids", "vision_features")}
+    check(model, given, case)
+
+
+def test_frames_of_a_video(tmp_path: Path) -> None:
+    """Some frames are not there, in one sample all of them. Behind the adapter, whose results are recorded."""
+    case = recorded("kempnerforge/mot_video", tmp_path)
+    graph, weights = mixture(case.config), load_file(tmp_path / "model.safetensors")
+    own = {key: value for key, value in weights.items() if not key.startswith("adapter")}
+    save_file(own, tmp_path / "model.safetensors")
+    graph["inputs"] = {"image": {"type": "features", "dim": 24}, "frame_mask": "mask", "input_ids": "tokens"}
+    del graph["nodes"]["adapter"]
+    graph["nodes"]["llm"]["inputs"] = {"image": "image", "image_mask": "frame_mask", "text": "text"}
+    graph["checkpoint"] = {"prefixes": {"llm": "transformer."}}
+    image = case.outputs["tap.adapter#0"].unflatten(0, (3, 2)).flatten(1, 2)
+    given = {"input_ids": case.inputs["input_ids"], "image": image, "frame_mask": case.inputs["frame_mask"]}
+    outside = frozenset(key for key in weights if key.startswith("adapter"))
+    check(loaded(graph, case), given, case, outside)
+
+
+@pytest.mark.parametrize("padding", [(0, 0), (2, 0), (0, 3)])
+def test_mixture_decodes_token_by_token(padding: tuple[int, int], tmp_path: Path) -> None:
+    """The image once, with part of the text, padded on a side or not; then one token of text after the other."""
+    case = recorded("kempnerforge/mot", tmp_path)
+    model = loaded(mixture(case.config), case)
+    ids, expected = case.inputs["input_ids"], case.outputs["logits"]
+    left, right = padding
+    generate = sys.modules[f"{type(model).__module__.rpartition('.')[0]}.generate"]
+    length, size = 5, case.inputs["vision_features"].size(1) + left + right + ids.size(1)
+    cache = generate.KVCache(model.config.llm.layers, len(ids), size, ids.device)
+    mask = F.pad(torch.ones(len(ids), length), padding)
+    with torch.no_grad():
+        features = model.encode_vision_features(case.inputs["vision_features"])
+        made = [model.decode(F.pad(ids[:, :length], padding), features, mask, cache=cache).logits]
+        made[0] = made[0][:, left : left + length]
+        made += [model.decode(token, cache=cache).logits for token in torch.split(ids[:, length:], 1, dim=1)]
+        assert agree(torch.cat(made, dim=1), expected)
+        greedy = generate.generate(model, ids, vision_features=case.inputs["vision_features"], max_new_tokens=3)
+        again = model(greedy, vision_features=case.inputs["vision_features"]).logits
+    assert torch.equal(again[:, ids.size(1) - 1 : -1].argmax(dim=-1), greedy[:, ids.size(1) :])
+
+
+def test_without_an_image_its_weights_are_not_read(tmp_path: Path) -> None:
+    """A text alone is what the text of a mixture computes where no frame of a video is there."""
+    case = recorded("kempnerforge/mot", tmp_path)
+    graph = mixture(case.config)
+    graph["inputs"]["frame_mask"] = "mask"
+    graph["nodes"]["llm"]["inputs"]["image_mask"] = "frame_mask"
+    model = loaded(graph, case)
+    ids, features = case.inputs["input_ids"], case.inputs["vision_features"]
+    with torch.no_grad():
+        hidden = model(ids, vision_features=features, frame_mask=torch.zeros(len(ids), 3)).logits
+        assert agree(model(ids).logits, hidden)
+        seen = model(ids, vision_features=features, frame_mask=torch.ones(len(ids), 3)).logits
+        assert agree(seen, case.outputs["logits"])
+        with pytest.raises(ValueError, match="9 tokens are not 2 equal runs"):
+            model(ids, vision_features=features, frame_mask=torch.ones(len(ids), 2))
