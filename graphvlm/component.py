@@ -38,6 +38,7 @@ What = Literal[
     "seconds",
     "audio",
     "tokens",
+    "token_types",
     "mask",
     "visible",
     "positions",

@@ -224,6 +224,8 @@ _AXES: Mapping[tuple[What, int], str] = MappingProxyType(
         ("tokens", 1): "{} token ids",
         ("mask", 0): "a batch of {}",
         ("mask", 1): "a mask over {} tokens",
+        ("token_types", 0): "types of a batch of {}",
+        ("token_types", 1): "types of {} tokens",
         ("patches", 0): "{} patches",
         ("patches", 1): "patches of {} numbers",
         ("grid", 0): "grids of {} images",

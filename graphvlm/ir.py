@@ -38,7 +38,7 @@ class Input:
 
     @property
     def optional(self) -> bool:
-        return self.port.what in ("mask", "pixel_mask", "stack_mask", "counts")
+        return self.port.what in ("mask", "pixel_mask", "stack_mask", "counts", "token_types")
 
 
 @dataclass(frozen=True, slots=True)

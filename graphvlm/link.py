@@ -262,6 +262,7 @@ _AXES: Mapping[What, tuple[str | int, ...]] = MappingProxyType(
         "audio": ("clips", "bins", "frames"),
         "tiles": ("batch", "images", "tiles", "channels", "height", "width"),
         "tile_grid": ("batch", "images", 2),
+        "token_types": ("batch", "seq"),
         "visible": ("batch", "seq", "images", "tiles"),
     }
 )

@@ -133,7 +133,8 @@ def _with_embedding_names(linked: LinkedGraph, nodes: dict[str, Node]) -> dict[s
         embedding = embeddings[name].module if name in embeddings else ""
         if reference is not None and embedding and not named[embedding].checkpoint.names:
             extra = node.checkpoint.names.get("embed_extra", reference)
-            checkpoint = NodeCheckpoint(node.checkpoint.starts, {"": reference, "extra": extra})
+            types = node.checkpoint.names.get("embed_types", f"{reference}_types")
+            checkpoint = NodeCheckpoint(node.checkpoint.starts, {"": reference, "extra": extra, "types": types})
             named[embedding] = replace(named[embedding], checkpoint=checkpoint)
     return named
 

@@ -77,7 +77,17 @@ def _groups(graph: Graph, ahead: Mapping[str, frozenset[str]]) -> list[tuple[str
     return sorted(groups, key=lambda group: order.index(group[0]))
 
 
-_COMPANIONS: tuple[What, ...] = ("grid", "tile_grid", "sizes", "counts", "seconds", "pixel_mask", "stack_mask", "mask")
+_COMPANIONS: tuple[What, ...] = (
+    "grid",
+    "tile_grid",
+    "sizes",
+    "counts",
+    "seconds",
+    "pixel_mask",
+    "stack_mask",
+    "mask",
+    "token_types",
+)
 
 
 def _importance(graph: Graph) -> Callable[[str], tuple[bool, int]]:

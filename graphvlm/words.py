@@ -13,6 +13,7 @@ WHAT: Mapping[str, str] = MappingProxyType(
     {
         "image": "images",
         "tokens": "token ids",
+        "token_types": "types of tokens",
         "mask": "an attention mask",
         "features": "features",
         "logits": "logits",

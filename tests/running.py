@@ -262,6 +262,8 @@ def inputs(graph: Graph, known: Sizes | None = None, *, seed: int = 0, padded: b
         shape = known.shape(given.port.shape)
         if given.port.what == "tokens":
             made[name] = _tokens(graph, name, shape, known, generator)
+        elif given.port.what == "token_types":
+            made[name] = torch.randint(0, 2, shape, generator=generator)
         elif given.port.what == "mask":
             made[name] = torch.ones(shape, dtype=torch.long)
             if padded and _of_text(graph, name):

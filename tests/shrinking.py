@@ -14,6 +14,7 @@ from graphvlm.components.encoder.image_stack import ImageStack
 from graphvlm.components.encoder.native_vit import NativeVit
 from graphvlm.components.encoder.patches import Patches
 from graphvlm.components.encoder.tiled_vit import TiledVit
+from graphvlm.components.encoder.transformer import Transformer as Encoder
 from graphvlm.components.encoder.vit import Vit
 from graphvlm.components.fusion.scatter import Scatter
 from graphvlm.components.fusion.spread import Spread
@@ -124,6 +125,12 @@ def _audio(node: Node) -> Iterator[str]:
     yield from (".attention.heads=3", f".mlp.hidden={_HIDDEN}")
 
 
+def _encoder(node: Node) -> Iterator[str]:
+    assert isinstance(node.spec, Encoder)
+    yield f"={{vocab: {VOCAB}, dim: 24, layers: 2, max_tokens: 128}}"
+    yield from (".attention.heads=3", f".mlp.hidden={_HIDDEN}")
+
+
 def _decoder(node: Node) -> Iterator[str]:
     spec = node.spec
     assert isinstance(spec, Transformer)
@@ -165,6 +172,7 @@ _SHRINK: Mapping[type, Callable[[Node], Iterator[str]]] = MappingProxyType(
         Patches: _patches,
         PatchMerger: _merger,
         Audio: _audio,
+        Encoder: _encoder,
         Transformer: _decoder,
     }
 )

@@ -168,14 +168,6 @@ CASES = [
     ),
     Case(
         "tied-head",
-        {HEAD: "head: {tied: true, bias: true}"},
-        "true",
-        ("true",),
-        "of `llm` has no bias",
-        "remove `bias`",
-    ),
-    Case(
-        "tied-head",
         {**WIDENED, TEXT: f"{TEXT}    dim: 8\n"},
         *("true", ("text",), "tied to `text`, which is 8 wide, and `llm` is 40", "write `tied: false`"),
         {**WIDENED, TEXT: f"{TEXT}    dim: 40\n"},

@@ -29,6 +29,7 @@ OWN = (
     "every_block",
     "gated_cross",
     "gated_parallel",
+    "image_text",
     "image_tower",
     "linear_hybrid",
     "native_video",

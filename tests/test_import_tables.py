@@ -19,14 +19,14 @@ from transformers.activations import ACT2FN
 import graphvlm
 from graphvlm.importers import import_config
 from graphvlm.importers.huggingface.audio import AUDIO_TABLES
-from graphvlm.importers.huggingface.models import MULTIMODAL
+from graphvlm.importers.huggingface.models import FAMILIES as MODELS
 from graphvlm.importers.huggingface.native_vision import NATIVE_TABLES
 from graphvlm.importers.huggingface.stacks import VISION_TABLES as STACKED_TABLES
 from graphvlm.importers.huggingface.tables import ACTIVATIONS, HARMLESS, NEUTRAL, VISION_TABLES, ConfigTable
 from graphvlm.importers.huggingface.text_tables import TEXT_TABLES
 from graphvlm.importers.huggingface.windowed import WINDOWED_TABLES
 
-FAMILIES = {name: model.family(name) for name, model in MULTIMODAL.items()}
+FAMILIES = {name: model.family(name) for name, model in MODELS.items()}
 TABLES: Mapping[str, ConfigTable] = {
     **TEXT_TABLES,
     **VISION_TABLES,

@@ -16,6 +16,7 @@ from graphvlm.keys import entries, shapes
 
 from .published import TEXTS
 from .test_zoo_native import PARTS as PARTS_OF_GRAPHS
+from .test_zoo_text import PARTS as TEXT_PARTS
 from .test_zoo_windowed import PARTS as WINDOWED_PARTS
 
 ROOT = Path(__file__).parents[1]
@@ -216,7 +217,7 @@ def test_the_reference_has_as_many(part: str) -> None:
 
 def test_every_part_is_tested() -> None:
     shipped = {path.stem for kind in ("decoder", "encoder") for path in (CATALOG / kind).glob("*.yaml")}
-    assert shipped == PARTS.keys() | PARTS_OF_GRAPHS | WINDOWED_PARTS | PARTS_OF_RECORDINGS
+    assert shipped == PARTS.keys() | PARTS_OF_GRAPHS | WINDOWED_PARTS | TEXT_PARTS | PARTS_OF_RECORDINGS
 
 
 @pytest.mark.parametrize("name", MODELS)

@@ -63,6 +63,7 @@ def parse_stack(
     mlp_bias: bool,
     problems: Problems,
     max_tokens: int = 0,
+    causal: bool = False,
     grid: bool = False,
     square: Square | None = None,
 ) -> Stack | None:
@@ -81,7 +82,7 @@ def parse_stack(
             for index in key:
                 tree = merge(tree, entries[index].tree)
             layers[key] = Settings(tree)
-            groups = _groups(Layer(layers[key], inferred, mlp_bias, max_tokens, grid, square, problems), found)
+            groups = _groups(Layer(layers[key], inferred, mlp_bias, max_tokens, causal, grid, square, problems), found)
             parsed[key] = None if groups is None else found.kind(LayerKind("", groups), key)
     for index, entry in enumerate(entries):
         check_unread(inferred.node, entry, [layers[key] for key in layers if index in key], problems)

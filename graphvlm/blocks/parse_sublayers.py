@@ -32,6 +32,7 @@ class Layer:
     inferred: Inferred
     mlp_bias: bool
     max_tokens: int
+    causal: bool
     grid: bool
     square: Square | None
     problems: Problems
@@ -123,7 +124,7 @@ def _op(name: str, layer: Layer) -> Op | None:
 
 def _check_grid(layer: Layer, attention: Attention) -> bool:
     """Whether a mask over the places of patches stands where these are known."""
-    if not layer.max_tokens and layer.settings.has("attention", "mask", "any"):
+    if not layer.causal and layer.settings.has("attention", "mask", "any"):
         layer.problems.error(
             "bad-mask",
             f"`mask` of `{layer.inferred.node}` goes by the order of the tokens, and those of an encoder have none",

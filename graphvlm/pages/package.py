@@ -83,7 +83,8 @@ def _memory(graph: Graph) -> MemoryView:
 def _sources(pages: Iterable[NodePage]) -> StackView | None:
     """The blocks of the decoder, if they read more than its tokens: their cache keeps that."""
     stacks = (getattr(page.context, "stack", None) for page in pages)
-    return next((stack for stack in stacks if isinstance(stack, StackView) and stack.sources), None)
+    cached = (stack for stack in stacks if isinstance(stack, StackView) and stack.given.cached)
+    return next((stack for stack in cached if stack.sources), None)
 
 
 def _generate(graph: Graph, view: model.ModelView) -> GenerateView:

@@ -51,7 +51,7 @@ def _plan(node: Node) -> NodePlan | None:
             block.append((f"{sublayer.name}.{row}", "RowwiseParallel()"))
     own: list[tuple[str, str]] = []
     head = getattr(node.spec, "head", None)
-    if head is not None and not head.tied:
+    if head is not None and not head.tied and not head.own:
         own.append(("head", "ColwiseParallel(output_layouts=Replicate())"))
     for name, way in getattr(node.spec, "split", {}).items():
         own.append((name, "ColwiseParallel()" if way == "column" else "RowwiseParallel()"))

@@ -59,10 +59,13 @@ def wiring(graph: Graph, node: Node, namer: Namer, stage: set[str], *, keep: boo
         shapes.setdefault("features", show_shape(node.signature.inputs["features"].shape))
     arguments["cache"] = "cache" if cached else "None"
     read = frozenset(ref.port for ref in namer.read if ref.port and graph.nodes[ref.name].module == node.module)
-    if node.kind != "decoder":  # the others do not ask where their stream comes from, which takes a walk to its start
+    # Other nodes do not ask where their stream comes from, which takes a walk to its start.
+    if node.kind != "decoder" and node.signature.tied is None:
         return Wiring(arguments, results, shapes, read=read)
-    tail = _tail(graph, node)
     embedding = graph.nodes[graph.stream_start(node.name)[1]].module if tokens_of(graph, node) else ""
+    if node.kind != "decoder":
+        return Wiring(arguments, results, shapes, embedding=embedding, read=read)
+    tail = _tail(graph, node)
     kept = ("[:, -keep.size(1) :][keep]" if longer(graph, node) else "[keep]") if keep else ""
     return Wiring(arguments, results, shapes, variable(tail) if tail else "", embedding, kept, read)
 

@@ -30,6 +30,7 @@ def reference(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Refer
     import torch
     from transformers.models.auto import AutoModelForCausalLM
 
+    from .encoders import ENCODERS
     from .families import FAMILIES
     from .multimodal import MULTIMODAL
     from .reference import build, saved
@@ -40,6 +41,8 @@ def reference(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Refer
         torch.manual_seed(0)
         if name in FAMILIES:
             return saved(name, AutoModelForCausalLM.from_config(FAMILIES[name]()), folder)
+        if name in ENCODERS:
+            return saved(name, ENCODERS[name].make(), folder)
         case = MULTIMODAL.get(name)
         return saved(name, case.make(), folder, case) if case else build(name, folder)
 

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal, NamedTuple
 
+from graphvlm.importers.huggingface.models import ENCODERS, TEXT
 from graphvlm.importers.huggingface.models import MULTIMODAL as IMPORTED
-from graphvlm.importers.huggingface.models import TEXT
 
 from .missing import MISSING, PARTLY
 
@@ -38,11 +38,13 @@ def rows() -> list[Row]:
 
 def text_rows() -> list[Row]:
     """A row for every text model type that is imported."""
+    from .encoders import ENCODERS as CASES
     from .families import FAMILIES
     from .reference import TEXT_CASES
 
     compared = Counter(config().model_type for config in (*TEXT_CASES.values(), *FAMILIES.values()))
-    return [_row(name, compared[name]) for name in sorted(TEXT)]
+    compared += Counter(case.make().config.model_type for case in CASES.values())
+    return [_row(name, compared[name]) for name in sorted({*TEXT, *ENCODERS})]
 
 
 def known() -> tuple[str, ...]:
@@ -53,7 +55,7 @@ def known() -> tuple[str, ...]:
 
 
 def _row(name: str, compared: int) -> Row:
-    if name not in IMPORTED and name not in TEXT:
+    if name not in IMPORTED and name not in TEXT and name not in ENCODERS:
         return Row(name, "refused", MISSING.get(name, "nobody has looked at it"))
     if not compared:
         return Row(name, "imported", "no configuration is compared yet")

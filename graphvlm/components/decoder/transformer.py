@@ -6,9 +6,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ...blocks.expressions import bias_argument, norm_expression, norm_field
-from ...blocks.parameters import MODULES, Parameter, linear, norm, plain, stack
+from ...blocks.expressions import norm_expression, norm_field
+from ...blocks.head import TEXT_MODULES, Head, HeadView, head_fields, head_view, logit_lines, parse_head
+from ...blocks.parameters import Parameter, norm, plain, stack
 from ...blocks.parse import layer_count, parse_norm, parse_stack
+from ...blocks.parse_learned import parse_learned
 from ...blocks.parse_sublayers import cross_ports
 from ...blocks.segments import marked_segment, read_segments
 from ...blocks.settings import Norm, Stack
@@ -22,22 +24,8 @@ from ...ir import Node
 from ...names import class_name
 from ...problems import Problems
 from ...settings import Settings
-from ...tree import Tree
 from ._marked import Marked, check_marked, read_marked
 from ._parts import DecoderParts, check_parts, decoder_parts, part_masks, part_ports, stream_of
-
-
-@dataclass(frozen=True, slots=True)
-class Head:
-    """How hidden states become logits: by the token embedding again (`tied`), or by a matrix of their own.
-
-    `scale` multiplies the logits, then `softcap` bounds them: `cap * tanh(logit / cap)`.
-    """
-
-    tied: bool
-    bias: bool
-    scale: float | None = None
-    softcap: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +61,8 @@ class Transformer(Spec):
         yield from stack(self.layers)
         if self.final_norm:
             yield from norm("norm", self.final_norm, self.layers.dim)
-        if self.head and not self.head.tied:
-            yield from linear("head", self.layers.dim, self.vocab, self.head.bias)
+        if self.head:
+            yield from self.head.parameters(self.layers.dim, self.vocab)
 
     def summary(self) -> str:
         words = ["transformer", counted(len(self.layers.order), "layer")]
@@ -91,7 +79,7 @@ class Transformer(Spec):
         return {"vocab": self.vocab, "dim": self.layers.dim, **self.layers.resolved()}
 
     def prune(self, outputs: frozenset[str]) -> tuple[Transformer, tuple[str, ...]]:
-        if "logits" in outputs or self.head is None or self.head.tied:
+        if "logits" in outputs or self.head is None or not self.head.weights:
             return self, ()
         return replace(self, head=None), ("head",)
 
@@ -114,7 +102,7 @@ class TransformerView:
     final_norm: str
     input_parted: bool
     final_parted: bool
-    head: str
+    head: HeadView | None
     inject: tuple[int, ...]
     marked: str
     parts: DecoderParts | None
@@ -124,14 +112,14 @@ class TransformerView:
 class TransformerComponent:
     """Ports, checks and page of `decoder/transformer`."""
 
-    modules = MODULES | {"position", "input_norm", "norm", "head", "embed", "embed_extra"}
+    modules = TEXT_MODULES
 
     def signature(self, name: str, settings: Settings) -> Signature:
         sizes, written = sizes_of(name, settings, "vocab", "dim", removable=False)
         batch, seq = Var(f"{name}.batch", "batch"), Var(f"{name}.seq", "seq")
         tail, dim, vocab = Var(f"{name}.tail", "seq"), sizes["dim"], sizes["vocab"]
         hidden = Port("features", (batch, tail, dim))
-        head = _head(settings)
+        head = parse_head(settings, default={})
         logits = {"logits": Port("logits", (batch, tail, vocab))} if head else {}
         crossed = cross_ports(name, settings, batch, seq)
         stream = Port("features", (batch, seq, dim), vocab=vocab, tail=tail)
@@ -149,10 +137,9 @@ class TransformerComponent:
 
     def lower(self, settings: Settings, inferred: Inferred, problems: Problems) -> Transformer | None:
         max_tokens = int(settings.get("max_tokens", default=4096))
-        blocks = parse_stack(settings, inferred, mlp_bias=False, problems=problems, max_tokens=max_tokens)
+        blocks = parse_stack(settings, inferred, mlp_bias=False, problems=problems, max_tokens=max_tokens, causal=True)
         if blocks is None:
             return None
-        _check_bias(settings, inferred, problems)
         _check_positions(settings, inferred, blocks, problems)
         check_marked(inferred.node, settings, problems)
         check_parts(inferred.node, settings, problems)
@@ -163,10 +150,10 @@ class TransformerComponent:
             vocab=inferred.sizes["vocab"],
             max_tokens=max_tokens,
             layers=blocks,
-            learned=_learned(settings, inferred, max_tokens, problems),
+            learned=parse_learned(settings, inferred, max_tokens, problems),
             input_norm=settings_norm if settings.get("input_norm", default=False) else None,
             final_norm=settings_norm if settings.get("final_norm", default=True) else None,
-            head=_head(settings),
+            head=parse_head(settings, default={}),
             cut=features.tail != features.shape[1] or (stream != "features" and len(blocks.segments) > 1),
             inject=_inject(settings, inferred, problems),
             marked=read_marked(settings),
@@ -194,9 +181,7 @@ class TransformerComponent:
                 eps, fields = norm_field(fields, found, "outer_norm_eps")
                 code = norm_expression(found, "config.dim", eps)
             norms.append(code)
-        head = ""
-        if spec.head and not spec.head.tied:
-            head = f"config.vocab{bias_argument(spec.head.bias)}"
+        head, fields = head_view(spec.head, name, fields)
         view = TransformerView(
             name=node.name,
             class_name=name,
@@ -217,58 +202,6 @@ class TransformerComponent:
         )
         calls = _calls(node, spec, wiring)
         return NodePage("decoder/transformer.py.j2", view, name, fields, f"{name}(config.{node.name})", calls)
-
-
-def _check_bias(settings: Settings, inferred: Inferred, problems: Problems) -> None:
-    head = _head(settings)
-    if head and head.tied and head.bias:
-        problems.clash(
-            "tied-head",
-            f"the tied head of `{inferred.node}` has no bias: its weight is the token embedding's, which has none",
-            Label(settings.span("head", "bias"), "no such bias"),
-            Label(settings.span("head", "tied"), "tied"),
-            help="remove `bias`, or write `tied: false`",
-        )
-
-
-def _head(settings: Settings) -> Head | None:
-    head = settings.get("head", default={})
-    if head == "none":
-        return None
-    scale, softcap = head.get("scale"), head.get("softcap")
-    return Head(
-        tied=bool(head.get("tied", False)),
-        bias=bool(head.get("bias", False)),
-        scale=None if scale is None else float(scale),
-        softcap=None if softcap is None else float(softcap),
-    )
-
-
-def _learned(settings: Settings, inferred: Inferred, max_tokens: int, problems: Problems) -> Learned | None:
-    """The table of learned positions, if the node has one."""
-    for entry in map(Settings, _where(settings)):
-        if "learned" in (entry.get("position"), entry.get("position", "type")):
-            problems.error(
-                "position-of-layer",
-                f"`position` of a layer of `{inferred.node}` is learned, and learned positions stand before all layers",
-                entry.span("position"),
-                help=f"write it as `position` of `{inferred.node}`, or a rotary one here",
-            )
-    position = settings.get("position", default="none")
-    if position == "learned":
-        position = {"type": "learned"}
-    if not isinstance(position, dict) or position.get("type") != "learned":
-        return None
-    offset, most = int(position.get("offset", 0)), int(position.get("max", max_tokens))
-    if most < max_tokens:
-        problems.clash(
-            "position-too-short",
-            f"`{inferred.node}` takes {max_tokens} tokens, and has learned positions for {most}",
-            Label(settings.span("position", "max"), f"{most} positions"),
-            Label(settings.span("max_tokens"), f"{max_tokens} tokens"),
-            help=f"write `max_tokens: {most}`, or leave `max` out",
-        )
-    return Learned(most + offset, offset)
 
 
 def _more_ports(settings: Settings, batch: Dim, seq: Dim, dim: Dim) -> Iterator[tuple[str, Port]]:
@@ -299,7 +232,14 @@ def _inject(settings: Settings, inferred: Inferred, problems: Problems) -> tuple
 
 
 def _check_positions(settings: Settings, inferred: Inferred, blocks: Stack, problems: Problems) -> None:
-    """Positions have one number in all layers, or three."""
+    """Positions have one number in all layers, or three, and padding has none."""
+    if settings.get("position") and settings.get("position", "padding") == "counted":
+        problems.error(
+            "unread-setting",
+            f"`padding: counted` of `{inferred.node}`: positions of a decoder skip padding on either side",
+            settings.span("position", "padding"),
+            help="remove `padding`, or use `kind: encoder`",
+        )
     if len({bool(rope.sections) for rope in blocks.rotary}) > 1:
         problems.error(
             "position-of-layer",
@@ -307,11 +247,6 @@ def _check_positions(settings: Settings, inferred: Inferred, blocks: Stack, prob
             settings.span("layers", "where"),
             help="use positions of type `mrope` in all layers, or in none",
         )
-
-
-def _where(settings: Settings) -> tuple[Tree, ...]:
-    found = settings.tree.get("layers", "where")
-    return found.elements() if found else ()
 
 
 def _other_fields(spec: Transformer) -> Iterator[Field]:
@@ -322,10 +257,7 @@ def _other_fields(spec: Transformer) -> Iterator[Field]:
         yield Field("positions", "int", str(spec.learned.rows))
         if spec.learned.offset:
             yield Field("first_position", "int", str(spec.learned.offset), "the row of the first token")
-    if spec.head and spec.head.scale is not None:
-        yield Field("logit_scale", "float", literal(spec.head.scale))
-    if spec.head and spec.head.softcap is not None:
-        yield Field("logit_softcap", "float", literal(spec.head.softcap))
+    yield from head_fields(spec.head)
 
 
 def _calls(node: Node, spec: Transformer, wiring: Wiring) -> tuple[Statement, ...]:
@@ -351,16 +283,10 @@ def _calls(node: Node, spec: Transformer, wiring: Wiring) -> tuple[Statement, ..
     if spec.cut:
         lines.append(Statement(hidden, "", (f"{hidden}[:, -{wiring.tail}.size(1) :]",), shape))
     if "logits" in wiring.results:
-        logits = wiring.results["logits"]
         if wiring.keep:
             lines.append(Statement("", "", ("if keep is not None:",)))
             lines.append(Statement(f"    {hidden}", "", (f"{hidden}{wiring.keep}",), f"[tokens, {spec.layers.dim}]"))
-        if spec.head and spec.head.tied:
-            arguments = (hidden, f"self.{wiring.embedding}.weight")
-            lines.append(Statement(logits, "F.linear", arguments, wiring.shapes["logits"]))
-        else:
-            lines.append(Statement(logits, f"self.{node.module}.head", (hidden,), wiring.shapes["logits"]))
-        lines.extend(_bounded(node, spec.head, logits))
+        lines.extend(logit_lines(node.module, spec.head, hidden, wiring))
     return tuple(lines)
 
 
@@ -369,16 +295,6 @@ def _whole(node: Node, ports: tuple[str, ...]) -> str:
     shapes = [node.signature.inputs[port].shape for port in ports]
     batch, _, dim = shapes[-1]
     return f"[{show(batch)}, {' + '.join(show(shape[1]) for shape in shapes)}, {show(dim)}]"
-
-
-def _bounded(node: Node, head: Head | None, logits: str) -> Iterator[Statement]:
-    """The logits multiplied and bounded, where the head does so."""
-    config = f"self.config.{node.module}"
-    if head and head.scale is not None:
-        yield Statement(logits, "", (f"{logits} * {config}.logit_scale",))
-    if head and head.softcap is not None:
-        yield Statement("cap", "", (f"{config}.logit_softcap",))
-        yield Statement(logits, "", (f"cap * ({logits} / cap).tanh()",))
 
 
 COMPONENT = TransformerComponent()

@@ -9,7 +9,19 @@ from ...settings import Settings
 
 
 def check_order(name: str, settings: Settings, blocks: Stack, problems: Problems, *, tokens: str) -> None:
-    """Note what counts along a sequence, linear attention, positions of single layers; `tokens` are what it reads."""
+    """Note options that need a direction, and positions of single layers; `tokens` are what the encoder reads."""
+    check_direction(name, settings, blocks, problems, tokens=tokens)
+    if blocks.rotary:
+        problems.error(
+            "position-of-layer",
+            f"`position` of a layer of `{name}`: this encoder has one kind of position, before its first layer",
+            settings.span("layers", "where"),
+            help="remove `position` under `where`",
+        )
+
+
+def check_direction(name: str, settings: Settings, blocks: Stack, problems: Problems, *, tokens: str) -> None:
+    """Note what counts along a sequence and linear attention, where `tokens` see each other in both directions."""
     for path, found in (
         (("window",), any(blocks.windows)),
         (("mask", "chunk"), any(blocks.chunks)),
@@ -30,13 +42,6 @@ def check_order(name: str, settings: Settings, blocks: Stack, problems: Problems
             f"`linear` of `{name}` goes through a sequence in order, and {tokens} see each other in both directions",
             settings.span("attention", "linear") if written else settings.span("layers", "where"),
             help="remove `linear`",
-        )
-    if blocks.rotary:
-        problems.error(
-            "position-of-layer",
-            f"`position` of a layer of `{name}`: this encoder has one kind of position, before its first layer",
-            settings.span("layers", "where"),
-            help="remove `position` under `where`",
         )
 
 

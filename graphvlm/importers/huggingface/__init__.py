@@ -11,12 +11,13 @@ from typing import Any
 
 from ...diagnostics import Diagnostic, GraphError, Source, did_you_mean
 from ...tree import Tree
+from ...words import listed
 from ...yaml_text import write_yaml
 from ..json_tree import MAX_BYTES, parse_json
 from .fields import Fields, shown
 from .findings import Findings
 from .generation import read_generation
-from .models import ARCHITECTURES, MULTIMODAL, TEXT
+from .models import ARCHITECTURES, FAMILIES, TEXT, classes
 from .text import read_decoder, read_embedding
 from .text_tables import TEXT_TABLES
 
@@ -69,8 +70,8 @@ def _graph(tree: Tree, generation: Tree | None, problems: Findings) -> dict[str,
     name = None if model_type is None else model_type.plain()
     _check_architecture(tree, name, problems)
     inputs: Mapping[str, Any] = {"input_ids": "tokens"}
-    if isinstance(name, str) and name in MULTIMODAL:
-        family = MULTIMODAL[name].family(name)
+    if isinstance(name, str) and name in FAMILIES:
+        family = FAMILIES[name].family(name)
         config = Fields(tree, family.table, problems)
         made = family.read(config)
         if made is None:
@@ -82,7 +83,8 @@ def _graph(tree: Tree, generation: Tree | None, problems: Findings) -> dict[str,
     else:
         _refuse_type(tree, name, problems)
         return None
-    special = read_generation(generation, config, text)
+    decodes = any(node["kind"] == "decoder" for node in body["nodes"].values())
+    special = read_generation(generation, config, text) if decodes else {}
     checkpoint = {"checkpoint": body.pop("checkpoint")}
     head = {"version": 1, "name": _name(tree, body["nodes"]), **_about(tree, name)}
     return head | {"inputs": dict(inputs)} | body | ({"generation": special} if special else {}) | checkpoint
@@ -112,19 +114,27 @@ def _refuse_type(tree: Tree, name: object, problems: Findings) -> None:
 
 def _check_architecture(tree: Tree, name: object, problems: Findings) -> None:
     written = tree.get("architectures")
-    expected = ARCHITECTURES.get(name) if isinstance(name, str) else None
+    expected = classes(name) if isinstance(name, str) and name in ARCHITECTURES else ()
     if written is None or not expected or not written.elements():
         return
-    if all(element.value != expected for element in written.elements()):
-        message = f"`architectures` is {shown(written.plain())}: of `{shown(name)}`, only `{expected}` can be imported"
-        problems.error("unsupported-config", message, written.span, help=f"import the config of a `{expected}`")
+    if all(element.value not in expected for element in written.elements()):
+        only = listed(expected, "or")
+        message = f"`architectures` is {shown(written.plain())}: of `{shown(name)}`, only {only} can be imported"
+        problems.error("unsupported-config", message, written.span, help=f"import the config of a {only}")
 
 
 def _about(tree: Tree, name: str) -> dict[str, str]:
     """What the graph is, and where from, if that is the name of a repository and not a place on a machine."""
     origin = _origin(tree)
-    about = {"description": f"{ARCHITECTURES[name]} of transformers"}
+    about = {"description": f"{_class(tree, name)} of transformers"}
     return about | {"source": origin} if re.fullmatch(r"[A-Za-z0-9][\w.-]*/[\w.-]+", origin, re.ASCII) else about
+
+
+def _class(tree: Tree, name: str) -> str:
+    """The class that the file names, else the usual one of its type."""
+    written = tree.get("architectures")
+    named = [element.value for element in written.elements()] if written is not None else []
+    return next((found for found in classes(name) if found in named), ARCHITECTURES[name])
 
 
 def _origin(tree: Tree) -> str:

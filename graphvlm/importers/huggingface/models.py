@@ -14,14 +14,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """A model type with several modalities.
+    """A model type with several modalities, or with a stack of text that is no causal decoder alone.
 
-    `architecture` is the class that the config must name, if it names any: another head, or none, is another model.
-    `module` is the file of this package whose `FAMILIES` has the model type; it is imported when it is asked for.
+    `architecture` is the class that the config must name, if it names any, or one of `others`: another head, or none,
+    is another model. `module` is the file of this package whose `FAMILIES` has the model type; it is imported when it
+    is asked for.
     """
 
     architecture: str
     module: str
+    others: tuple[str, ...] = ()
 
     def family(self, model_type: str) -> Family:
         """The table and the reader."""
@@ -59,6 +61,18 @@ MULTIMODAL: Mapping[str, Model] = MappingProxyType(
         "llava_onevision": Model("LlavaOnevisionForConditionalGeneration", "tiles"),
     }
 )
+
+# Encoders of text, or of text and what follows it.
+ENCODERS: Mapping[str, Model] = MappingProxyType(
+    {
+        "bert": Model("BertForMaskedLM", "encoders", ("BertModel", "BertLMHeadModel")),
+        "roberta": Model("RobertaForMaskedLM", "encoders", ("RobertaModel", "RobertaForCausalLM")),
+        "xlm-roberta": Model("XLMRobertaForMaskedLM", "encoders", ("XLMRobertaModel", "XLMRobertaForCausalLM")),
+        "distilbert": Model("DistilBertForMaskedLM", "encoders", ("DistilBertModel",)),
+    }
+)
+
+FAMILIES: Mapping[str, Model] = MappingProxyType({**MULTIMODAL, **ENCODERS})
 
 # The text models alone; their tables are `text_tables`.
 TEXT: Mapping[str, str] = MappingProxyType(
@@ -110,5 +124,11 @@ TEXT: Mapping[str, str] = MappingProxyType(
 )
 
 ARCHITECTURES: Mapping[str, str] = MappingProxyType(
-    {**{name: model.architecture for name, model in MULTIMODAL.items()}, **TEXT}
+    {**{name: model.architecture for name, model in FAMILIES.items()}, **TEXT}
 )
+
+
+def classes(model_type: str) -> tuple[str, ...]:
+    """The classes of a model type that can be imported, the usual one first."""
+    found = FAMILIES.get(model_type)
+    return (found.architecture, *found.others) if found else (TEXT[model_type],)

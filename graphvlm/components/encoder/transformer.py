@@ -1,0 +1,248 @@
+"""`encoder/transformer`: a stack over embeddings whose tokens all see each other, and what is made of its end.
+
+The blocks are those of a decoder, without an order of tokens and without a cache. Beside the hidden states there may be
+a vector for the whole sequence (`pooler`) and logits of every token (`head`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+from ...blocks.expressions import norm_expression, norm_field
+from ...blocks.head import TEXT_MODULES, Head, HeadView, head_fields, head_view, logit_lines, parse_head
+from ...blocks.parameters import Parameter, linear, norm, plain, stack
+from ...blocks.parse import parse_norm, parse_stack
+from ...blocks.parse_learned import parse_learned
+from ...blocks.parse_sublayers import cross_ports
+from ...blocks.settings import Norm, Stack
+from ...blocks.settings_position import Learned
+from ...blocks.views import StackView, Use, stack_view
+from ...code import Field, NodePage, Statement, Wiring
+from ...component import Inferred, Port, Signature, Spec, counted, sizes_of
+from ...diagnostics import Label
+from ...dims import Var
+from ...ir import Node
+from ...names import class_name
+from ...problems import Problems
+from ...settings import Settings
+from ._order import check_direction
+
+
+@dataclass(frozen=True, slots=True)
+class Transformer(Spec):
+    """A decided encoder. `skip` if padding is not counted in positions; `pooler` if it gives a vector a sequence."""
+
+    vocab: int | None
+    max_tokens: int
+    layers: Stack
+    learned: Learned | None
+    skip: bool
+    input_norm: Norm | None
+    final_norm: Norm | None
+    pooler: bool
+    head: Head | None
+
+    @property
+    def stack(self) -> Stack:
+        return self.layers
+
+    def parameters(self) -> tuple[Parameter, ...]:
+        return tuple(self._parameters())
+
+    def _parameters(self) -> Iterator[Parameter]:
+        dim = self.layers.dim
+        if self.learned:
+            yield plain("position.weight", self.learned.rows, dim)
+        if self.input_norm:
+            yield from norm("input_norm", self.input_norm, dim)
+        yield from stack(self.layers)
+        if self.final_norm:
+            yield from norm("norm", self.final_norm, dim)
+        if self.pooler:
+            yield from linear("pooler", dim, dim, bias=True)
+        if self.head:
+            yield from self.head.parameters(dim, self.vocab or 0)
+
+    def summary(self) -> str:
+        heads = f", {counted(self.layers.attentions[0].heads, 'head')}" if self.layers.attentions else ""
+        return f"transformer, {counted(len(self.layers.order), 'layer')}, {self.layers.dim} wide{heads}"
+
+    def resolved(self) -> dict[str, Any]:
+        vocab = {} if self.vocab is None else {"vocab": self.vocab}
+        return {**vocab, "dim": self.layers.dim, **self.layers.resolved()}
+
+    def prune(self, outputs: frozenset[str]) -> tuple[Transformer, tuple[str, ...]]:
+        dead = []
+        if self.pooler and "pooled" not in outputs:
+            dead.append("pooler")
+        if self.head and self.head.weights and "logits" not in outputs:
+            dead.append("head")
+        pooler = self.pooler and "pooler" not in dead
+        return replace(self, pooler=pooler, head=None if "head" in dead else self.head), tuple(dead)
+
+    def with_stack(self, stack: Stack) -> Transformer:
+        return replace(self, layers=stack)
+
+
+@dataclass(frozen=True, slots=True)
+class TransformerView:
+    """What the template of an encoder of embeddings places."""
+
+    name: str
+    class_name: str
+    config: str
+    summary: str
+    stack: StackView
+    reads: tuple[str, ...]
+    learned: Learned | None
+    skip: bool
+    input_norm: str
+    final_norm: str
+    pooler: bool
+    head: HeadView | None
+    tp: bool
+
+    @property
+    def torch(self) -> bool:
+        """Whether the file calls functions of `torch` itself."""
+        own = self.head is not None and bool(self.head.name) and self.head.tied and self.head.bias
+        placed = self.learned is not None or self.stack.ropes is not None
+        return placed or own or self.pooler or self.stack.torch or self.stack.own_scores or self.stack.masked
+
+    @property
+    def parameters(self) -> tuple[str, ...]:
+        """The parameters of `forward`."""
+        return ("self", "x: Tensor", *(f"{name}: Tensor | None" for name in (*self.reads, "mask")))
+
+    @property
+    def functional(self) -> bool:
+        return self.stack.functional or (self.head is not None and self.head.functional)
+
+    @property
+    def quick_gelu(self) -> bool:
+        """Whether the head alone needs that function."""
+        return self.head is not None and self.head.quick_gelu and not self.stack.quick_gelu
+
+
+class TransformerComponent:
+    """Ports, checks and page of `encoder/transformer`."""
+
+    modules = TEXT_MODULES
+
+    def signature(self, name: str, settings: Settings) -> Signature:
+        head = parse_head(settings, default="none")
+        counted = ("vocab",) if head or settings.has("vocab") else ()
+        sizes, written = sizes_of(name, settings, *counted, "dim", removable=False)
+        batch, seq, dim = Var(f"{name}.batch", "batch"), Var(f"{name}.seq", "seq"), sizes["dim"]
+        outputs = {"features": Port("features", (batch, seq, dim), tail=seq)}
+        absent = {}
+        if settings.get("pooler", default=False):
+            outputs["pooled"] = Port("features", (batch, dim))
+        else:
+            absent["pooled"] = Label(settings.span("pooler"), "there is no `pooler`")
+        if head:
+            outputs["logits"] = Port("logits", (batch, seq, sizes["vocab"]))
+        else:
+            absent["logits"] = Label(settings.span("head"), "there is no `head`")
+        crossed = cross_ports(name, settings, batch, seq)
+        return Signature(
+            inputs={
+                "features": Port("features", (batch, seq, dim), vocab=sizes.get("vocab")),
+                **crossed.ports,
+                "mask": Port("mask", (batch, seq), optional=True),
+            },
+            outputs=outputs,
+            sizes=sizes | crossed.sizes,
+            written=written | crossed.written,
+            stream="features",
+            tied=settings.span("head", "tied") if head and head.tied else None,
+            absent=absent,
+        )
+
+    def lower(self, settings: Settings, inferred: Inferred, problems: Problems) -> Transformer | None:
+        most = int(settings.get("max_tokens", default=512))
+        blocks = parse_stack(settings, inferred, mlp_bias=True, problems=problems, max_tokens=most)
+        if blocks is None:
+            return None
+        check_direction(inferred.node, settings, blocks, problems, tokens="the tokens of an encoder")
+        found = parse_norm(settings, "norm")
+        return Transformer(
+            vocab=inferred.sizes.get("vocab"),
+            max_tokens=most,
+            layers=blocks,
+            learned=parse_learned(settings, inferred, most, problems),
+            skip=settings.get("position", "padding", default="counted") == "skipped",
+            input_norm=found if settings.get("input_norm", default=False) else None,
+            final_norm=found if settings.get("final_norm", default=True) else None,
+            pooler=bool(settings.get("pooler", default=False)),
+            head=parse_head(settings, default="none"),
+        )
+
+    def page(self, node: Node, wiring: Wiring) -> NodePage:
+        spec = node.spec
+        assert isinstance(spec, Transformer)
+        name = class_name(node.name)
+        config, outer = f"{name}Config", (spec.input_norm, spec.final_norm)
+        own = any(op.softcap or op.sinks for op in spec.layers.attentions)
+        use = Use(("batch", "seq"), mask="Tensor" if own else "Tensor | None")
+        blocks = stack_view(spec.layers, config, use, tp=node.tensor_parallel, outer=outer)
+        fields: tuple[Field, ...] = tuple(_first_fields(spec)) + blocks.fields + tuple(_last_fields(spec))
+        norms = []
+        for found in outer:
+            code = ""
+            if found:
+                eps, fields = norm_field(fields, found, "outer_norm_eps")
+                code = norm_expression(found, "config.dim", eps)
+            norms.append(code)
+        head, fields = head_view(spec.head, name, fields)
+        view = TransformerView(
+            name=node.name,
+            class_name=name,
+            config=config,
+            summary=spec.summary(),
+            stack=blocks,
+            reads=tuple(dict.fromkeys(name for source in blocks.sources for name in source.arguments)),
+            learned=spec.learned,
+            skip=spec.skip,
+            input_norm=norms[0],
+            final_norm=norms[1],
+            pooler=spec.pooler,
+            head=head,
+            tp=node.tensor_parallel > 1,
+        )
+        calls = tuple(_calls(node, spec, wiring))
+        return NodePage("encoder/transformer.py.j2", view, name, fields, f"{name}(config.{node.name})", calls)
+
+
+def _first_fields(spec: Transformer) -> Iterator[Field]:
+    """Config fields of what stands around the layers."""
+    if spec.head and spec.head.weights:
+        yield Field("vocab", "int", str(spec.vocab))
+    if spec.learned or any(rope.table for rope in spec.layers.rotary):
+        yield Field("max_tokens", "int", str(spec.max_tokens))
+
+
+def _last_fields(spec: Transformer) -> Iterator[Field]:
+    if spec.learned:
+        yield Field("positions", "int", str(spec.learned.rows))
+        if spec.learned.offset:
+            yield Field("first_position", "int", str(spec.learned.offset), "the row of the first token")
+    yield from head_fields(spec.head)
+
+
+def _calls(node: Node, spec: Transformer, wiring: Wiring) -> Iterator[Statement]:
+    """The lines of `model.py`: the stack, then what is made of its end."""
+    features = wiring.results.get("features", node.name)
+    crossed = cross_ports(node.name, Settings(node.tree), 0, 0).ports
+    mask = wiring.arguments.get("mask", "None")
+    read = (wiring.arguments["features"], *(wiring.arguments.get(port, "None") for port in crossed), mask)
+    yield Statement(features, f"self.{node.module}", read, wiring.shapes["features"])
+    if "pooled" in wiring.results and spec.pooler:
+        yield Statement(wiring.results["pooled"], f"self.{node.module}.pooled", (features,), wiring.shapes["pooled"])
+    if "logits" in wiring.results:
+        yield from logit_lines(node.module, spec.head, features, wiring)
+
+
+COMPONENT = TransformerComponent()
