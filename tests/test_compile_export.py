@@ -16,7 +16,7 @@ from torch.export import Dim
 from graphvlm.dims import Many, Sum, Var
 from graphvlm.ir import Graph
 
-from .running import SHIPPED, VARIANTS, Sizes, inputs, packaged, randomise, sizes, small, variant
+from .running import RUN, VARIANTS, Sizes, inputs, packaged, randomise, sizes, small, variant
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_thread")]
 
@@ -36,7 +36,7 @@ class Counter:
 
 # Every shipped graph, and every way in which the code of others differs.
 COMPILED = (
-    *SHIPPED,
+    *RUN,
     "mixed_windows",
     "dynamic_rope",
     "yarn_rope",
@@ -51,7 +51,7 @@ EXPORTED = (*COMPILED, "window", "tied", "text_alone", "prefix", "linear_rope", 
 
 
 def graph(name: str) -> Graph:
-    return small(name) if name in SHIPPED else variant(name)
+    return small(name) if name in RUN else variant(name)
 
 
 @cache
@@ -116,7 +116,7 @@ def decoding(name: str) -> Any:
 
 
 @pytest.mark.parametrize(
-    "name", [*SHIPPED, "mixed_windows", "window", "dynamic_rope", "whole_prefix", "text_alone", "linear_attention"]
+    "name", [*RUN, "mixed_windows", "window", "dynamic_rope", "whole_prefix", "text_alone", "linear_attention"]
 )
 def test_decoding_steps_compile_once(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The step of the first token is compiled; the others, and those of a second prompt as long, are not."""
@@ -227,4 +227,4 @@ def test_the_parts_export_by_themselves() -> None:
 
 
 def test_every_variant_is_compiled_or_like_one_that_is() -> None:
-    assert {*COMPILED, *EXPORTED} <= {*SHIPPED, *VARIANTS}
+    assert {*COMPILED, *EXPORTED} <= {*RUN, *VARIANTS}

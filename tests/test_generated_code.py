@@ -25,15 +25,15 @@ from graphvlm.passes import apply_all
 
 from .packages import lint, python, type_check, write
 from .renaming import renamed
-from .running import ROOT, SHIPPED, TINY, VARIANTS, inputs, loaded, packaged, randomise, sizes, small, variant
+from .running import ROOT, RUN, TINY, VARIANTS, inputs, loaded, packaged, randomise, sizes, small, variant
 from .shapes import contradictions, watch
 from .shrinking import few_layers
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_thread")]
 
 GRAPHS: dict[str, Callable[[], Graph]] = {
-    **{name: partial(loaded, name) for name in SHIPPED},
-    **{f"small_{name}": partial(small, name) for name in SHIPPED if name != "tiny"},
+    **{name: partial(loaded, name) for name in RUN},
+    **{f"small_{name}": partial(small, name) for name in RUN if name != "tiny"},
     **{name: partial(variant, name) for name in VARIANTS},
 }
 
@@ -88,10 +88,10 @@ def shallow(name: str) -> Graph:
 @pytest.mark.parametrize("name", GRAPHS)
 def test_shape_comments_are_true(name: str) -> None:
     """At full width on meta, at tiny size with numbers in it and padding in front."""
-    graph = shallow(name) if name in SHIPPED else GRAPHS[name]()
+    graph = shallow(name) if name in RUN else GRAPHS[name]()
     known = sizes(graph)
-    package, keywords = packaged(graph), inputs(graph, known, padded=name not in SHIPPED)
-    device = "meta" if name in SHIPPED else "cpu"
+    package, keywords = packaged(graph), inputs(graph, known, padded=name not in RUN)
+    device = "meta" if name in RUN else "cpu"
     with torch.device(device):
         model = package.Model()
     output, seen = watch(Path(package.__file__).parent, lambda: model(**{k: v.to(device) for k, v in keywords.items()}))
@@ -104,7 +104,7 @@ def test_shape_comments_are_true(name: str) -> None:
 @pytest.mark.parametrize("name", ["tiny", "prefix_clip_llama", "many_outputs"])
 def test_a_wrong_comment_would_be_found(name: str) -> None:
     """The test above sees a width that is off by one, in any line of `model.py`."""
-    graph = small(name) if name in SHIPPED else variant(name)
+    graph = small(name) if name in RUN else variant(name)
     known, model = sizes(graph), packaged(graph).Model()
     _, seen = watch(Path(packaged(graph).__file__).parent, lambda: model(**inputs(graph, known)))
     for each in seen:
@@ -238,7 +238,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Every variant as a package, some of them with the longest names that lines are laid out for."""
     place = tmp_path_factory.mktemp("packages")
     for name, make in GRAPHS.items():
-        if name not in SHIPPED:
+        if name not in RUN:
             files = graphvlm.render(make())
             write(place / name, files)
             text = yaml.safe_dump(renamed(yaml.safe_load(files["graph.yaml"]), long), sort_keys=False)

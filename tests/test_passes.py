@@ -20,13 +20,13 @@ from graphvlm.ir import Graph
 from graphvlm.keys import dead_keys, dead_patterns
 from graphvlm.passes import ALL, apply_all
 
-from .running import GRAPHS, SHIPPED, TINY, VARIANTS, inputs, packaged, randomise, shrinking, sizes
+from .running import GRAPHS, RUN, TINY, VARIANTS, inputs, packaged, randomise, shrinking, sizes
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_thread")]
 
 LIMIT = 1e-5  # of the largest value, in float32
 PASSES = (*ALL, "label_logits")
-CASES = (*(f"small_{name}" for name in SHIPPED), *VARIANTS)
+CASES = (*(f"small_{name}" for name in RUN), *VARIANTS)
 
 
 @cache

@@ -13,19 +13,24 @@ from typing import Literal, NamedTuple
 from graphvlm.importers.huggingface.models import ENCODERS, TEXT
 from graphvlm.importers.huggingface.models import MULTIMODAL as IMPORTED
 
+from ..published import LLAMAS, MODELS, TEXTS
 from .missing import MISSING, PARTLY
 
 PAGE = Path(__file__).parents[2] / "docs" / "coverage.md"
 
-State = Literal["parity", "imported", "refused"]
+State = Literal["parity", "tiny", "imported", "refused"]
 
 
 class Row(NamedTuple):
-    """One model type. `note` is how many configurations are compared, or what is missing."""
+    """One model type. `note` is how many configurations are compared, or what is missing.
+
+    `sizes` are the published models whose checkpoint keys and shapes are compared on the meta device.
+    """
 
     model_type: str
     state: State
     note: str
+    sizes: tuple[str, ...] = ()
 
 
 def rows() -> list[Row]:
@@ -54,13 +59,23 @@ def known() -> tuple[str, ...]:
     return tuple(MODEL_FOR_MULTIMODAL_LM_MAPPING_NAMES)
 
 
+def published(model_type: str) -> tuple[str, ...]:
+    """The published models of a type whose keys `test_full_size.py` compares."""
+    configs = {name: each.config for name, each in (MODELS if model_type in IMPORTED else TEXTS).items()}
+    if model_type in TEXT:
+        configs = {name: config for name, (config, _) in LLAMAS.items()} | configs
+    return tuple(name for name, config in configs.items() if config["model_type"] == model_type)
+
+
 def _row(name: str, compared: int) -> Row:
     if name not in IMPORTED and name not in TEXT and name not in ENCODERS:
         return Row(name, "refused", MISSING.get(name, "nobody has looked at it"))
+    sizes = published(name)
     if not compared:
-        return Row(name, "imported", "no configuration is compared yet")
+        return Row(name, "imported", "no configuration is compared yet", sizes)
     note = f"{compared} configuration{'s' if compared > 1 else ''} compared"
-    return Row(name, "parity", f"{note}; {PARTLY[name]}" if name in PARTLY else note)
+    note = f"{note}; {PARTLY[name]}" if name in PARTLY else note
+    return Row(name, "parity" if sizes else "tiny", note, sizes)
 
 
 def page() -> str:
@@ -80,7 +95,9 @@ def _lines() -> Iterator[str]:
     yield "this page, and a test compares it with the importers and the parity tests."
     yield ""
     yield f"- **parity**: {count['parity']}. Logits, greedy tokens with the cache and written checkpoints are those of"
-    yield "  the reference, for tiny odd configurations with every parameter random."
+    yield "  the reference, for tiny odd configurations with every parameter random; and for the published models that"
+    yield "  are named, at their full sizes, the keys and shapes of checkpoints are exactly the reference's."
+    yield f"- **tiny**: {count['tiny']}. The first alone."
     yield f"- **imported**: {count['imported']}. A config gives a graph, and nothing compares what that computes."
     yield f"- **refused**: {count['refused']}. `graphvlm import` says so; what is missing is in the last column."
     yield ""
@@ -89,16 +106,17 @@ def _lines() -> Iterator[str]:
     yield ""
     yield "## Text models alone"
     yield ""
-    equal = sum(row.state == "parity" for row in texts)
-    yield f"{len(texts)} types are imported, {equal} of them with parity; any other is refused."
+    states = Counter(row.state for row in texts)
+    yield f"{len(texts)} types are imported, {states['parity']} of them with parity, {states['tiny']} as tiny"
+    yield "configurations alone; any other is refused."
     yield ""
     yield from _table(texts)
 
 
 def _table(found: list[Row]) -> Iterator[str]:
-    yield "| `model_type` | state | |"
-    yield "|---|---|---|"
-    yield from (f"| `{row.model_type}` | {row.state} | {row.note} |" for row in found)
+    yield "| `model_type` | state | published models | |"
+    yield "|---|---|---|---|"
+    yield from (f"| `{row.model_type}` | {row.state} | {', '.join(row.sizes)} | {row.note} |" for row in found)
 
 
 if __name__ == "__main__":

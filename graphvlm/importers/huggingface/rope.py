@@ -113,7 +113,7 @@ def _rotary(
     most = text.integer("max_position_embeddings")
     places = (text, rope) if rope else (text,)
     if kind.partial:
-        dim = int(head_dim * _fraction(*reversed(places)))
+        dim = _turned(text, places, head_dim)
     else:
         dim = head_dim
         for place in places:
@@ -157,6 +157,13 @@ def _sections(rope: Fields | None, text: Fields, kind: TextKind, dim: int) -> di
 
 
 _SECTIONS = frozenset({"mrope_section", "mrope_interleaved"})
+
+
+def _turned(text: Fields, places: tuple[Fields, ...], head_dim: int) -> int:
+    """How many numbers of a head are turned: some classes have a field for that, the others a part of it."""
+    if "rotary_dim" in text.table.understood and text.has("rotary_dim"):
+        return text.integer("rotary_dim")
+    return int(head_dim * _fraction(*reversed(places)))
 
 
 def _fraction(*places: Fields) -> float:

@@ -122,8 +122,23 @@ MINIMAX_M2 = ConfigTable(
         "num_local_experts": 256,
         **ROPE,
         "rope_theta": 5000000.0,
+        "rotary_dim": None,  # not a field of the class, which takes it from the file
     },
-    harmless=ROUTER_LOSS | {"router_jitter_noise"},
+    nullable=frozenset({"rotary_dim"}),
+    # the last are of layers that predict further tokens, and of kinds of attention and experts that M2 has none of
+    harmless=ROUTER_LOSS
+    | {"router_jitter_noise", "use_mtp", "num_mtp_modules", "mtp_transformer_layers"}
+    | {"attn_type_list", "mlp_intermediate_size", "shared_moe_mode"},
+    neutral={
+        "use_qk_norm": True,
+        "qk_norm_type": "per_layer",
+        "scoring_func": "sigmoid",
+        "use_routing_bias": True,
+        "shared_intermediate_size": 0,
+        "layernorm_full_attention_beta": 1.0,
+        "layernorm_linear_attention_beta": 1.0,
+        "layernorm_mlp_beta": 1.0,
+    },
 )
 
 _BIAS: Mapping[str, bool | str] = MappingProxyType({"q": "qkv_bias", "k": "qkv_bias", "v": "qkv_bias"})

@@ -1,30 +1,11 @@
-"""Published configs of text decoders, with what they are called, where they are, and how many parameters they have.
-
-Configs are as their repositories have them, without fields that say nothing of the model.
-"""
+"""Published configs of text decoders, with what they are called, where they are, and how many parameters they have."""
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
-
-class Published(NamedTuple):
-    """A part of the catalog, and what was published of it; a balancing bias of experts counts as a parameter."""
-
-    description: str
-    source: str
-    config: dict[str, Any]
-    parameters: int
-
-
-_SIZES = (
-    *("hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads"),
-    "num_key_value_heads",
-)
-
-
-def _sizes(model_type: str, *sizes: int, **fields: Any) -> dict[str, Any]:
-    return {"model_type": model_type, **dict(zip(_SIZES, sizes, strict=True)), **fields}
+from .record import HUB, Published
+from .record import text_sizes as _sizes
 
 
 def _gemma(model_type: str, *sizes: int, scalar: int = 256, head_dim: int = 256, **fields: Any) -> dict[str, Any]:
@@ -118,8 +99,6 @@ def _llama4(experts: int, **fields: Any) -> dict[str, Any]:
     """What the class has by itself is not said again."""
     return {"model_type": "llama4_text", "num_local_experts": experts, **fields}
 
-
-HUB = "https://huggingface.co/"
 
 TEXTS: dict[str, Published] = {
     "qwen3_next_80b_a3b": Published(
@@ -331,7 +310,7 @@ TEXTS: dict[str, Published] = {
         "StarCoder2 3B",
         f"{HUB}bigcode/starcoder2-3b",
         _sizes("starcoder2", 3072, 12288, 30, 24, 2, rope_theta=999999.4420358813, sliding_window=4096)
-        | {"max_position_embeddings": 16384},
+        | {"max_position_embeddings": 16384, "bos_token_id": 0, "eos_token_id": 0},
         3_030_371_328,
     ),
     "stablelm_2_1_6b": Published(

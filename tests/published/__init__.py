@@ -1,0 +1,18 @@
+"""Published models: the parts and the graphs that are shipped are what these say, of as many parameters."""
+
+from __future__ import annotations
+
+from .families import FAMILIES
+from .images import IMAGES
+from .llamas import LARGER, LLAMAS
+from .native import NATIVE
+from .record import Published
+from .sounds import SOUNDS
+from .texts import TEXTS as _TEXTS
+
+# decoders: part -> what was published
+TEXTS: dict[str, Published] = {**_TEXTS, **LARGER, **FAMILIES}
+# models of several modalities: graph -> what was published
+MODELS: dict[str, Published] = {**IMAGES, **NATIVE, **SOUNDS}
+
+__all__ = ["LLAMAS", "MODELS", "TEXTS", "Published"]
