@@ -50,6 +50,7 @@ ALSO = {
     "gemma3_text": {"sliding_window_pattern", "rope_local_base_freq"},
     "gpt_neox": {"rotary_emb_base", "rotary_pct"},
     "cohere2": {"sliding_window_pattern"},
+    "minimax_m2": {"rotary_dim"},
     **{name: {"head_dim"} for name in _WIDTHS},
     **{name: {"full_attention_interval"} for name in ("qwen3_next", "qwen3_5_text", "qwen3_5_moe_text")},
     "llava": {"image_token_id"},

@@ -38,7 +38,7 @@ def _internvl(text: dict[str, Any], token: int, **vision: Any) -> dict[str, Any]
 
 def _qwen_of_internvl(*sizes: int, **fields: Any) -> dict[str, Any]:
     scaling = {"rope_type": "dynamic", "factor": 2.0}
-    return qwen2_large(*sizes, **{"vocab_size": 151674, "rope_scaling": scaling, **fields})  # type: ignore[arg-type]
+    return qwen2_large(*sizes, **{"vocab_size": 151674, "rope_scaling": scaling, **fields})
 
 
 def _gemma3(part: str) -> dict[str, Any]:
