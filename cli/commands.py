@@ -17,6 +17,7 @@ GROUPS = {
     },
     "look at it": {
         "check": "report every problem of a graph",
+        "plan": "say what a training step takes on each device",
         "viz": "draw a graph as SVG",
         "explain": "explain a diagnostic",
     },

@@ -73,13 +73,13 @@ def _split(words: Iterable[str]) -> tuple[list[Path], list[str]]:
     return overlays, overrides
 
 
-def load(args: argparse.Namespace) -> Graph:
-    """The resolved graph of a command line."""
+def load(args: argparse.Namespace, extra: Iterable[str] = ()) -> Graph:
+    """The resolved graph of a command line, with `extra` settings on top."""
     import graphvlm
 
     overlays, overrides = changes(args)
     with step(f"reading {args.graph}"):
-        return graphvlm.load(graph_path(args.graph), *overlays, overrides=overrides)
+        return graphvlm.load(graph_path(args.graph), *overlays, overrides=[*overrides, *extra])
 
 
 def write(text: str, target: Path | None, *, keep: bool = False) -> None:

@@ -5,15 +5,58 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from math import gcd
+from typing import Literal
 
 from .blocks.parse_attention import divisors
-from .blocks.settings import Delta, Mlp, Op
+from .blocks.settings import Attention, Delta, Mlp, Op
 from .diagnostics import Label
-from .ir import Node, Parallelism
+from .ir import Graph, Node, Parallelism
 from .linked import LinkedGraph
 from .problems import Problems
 from .settings import Settings
 from .words import suggestion
+
+Way = Literal["column", "row"]
+
+
+def splits(node: Node) -> dict[str, Way]:
+    """How each module that tensor parallelism splits is split, in the order of the code; `*` is the index of a layer.
+
+    By columns, a rank holds some of the outputs of a matrix; by rows, some of its inputs, and results are added up.
+    """
+    if node.tensor_parallel == 1:
+        return {}
+    found: dict[str, Way] = {}
+    if node.spec.stack and node.spec.stack.kinds:
+        for sublayer in node.spec.stack.kinds[0].sublayers:
+            columns, row = _split(sublayer.op)
+            found.update({f"layers.*.{sublayer.name}.{column}": "column" for column in columns})
+            found[f"layers.*.{sublayer.name}.{row}"] = "row"
+    head = getattr(node.spec, "head", None)
+    if head is not None and not head.tied and not head.own:
+        found["head"] = "column"
+    return found | getattr(node.spec, "split", {})
+
+
+def _split(op: Op) -> tuple[tuple[str, ...], str]:
+    """The projections of an operation that are split by columns, and the one split by rows."""
+    if isinstance(op, Attention):
+        return ("wq", "wk", "wv", "wg") if op.gated else ("wq", "wk", "wv"), "wo"
+    return ("gate", "up") if isinstance(op, Mlp) and op.gated else ("up",), "down"
+
+
+def fsdp_unit(node: Node, path: str) -> str:
+    """The module that FSDP gathers a parameter of a node with: a layer, the head, else the rest of the node."""
+    first, _, rest = path.partition(".")
+    if node.fsdp and first == "layers":
+        return f"{node.name}.layers.{rest.partition('.')[0]}"
+    return f"{node.name}.head" if first == "head" else node.name
+
+
+def tied_tables(graph: Graph) -> frozenset[str]:
+    """Token embeddings whose weight a head multiplies with."""
+    heads = {node.name: getattr(node.spec, "head", None) for node in graph.nodes.values()}
+    return frozenset(graph.stream_start(name)[1] for name, head in heads.items() if head is not None and head.tied)
 
 
 def read_parallelism(

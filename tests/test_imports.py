@@ -18,7 +18,7 @@ LAYERS = (
     {"blocks", "component", "components", "ir"},
     {"linked", "masks", "link", "infer", "freezing", "sharding", "checks", "resolve"},
     {"passes", "keys", "stages"},
-    {"pages", "drawing", "emit"},
+    {"pages", "drawing", "emit", "planning"},
     {"rendering", "output", "weights"},
     {"cache", "importers", "rules", "excerpt"},
     {""},  # graphvlm/__init__.py: the pipeline

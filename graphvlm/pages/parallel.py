@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..blocks.settings import Attention, Mlp, Op
 from ..ir import Graph, Node
+from ..sharding import fsdp_unit, splits, tied_tables
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,47 +19,50 @@ class NodePlan:
 
 @dataclass(frozen=True, slots=True)
 class ParallelView:
-    """Everything on the page of `parallel.py`."""
+    """Everything on the page of `parallel.py`.
+
+    FSDP gathers each layer of the `stacks` by itself, then each of the `units`, modules without those inside them. The
+    weights of `kept` stay gathered until the backward pass, for a head reads them too.
+    """
 
     mesh: tuple[tuple[str, int], ...]
     plans: tuple[NodePlan, ...]
     stacks: tuple[str, ...]
+    units: tuple[str, ...]
+    kept: tuple[str, ...]
     gathered: bool
     methods: tuple[str, ...]
 
 
 def make(graph: Graph, methods: tuple[str, ...]) -> ParallelView:
     """The view for a graph after its passes; `methods` of the model are called besides `forward`."""
+    tied = tied_tables(graph)
     plans = tuple(plan for node in graph.owners if (plan := _plan(node)))
     return ParallelView(
         mesh=tuple(graph.parallelism.mesh.items()),
         plans=plans,
         stacks=tuple(node.name for node in graph.owners if node.fsdp and node.spec.stack and node.spec.stack.order),
+        units=tuple(f"model.{unit}" for node in graph.owners if node.name not in tied for unit in _units(node)),
+        kept=tuple(f"model.{node.name}" for node in graph.owners if node.name in tied),
         methods=methods,
         gathered=any("Replicate()" in style for plan in plans for _, style in plan.own),
     )
 
 
+def _units(node: Node) -> tuple[str, ...]:
+    """The modules of a node that are gathered by themselves, the inner one first."""
+    found = {fsdp_unit(node, parameter.path) for parameter in node.spec.parameters()}
+    return tuple(sorted((unit for unit in found if ".layers." not in unit), reverse=True))
+
+
 def _plan(node: Node) -> NodePlan | None:
-    if node.tensor_parallel == 1:
-        return None
-    block: list[tuple[str, str]] = []
-    if node.spec.stack and node.spec.stack.kinds:
-        for sublayer in node.spec.stack.kinds[0].sublayers:
-            columns, row = _split(sublayer.op)
-            block.extend((f"{sublayer.name}.{column}", "ColwiseParallel()") for column in columns)
-            block.append((f"{sublayer.name}.{row}", "RowwiseParallel()"))
-    own: list[tuple[str, str]] = []
-    head = getattr(node.spec, "head", None)
-    if head is not None and not head.tied and not head.own:
-        own.append(("head", "ColwiseParallel(output_layouts=Replicate())"))
-    for name, way in getattr(node.spec, "split", {}).items():
-        own.append((name, "ColwiseParallel()" if way == "column" else "RowwiseParallel()"))
-    return NodePlan(node.name, tuple(block), tuple(own)) if block or own else None
+    found = {path: _STYLES[way] for path, way in splits(node).items()}
+    if "head" in found:  # everybody reads all logits
+        found["head"] = "ColwiseParallel(output_layouts=Replicate())"
+    inside = "layers.*."
+    block = tuple((path.removeprefix(inside), style) for path, style in found.items() if path.startswith(inside))
+    own = tuple((path, style) for path, style in found.items() if not path.startswith(inside))
+    return NodePlan(node.name, block, own) if found else None
 
 
-def _split(op: Op) -> tuple[tuple[str, ...], str]:
-    """The projections of an operation that are split by columns, and the one split by rows."""
-    if isinstance(op, Attention):
-        return ("wq", "wk", "wv", "wg") if op.gated else ("wq", "wk", "wv"), "wo"
-    return ("gate", "up") if isinstance(op, Mlp) and op.gated else ("up",), "down"
+_STYLES = {"column": "ColwiseParallel()", "row": "RowwiseParallel()"}

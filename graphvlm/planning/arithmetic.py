@@ -1,0 +1,136 @@
+"""Floating-point operations of a step on one rank, and which nodes a backward pass goes through."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from ..blocks.settings import Attention, Delta, Op
+from ..ir import Graph, Node
+from .weights import Weight
+from .workload import rows
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """Operations of a node in a step; a multiplication and an addition are two.
+
+    `tokens` run through the node. `products` are those with weights, `trained` the part whose weights are trained,
+    `scores` those among tokens: queries with keys, and what comes of it with values. All are of one forward pass.
+    Without `returns`, no gradient comes back to the node; with `passes`, one goes on to what the node reads.
+    """
+
+    tokens: int
+    products: float
+    trained: float
+    scores: float
+    returns: bool
+    passes: bool
+
+    @property
+    def forward(self) -> float:
+        return self.products + self.scores
+
+    @property
+    def backward(self) -> float:
+        """The gradient of a product by its input costs the product again, and so does that by its weight; of a product
+        among tokens, both sides are inputs."""
+        return self.products + self.trained + 2 * self.scores if self.returns else 0.0
+
+
+def work(graph: Graph, weights: Iterable[Weight], sizes: Mapping[str, int]) -> dict[str, Work]:
+    """What each node does, on one tensor-parallel rank."""
+    own: dict[str, list[Weight]] = defaultdict(list)
+    for weight in weights:
+        own[weight.node].append(weight)
+    found: dict[str, Work] = {}
+    for name, node in graph.nodes.items():
+        tokens = stack_tokens(node, sizes)
+        products, trained = _products(graph, node, own, tokens, sizes)
+        passes = any(found[ref.name].returns for ref in node.inputs.values() if ref.name in found)
+        returns = passes or any(weight.trained for weight in own[name])
+        scores = _scores(node, tokens, sizes) / node.tensor_parallel
+        found[name] = Work(tokens, products, trained, scores, returns, passes)
+    return found
+
+
+def stack_tokens(node: Node, sizes: Mapping[str, int]) -> int:
+    """How many tokens run through the blocks of a node, those of all images or sequences together."""
+    stream = node.signature.inputs.get("features") if node.kind == "decoder" else None
+    port = stream or next(iter(node.signature.outputs.values()))
+    count = rows(port.shape, sizes)
+    inside, outside = getattr(node.spec, "tokens", None), port.shape[1] if len(port.shape) > 1 else None
+    return count // outside * inside if isinstance(inside, int) and isinstance(outside, int) else count
+
+
+def sequences(node: Node, sizes: Mapping[str, int]) -> int:
+    """Into how many sequences, which do not see each other, these tokens fall."""
+    stream = node.signature.inputs.get("features") if node.kind == "decoder" else None
+    port = stream or next(iter(node.signature.outputs.values()))
+    return rows((*port.shape[:1], 1), sizes)
+
+
+def _products(
+    graph: Graph, node: Node, weights: Mapping[str, list[Weight]], tokens: int, sizes: Mapping[str, int]
+) -> tuple[float, float]:
+    """Operations with weights, and with those that are trained."""
+    products = trained = 0.0
+    for weight in weights[node.name]:
+        if weight.per_token:
+            cost = 2.0 * weight.held * weight.share * _met(node, weight.path, tokens, sizes)
+            products += cost
+            trained += cost * weight.trained
+    head = getattr(node.spec, "head", None)
+    if head is not None and head.tied:
+        _, start = graph.stream_start(node.name)
+        table = next(weight for weight in weights[start] if weight.path == "weight")
+        cost = 2.0 * table.held * _met(node, "head.weight", tokens, sizes)
+        products += cost
+        trained += cost * table.trained
+    return products, trained
+
+
+def _met(node: Node, path: str, tokens: int, sizes: Mapping[str, int]) -> int:
+    """How many vectors are multiplied with a weight."""
+    if path.startswith("head."):
+        return rows(node.signature.outputs["logits"].shape, sizes)
+    cross = _cross(node, path)
+    return rows(node.signature.inputs[cross].shape, sizes) if cross else tokens
+
+
+def _cross(node: Node, path: str) -> str:
+    """The port that a projection of keys or values reads; empty where it reads the tokens themselves."""
+    words = path.split(".")
+    if node.spec.stack is None or words[0] != "layers" or words[3] not in ("wk", "wv"):
+        return ""
+    kind = node.spec.stack.kinds[node.spec.stack.order[int(words[1])]]
+    op = next(sublayer.op for sublayer in kind.sublayers if sublayer.name == words[2])
+    return op.cross.port if isinstance(op, Attention) and op.cross else ""
+
+
+def _scores(node: Node, tokens: int, sizes: Mapping[str, int]) -> float:
+    stack = node.spec.stack
+    if stack is None:
+        return 0.0
+    alone = tokens / sequences(node, sizes)
+    each = [sum(_score(node, s.op, tokens, alone, sizes) for s in kind.sublayers) for kind in stack.kinds]
+    return sum(each[index] for index in stack.order)
+
+
+def _score(node: Node, op: Op, tokens: int, alone: float, sizes: Mapping[str, int]) -> float:
+    """Products among tokens. As usual, what a causal mask hides is counted too; what a window hides is not."""
+    if isinstance(op, Delta):  # a state is faded, written and read: three products of its size for each token
+        return 6.0 * tokens * op.value_heads * op.key_dim * op.value_dim
+    if not isinstance(op, Attention):
+        return 0.0
+    keys = alone
+    if op.cross:
+        keys = rows(node.signature.inputs[op.cross.port].shape, sizes) / sequences(node, sizes)
+    elif op.window:
+        keys = min(keys, op.window)
+    elif op.grid and op.grid.within == "window":
+        keys = min(keys, op.grid.size**2)
+    elif op.windows:
+        keys = min(keys, op.windows.side**2)
+    return 2.0 * tokens * keys * op.heads * (op.head_dim + op.value_dim)

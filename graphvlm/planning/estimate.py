@@ -1,0 +1,163 @@
+"""The plan of a graph: all figures of one step together, and whether they fit a device."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import prod
+
+from ..ir import Graph
+from ..passes import apply_all
+from .activations import kept, logits
+from .arithmetic import Work, work
+from .hardware import Device
+from .traffic import Exchange, traffic
+from .weights import Weight, weights
+from .workload import Workload, sizes
+
+# How much of a device's peak matrix products of this size reach, and how much of its memory a program can fill: the
+# allocator's fragments and the libraries' own buffers take the rest. Assumptions, the only two of the time and the fit.
+EFFICIENCY = 0.65
+USABLE = 0.92
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """Bytes on the fullest rank at the fullest moment, by what they are for."""
+
+    weights: float
+    gradients: float
+    optimizer: float
+    activations: float
+    logits: float
+    gathered: float
+
+    @property
+    def total(self) -> float:
+        return self.weights + self.gradients + self.optimizer + self.activations + self.logits + self.gathered
+
+
+@dataclass(frozen=True, slots=True)
+class NodePlan:
+    """One node: parameters in all, parameters on a rank, operations on a rank, bytes kept for the backward pass."""
+
+    name: str
+    parameters: int
+    trained: int
+    stored: int
+    forward: float
+    backward: float
+    kept: float
+    split: int
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What one training step takes. Times are in seconds, sizes in bytes, `operations` those of one rank.
+
+    `exposed` is the time of exchanges that no calculation hides, by axis; `mfu` the share of the device's peak that
+    the model's own operations reach, recomputed ones not counted.
+    """
+
+    mesh: Mapping[str, int]
+    sizes: Mapping[str, int]
+    nodes: tuple[NodePlan, ...]
+    memory: Memory
+    exchanges: tuple[Exchange, ...]
+    operations: float
+    device: Device
+    calculating: float
+    exposed: Mapping[str, float]
+    mfu: float
+
+    @property
+    def ranks(self) -> int:
+        return prod(self.mesh.values())
+
+    @property
+    def seconds(self) -> float:
+        return self.calculating + sum(self.exposed.values())
+
+    @property
+    def fits(self) -> bool:
+        return self.memory.total <= self.device.memory * USABLE
+
+
+def plan(graph: Graph, asked: Workload, device: Device) -> Plan:
+    """The plan of a resolved graph on the mesh that it names, each rank a `device`."""
+    graph = apply_all(graph)
+    known = sizes(graph, asked)
+    all_weights = weights(graph)
+    works = work(graph, all_weights, known)
+    keeps = kept(graph, works, known, asked)
+    exchanges = traffic(graph, all_weights, works, known, asked)
+    own = sum(each.forward + each.backward for each in works.values())
+    again = sum(works[name].forward for name in keeps if asked.recompute and keeps[name])
+    calculating = (own + again) / (device.peak * EFFICIENCY)
+    exposed = _exposed(exchanges, graph.parallelism.mesh, device, calculating)
+    return Plan(
+        mesh=graph.parallelism.mesh,
+        sizes=known,
+        nodes=tuple(_node(graph, name, all_weights, works[name], keeps[name]) for name in graph.nodes),
+        memory=_memory(all_weights, keeps, logits(graph, known, asked), asked, graph.parallelism.mesh.get("dp", 1)),
+        exchanges=exchanges,
+        operations=own + again,
+        device=device,
+        calculating=calculating,
+        exposed=exposed,
+        mfu=own / ((calculating + sum(exposed.values())) * device.peak),
+    )
+
+
+def _node(graph: Graph, name: str, all_weights: tuple[Weight, ...], work: Work, kept: float) -> NodePlan:
+    own = [weight for weight in all_weights if weight.node == name]
+    return NodePlan(
+        name=name,
+        parameters=sum(weight.count for weight in own),
+        trained=sum(weight.count for weight in own if weight.trained),
+        stored=sum(weight.stored for weight in own),
+        forward=work.forward,
+        backward=work.backward,
+        kept=kept,
+        split=graph.nodes[name].tensor_parallel,
+    )
+
+
+def _memory(
+    all_weights: tuple[Weight, ...], keeps: Mapping[str, float], logits: float, asked: Workload, dp: int
+) -> Memory:
+    stored = sum(weight.stored for weight in all_weights)
+    trained = sum(weight.stored for weight in all_weights if weight.trained)
+    return Memory(
+        weights=stored * asked.weights,
+        gradients=trained * asked.weights,
+        optimizer=trained * asked.optimizer,
+        activations=sum(keeps.values()),
+        logits=logits,
+        gathered=_gathered(all_weights, asked, dp),
+    )
+
+
+def _gathered(all_weights: tuple[Weight, ...], asked: Workload, dp: int) -> float:
+    """Whole weights that are there at once: of the largest unit two, one used and one on its way, and its gradients.
+    On one data-parallel rank the copies in the type of the calculation, if that is another."""
+    held: dict[str, int] = {}
+    for weight in all_weights:
+        held[weight.unit] = held.get(weight.unit, 0) + weight.held
+    if dp == 1:
+        return 0.0 if asked.compute == asked.weights else float(sum(held.values()) * asked.compute)
+    return float(3 * max(held.values(), default=0) * asked.compute)
+
+
+def _exposed(
+    exchanges: tuple[Exchange, ...], mesh: Mapping[str, int], device: Device, calculating: float
+) -> dict[str, float]:
+    """Exchanges of `tp` stand between calculations; those of `dp` run beside them, and show where they take longer."""
+    found: dict[str, float] = {}
+    inner = 1
+    for axis in reversed(tuple(mesh)):
+        inner *= mesh[axis]
+        speed = device.link if inner <= device.per_machine else device.network
+        took = sum(exchange.sent for exchange in exchanges if exchange.axis == axis) / speed
+        found[axis] = took if axis == "tp" else max(0.0, took - calculating)
+    return {axis: found[axis] for axis in mesh}

@@ -1,0 +1,104 @@
+"""What one rank sends in a step, by axis of the mesh: the collectives that the generated `parallel.py` causes."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from ..ir import Graph, Node
+from ..sharding import splits, tied_tables
+from .arithmetic import Work
+from .weights import Weight
+from .workload import Workload, rows
+
+REDUCED = 4  # gradients are reduced in float32
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """All collectives of one kind over one axis: how many a step, and the bytes that a rank sends in them.
+
+    Rings are assumed: of n ranks each sends (n - 1) / n of a gathered or scattered tensor, and twice that of a sum.
+    """
+
+    axis: str
+    collective: str
+    calls: int
+    sent: float
+
+
+def traffic(
+    graph: Graph, weights: Iterable[Weight], works: Mapping[str, Work], sizes: Mapping[str, int], work: Workload
+) -> tuple[Exchange, ...]:
+    """The exchanges of one step, those of `dp` first."""
+    mesh = graph.parallelism.mesh
+    dp, tp = mesh.get("dp", 1), mesh.get("tp", 1)
+    return (
+        *(_sharded(tuple(weights), works, tied_tables(graph), work, dp) if dp > 1 else ()),
+        *(_split(graph, works, sizes, work, tp) if tp > 1 else ()),
+    )
+
+
+def _sharded(
+    weights: tuple[Weight, ...], works: Mapping[str, Work], tied: frozenset[str], work: Workload, dp: int
+) -> tuple[Exchange, ...]:
+    """FSDP: a unit is gathered before its forward pass and again before its backward pass, but for tables that stay."""
+    units: dict[str, list[Weight]] = defaultdict(list)
+    for weight in weights:
+        units[weight.unit].append(weight)
+    part = (dp - 1) / dp
+    gathers = scatters = 0
+    gathered = scattered = 0.0
+    for name, unit in units.items():
+        times = 2 if works[unit[0].node].returns and name not in tied else 1
+        gathers += times
+        gathered += times * sum(weight.stored for weight in unit) * dp * work.compute
+        trained = [weight.stored for weight in unit if weight.trained]
+        if trained:
+            scatters += 1
+            scattered += sum(trained) * dp * REDUCED
+    return (
+        Exchange("dp", "all-gather", gathers, gathered * part),
+        Exchange("dp", "reduce-scatter", scatters, scattered * part),
+    )
+
+
+def _split(
+    graph: Graph, works: Mapping[str, Work], sizes: Mapping[str, int], work: Workload, tp: int
+) -> tuple[Exchange, ...]:
+    """Tensor parallelism: a sum behind each row-wise matrix, and one of each column-wise matrix's input gradient."""
+    part = (tp - 1) / tp
+    sums = gathers = 0
+    summed = gathered = 0.0
+    for name, node in graph.nodes.items():
+        for width, vectors, times in _sums(node, works[name], sizes):
+            sums += times
+            summed += times * width * vectors * work.compute
+        if "head" in splits(node):
+            port = node.signature.outputs["logits"]
+            gathers += 1
+            gathered += rows(port.shape, sizes) * float(node.spec.vocab) * work.compute  # type: ignore[attr-defined]
+    return (
+        Exchange("tp", "all-reduce", sums, 2 * part * summed),
+        Exchange("tp", "all-gather", gathers, part * gathered),
+    )
+
+
+def _sums(node: Node, work: Work, sizes: Mapping[str, int]) -> Iterable[tuple[int, int, int]]:
+    """Width, number of vectors and number of the sums of a node."""
+    ways = splits(node)
+    layers = len(node.spec.stack.order) if node.spec.stack else 0
+    for path, way in ways.items():
+        times = layers if path.startswith("layers.") else 1
+        shape = _shape(node, path)
+        if way == "row":
+            yield shape[0], work.tokens, times
+        elif work.passes or path.startswith(("layers.", "head")):
+            vectors = rows(node.signature.outputs["logits"].shape, sizes) if path == "head" else work.tokens
+            yield shape[1], vectors, times
+
+
+def _shape(node: Node, path: str) -> tuple[int, ...]:
+    first = path.replace("*", "0", 1)
+    return next(parameter.shape for parameter in node.spec.parameters() if parameter.path == f"{first}.weight")

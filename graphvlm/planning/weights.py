@@ -1,0 +1,95 @@
+"""The weights of each node as they lie on one rank: split by tensor parallelism, sharded by FSDP, trained or not."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import prod
+
+from ..blocks.parameters import Parameter
+from ..ir import Graph, Node
+from ..sharding import Way, fsdp_unit, splits
+
+
+@dataclass(frozen=True, slots=True)
+class Weight:
+    """One parameter: its numbers in the whole model, on a tensor-parallel rank, and on one rank after sharding.
+
+    `unit` is the module that FSDP gathers it with. `per_token` says whether each token meets
+    all of it in a product; `share` is the part that it does meet, of experts.
+    """
+
+    node: str
+    path: str
+    count: int
+    held: int
+    stored: int
+    trained: bool
+    unit: str
+    per_token: bool
+    share: float = 1.0
+
+
+def weights(graph: Graph) -> tuple[Weight, ...]:
+    """All parameters of the model. A rank's shard is that of the first rank, which is as large as any."""
+    lasting = [freeze for freeze in graph.freeze if freeze.until is None]
+    whole = frozenset(name for freeze in lasting for name in freeze.nodes)
+    frozen = frozenset(path for freeze in lasting for path in freeze.parameters)
+    dp, tp = graph.parallelism.mesh.get("dp", 1), graph.parallelism.mesh.get("tp", 1)
+    found = []
+    for node in graph.nodes.values():
+        ways = splits(node)
+        for parameter in node.spec.parameters():
+            own = f"{node.name}.{parameter.path}"
+            pieces = [f"{node.name}.{piece.path}" for piece in parameter.pieces]
+            trained = node.name not in whole and own not in frozen and not all(piece in frozen for piece in pieces)
+            shape = _local(parameter, ways, tp)
+            stored = (-(-shape[0] // dp), *shape[1:])
+            found.append(
+                Weight(
+                    node=node.name,
+                    path=parameter.path,
+                    count=parameter.count,
+                    held=prod(shape),
+                    stored=prod(stored),
+                    trained=trained,
+                    unit=fsdp_unit(node, parameter.path),
+                    per_token=_is_matrix(node, parameter),
+                    share=_share(node, parameter.path),
+                )
+            )
+    return tuple(found)
+
+
+def _local(parameter: Parameter, ways: dict[str, Way], tp: int) -> tuple[int, ...]:
+    """The shape on a tensor-parallel rank."""
+    module, _, leaf = parameter.path.rpartition(".")
+    way = ways.get(_starred(module))
+    if way == "column":
+        return (parameter.shape[0] // tp, *parameter.shape[1:])
+    if way == "row" and leaf == "weight":
+        return (parameter.shape[0], parameter.shape[1] // tp)
+    return parameter.shape
+
+
+def _starred(path: str) -> str:
+    return ".".join("*" if word.isdigit() else word for word in path.split("."))
+
+
+# Tables that are looked up, and convolutions of each channel by itself, are no products of tokens with a matrix.
+_TABLES = ("position.weight", "rel_rows", "rel_columns")
+
+
+def _is_matrix(node: Node, parameter: Parameter) -> bool:
+    if node.type == "token_embedding" or len(parameter.shape) < 2 or parameter.path.endswith(_TABLES):
+        return False
+    return parameter.path.endswith(".weight") or ".experts." in parameter.path
+
+
+def _share(node: Node, path: str) -> float:
+    """How much of a weight one token meets: all of it, but of experts those that it chooses."""
+    if ".experts." not in path or node.spec.stack is None:
+        return 1.0
+    kind = node.spec.stack.kinds[node.spec.stack.order[int(path.split(".")[1])]]
+    found = (getattr(sublayer.op, "moe", None) for sublayer in kind.sublayers if f".{sublayer.name}." in path)
+    moe = next(found)
+    return moe.top / moe.experts if moe else 1.0

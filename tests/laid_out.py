@@ -1,0 +1,131 @@
+"""A process of a group that lays a package over a mesh, and what it says of it.
+
+Run by `torchrun` (real processes, gloo) from `test_parallel.py`; `measured` is for one process in a pretended group.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections import Counter
+from importlib import import_module
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.tensor import DTensor
+from torch.utils._python_dispatch import TorchDispatchMode
+
+SEED = 0
+
+
+def batch(rows: int, seq: int, images: int, vocab: int, seed: int) -> dict[str, Tensor]:
+    """Prompts with an image of 16 tokens in each of the first `images`, a mask with padding, labels."""
+    generator = torch.Generator().manual_seed(seed)
+    ids = torch.randint(3, vocab - 5, (rows, seq), generator=generator)
+    mask = torch.ones(rows, seq, dtype=torch.long)
+    mask[1:, :3] = 0
+    ids[:images, 4:20] = 99
+    labels = ids.masked_fill((ids == 99) | (mask == 0), -100)
+    pixels = torch.randn(images, 3, 56, 56, generator=generator)
+    return {"input_ids": ids, "labels": labels, "attention_mask": mask, "pixel_values": pixels}
+
+
+def whole(tensor: Tensor) -> Tensor:
+    """The tensor that the ranks hold the parts of."""
+    return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
+
+
+def local(tensor: Tensor) -> Tensor:
+    """The part that this rank holds."""
+    return tensor.to_local() if isinstance(tensor, DTensor) else tensor
+
+
+class Spy(TorchDispatchMode):
+    """Counts collectives, and the bytes of the larger of what goes in and what comes out."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.calls: Counter[str] = Counter()
+        self.bytes: Counter[str] = Counter()
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = func(*args, **(kwargs or {}))
+        for word, name in _COLLECTIVES.items():
+            if word in str(func):
+                tensors = [leaf for leaf in torch.utils._pytree.tree_leaves((args, result)) if isinstance(leaf, Tensor)]
+                self.calls[name] += 1
+                self.bytes[name] += max(tensor.numel() * tensor.element_size() for tensor in tensors)
+        return result
+
+
+_COLLECTIVES = {
+    "c10d._allgather_base_": "dp all-gather",
+    "c10d._reduce_scatter_base_": "dp reduce-scatter",
+    "_c10d_functional.all_reduce": "tp all-reduce",
+    "_c10d_functional.all_gather_into_tensor": "tp all-gather",
+}
+
+
+def laid(package: ModuleType, mesh: dict[str, int]) -> Any:
+    """A model with seeded weights over a mesh; the process group is there."""
+    torch.manual_seed(SEED)
+    model = randomised(package.Model())
+    devices = init_device_mesh("cpu", tuple(mesh.values()), mesh_dim_names=tuple(mesh))
+    return package.parallelize(model, devices, dtype=torch.float32)
+
+
+def randomised(model: nn.Module) -> Any:
+    """Every parameter random, norms and gates included."""
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(torch.randn_like(parameter) * 0.05)
+    return model
+
+
+def compare(package: ModuleType, mesh: dict[str, int], reference: dict[str, Any]) -> dict[str, float]:
+    """How far losses and gradients are from those of one process, in parts of the largest."""
+    model = laid(package, mesh)
+    ranks, split = mesh.get("dp", 1), mesh.get("tp", 1)
+    losses = [model.loss(**each) for each in reference["batches"][dist.get_rank() // split :: ranks]]
+    (sum(losses) / len(losses)).backward()
+    off = {}
+    for name, parameter in model.named_parameters():
+        assert parameter.grad is not None, name
+        off[name] = float((whole(parameter.grad) - reference["gradients"][name]).abs().max() / reference["scale"])
+    gathered = [torch.empty(len(losses)) for _ in range(dist.get_world_size())]
+    dist.all_gather(gathered, torch.stack([loss.detach() for loss in losses]))
+    in_order = torch.stack(gathered[::split], 1).flatten()
+    return {**off, "loss": float((in_order - reference["losses"]).abs().max() / reference["losses"].max())}
+
+
+def reference(package: ModuleType, batches: list[dict[str, Tensor]]) -> dict[str, Any]:
+    """Losses and gradients of one process: the mean over batches."""
+    torch.manual_seed(SEED)
+    model = randomised(package.Model())
+    losses = [model.loss(**each) for each in batches]
+    (sum(losses) / len(losses)).backward()
+    gradients = {name: parameter.grad for name, parameter in model.named_parameters()}
+    scale = max(float(gradient.abs().max()) for gradient in gradients.values())
+    return {"losses": torch.stack(losses).detach(), "gradients": gradients, "scale": scale, "batches": batches}
+
+
+def main(folder: str, *names: str) -> None:
+    """Compare packages, each with its mesh and its reference in files beside it; write what was found."""
+    sys.path.insert(0, folder)
+    torch.set_num_threads(1)
+    dist.init_process_group("gloo")
+    for name in names:
+        mesh = json.loads(Path(folder, f"{name}.mesh.json").read_text())
+        found = compare(import_module(name), mesh, torch.load(Path(folder, f"{name}.pt")))
+        if dist.get_rank() == 0:
+            Path(folder, f"{name}.found.json").write_text(json.dumps(found))
+    dist.destroy_process_group()
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

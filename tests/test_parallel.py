@@ -1,0 +1,96 @@
+"""Packages over several devices equal the same package on one: real processes, every gradient."""
+
+from __future__ import annotations
+
+import json
+import sys
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+import torch
+
+import graphvlm
+from graphvlm.diagnostics import Source
+
+from .laid_out import batch, reference
+from .packages import python
+
+GRAPH = """
+version: 1
+name: {name}
+inputs: {{pixel_values: image, input_ids: tokens}}
+nodes:
+  vision:
+    kind: encoder
+    type: vit
+    inputs: pixel_values
+    image: {{size: 56}}
+    patch: {{size: 14}}
+    position: learned
+    dim: 48
+    layers: 2
+    norm: {{type: layer, eps: 1.0e-5}}
+    attention: {{heads: 4, bias: true}}
+    mlp: {{hidden: 80, activation: gelu}}
+  projector: {{kind: projector, type: mlp, layers: 2, activation: gelu, inputs: vision}}
+  text: {{kind: encoder, type: token_embedding, inputs: input_ids}}
+  fused:
+    kind: fusion
+    type: scatter
+    inputs: {{text: text, image: projector, ids: input_ids}}
+    placeholder: {{image: 99}}
+  llm:
+    kind: decoder
+    type: transformer
+    inputs: fused
+    vocab: 104
+    dim: 40
+    max_tokens: 64
+    layers: 2
+    norm: {{type: rms, eps: 1.0e-5}}
+    attention: {{heads: 8, kv_heads: 4, head_dim: 6, bias: false}}
+    mlp: {{hidden: 72, activation: silu, gated: true, bias: false}}
+    position: {{type: rope, theta: 10000.0}}
+    head: {{tied: {tied}, bias: false}}
+outputs: {{logits: llm.logits}}
+parallelism: {{mesh: {mesh}, nodes: {nodes}}}
+"""
+
+# Name -> the mesh, how nodes are laid over it, and whether the head is the token embedding again.
+CASES = {
+    "sharded": ({"dp": 4}, {}, False),
+    "sharded_tied": ({"dp": 4}, {"vision": {"fsdp": "none"}}, True),
+    "split": ({"tp": 4}, {}, False),
+    "both": ({"dp": 2, "tp": 2}, {"vision": {"tp": 1}}, False),
+    "both_tied": ({"dp": 2, "tp": 2}, {"projector": {"tp": 1}}, True),
+}
+
+
+def source(name: str) -> Source:
+    mesh, nodes, tied = CASES[name]
+    return Source(
+        f"{name}.yaml", GRAPH.format(name=name, mesh=json.dumps(mesh), nodes=json.dumps(nodes), tied=json.dumps(tied))
+    )
+
+
+@pytest.fixture(scope="session")
+def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, float]]:
+    """What four processes find in every case."""
+    folder = tmp_path_factory.mktemp("parallel")
+    sys.path.insert(0, str(folder))
+    batches = [batch(rows=2, seq=24 + 2 * each, images=1 + each % 2, vocab=104, seed=each) for each in range(4)]
+    for name, (mesh, _, _) in CASES.items():
+        graphvlm.build(source(name), folder)
+        torch.save(reference(import_module(name), batches), folder / f"{name}.pt")
+        (folder / f"{name}.mesh.json").write_text(json.dumps(mesh))
+    sys.path.remove(str(folder))
+    launch = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "4")
+    python(*launch, "-m", "tests.laid_out", str(folder), *CASES, environment={"OMP_NUM_THREADS": "1"})
+    return {name: json.loads((Path(folder) / f"{name}.found.json").read_text()) for name in CASES}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_four_processes_equal_one(name: str, found: dict[str, dict[str, float]]) -> None:
+    """Loss and every gradient, to 1e-5 of the largest; some prompts are padded, some have no image."""
+    assert {path: off for path, off in found[name].items() if off > 1e-5} == {}

@@ -1,0 +1,158 @@
+"""Plans against what torch counts: parameters and exchanges to the byte, operations, and what is kept for backward."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import torch
+import torch.distributed as dist
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.flop_counter import FlopCounterMode
+
+import graphvlm
+from graphvlm.diagnostics import Source
+from graphvlm.ir import Graph
+from graphvlm.planning import Plan, Workload, device, plan
+
+from .laid_out import Spy, batch, laid, local
+from .packages import ROOT
+
+GRAPH = """
+version: 1
+name: planned
+inputs: {pixel_values: image, input_ids: tokens}
+nodes:
+  vision:
+    kind: encoder
+    type: vit
+    inputs: pixel_values
+    image: {size: 56}
+    patch: {size: 14}
+    position: learned
+    dim: 96
+    layers: 2
+    norm: {type: layer, eps: 1.0e-5}
+    attention: {heads: 4, bias: true}
+    mlp: {hidden: 200, activation: gelu}
+  projector: {kind: projector, type: mlp, layers: 2, activation: gelu, inputs: vision}
+  text: {kind: encoder, type: token_embedding, inputs: input_ids}
+  fused:
+    kind: fusion
+    type: scatter
+    inputs: {text: text, image: projector, ids: input_ids}
+    placeholder: {image: 99}
+  llm:
+    kind: decoder
+    type: transformer
+    inputs: fused
+    vocab: 504
+    dim: 128
+    max_tokens: 512
+    layers: 3
+    norm: {type: layer, eps: 1.0e-5}
+    attention: {heads: 8, kv_heads: 4, head_dim: 24, bias: false}
+    mlp: {hidden: 352, activation: silu, gated: true, bias: false}
+    position: {type: rope, theta: 10000.0}
+    head: {tied: false, bias: false}
+outputs: {logits: llm.logits}
+"""
+WORK = Workload(batch=2, seq=192, compute=4)
+TIED, FROZEN = "nodes.llm.head.tied=true", "freeze=[vision, text, 'llm.layers.0.*']"
+MESHES = [{"dp": 4}, {"tp": 4}, {"dp": 3, "tp": 2}]
+
+
+def graph(*changes: str) -> Graph:
+    return graphvlm.load(Source("planned.yaml", GRAPH), overrides=changes)
+
+
+def planned(*changes: str) -> Plan:
+    return plan(graph(*changes), WORK, device("h100-80g"))
+
+
+def step(model: Any) -> Any:
+    """A loss in which every token but the first counts, as plans assume."""
+    given = batch(rows=2, seq=192, images=2, vocab=504, seed=1)
+    given["labels"] = given["input_ids"]
+    del given["attention_mask"]
+    return model.loss(**given)
+
+
+def on(mesh: dict[str, int]) -> str:
+    return "parallelism.mesh={" + ", ".join(f"{axis}: {degree}" for axis, degree in mesh.items()) + "}"
+
+
+@pytest.fixture
+def pretended() -> Iterator[None]:
+    """Whoever asks for a process group gets one whose other members do not exist."""
+    yield
+    if dist.is_initialized():
+        dist.destroy_process_group()
+
+
+@pytest.mark.parametrize("mesh", MESHES, ids=str)
+@pytest.mark.parametrize("changes", [(), (TIED,), (FROZEN,)], ids=["trained", "tied", "frozen"])
+def test_parameters_and_exchanges_to_the_byte(mesh: dict[str, int], changes: tuple[str, ...], pretended: None) -> None:
+    from torch.testing._internal.distributed.fake_pg import FakeStore
+
+    changes = (*changes, on(mesh))
+    found = planned(*changes)
+    package = graphvlm.compile(Source("planned.yaml", GRAPH), overrides=changes)
+    dist.init_process_group("fake", store=FakeStore(), rank=0, world_size=found.ranks)
+    model = laid(package, mesh)
+    assert sum(node.stored for node in found.nodes) == sum(local(each).numel() for each in model.parameters())
+    with Spy() as spy:
+        step(model).backward()
+    for exchange in found.exchanges:
+        name = f"{exchange.axis} {exchange.collective}"
+        ranks = mesh[exchange.axis]
+        rings = 2 if exchange.collective == "all-reduce" else 1
+        assert exchange.calls == spy.calls[name], name
+        # the last token has no label: its logits are not there
+        assert exchange.sent == pytest.approx(rings * (ranks - 1) / ranks * spy.bytes[name], rel=0.01), name
+    assert {name for name in spy.calls} == {f"{each.axis} {each.collective}" for each in found.exchanges if each.calls}
+
+
+@pytest.mark.parametrize("changes", [(), (TIED,), (FROZEN,)], ids=["trained", "tied", "frozen"])
+def test_operations_and_what_is_kept(changes: tuple[str, ...]) -> None:
+    found = planned(*changes)
+    model = graphvlm.compile(Source("planned.yaml", GRAPH), overrides=changes).Model()
+    weights = {each.untyped_storage().data_ptr() for each in model.parameters()}
+    kept: dict[int, int] = {}
+
+    def keep(tensor: torch.Tensor) -> torch.Tensor:
+        kept[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
+        return tensor
+
+    counter = FlopCounterMode(display=False)
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        loss = step(model)
+    with sdpa_kernel(SDPBackend.MATH), counter:  # only its products are counted on this device
+        step(model).backward()
+    assert counter.get_total_flops() == pytest.approx(
+        sum(node.forward + node.backward for node in found.nodes), rel=0.02
+    )
+    normalised = 2 * 191 * 504 * 4
+    bytes_kept = sum(size for pointer, size in kept.items() if pointer not in weights) - normalised
+    assert found.memory.activations == pytest.approx(bytes_kept, rel=0.1)
+    loss.backward()
+
+
+def test_recomputed_layers_keep_their_inputs() -> None:
+    whole, again = planned(), plan(graph(), Workload(batch=2, seq=192, compute=4, recompute=True), device("h100-80g"))
+    assert again.memory.activations < 0.6 * whole.memory.activations
+    assert again.operations > whole.operations
+    assert again.mfu < whole.mfu
+
+
+def test_torch_is_not_imported() -> None:
+    program = (
+        "import sys; from graphvlm.cli import main; code = main(['plan', 'llava_1_5_7b', '--world', '8', '--search']); "
+        "sys.exit(code or 'torch' in sys.modules)"
+    )
+    ended = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, check=False, text=True)
+    assert ended.returncode == 0, ended.stderr
+    assert "dp 8" in ended.stdout
