@@ -113,7 +113,7 @@ def test_parameters_and_exchanges_to_the_byte(mesh: dict[str, int], changes: tup
         assert exchange.calls == spy.calls[name], name
         # the last token has no label: its logits are not there
         assert exchange.sent == pytest.approx(rings * (ranks - 1) / ranks * spy.bytes[name], rel=0.01), name
-    assert {name for name in spy.calls} == {f"{each.axis} {each.collective}" for each in found.exchanges if each.calls}
+    assert set(spy.calls) == {f"{each.axis} {each.collective}" for each in found.exchanges if each.calls}
 
 
 @pytest.mark.parametrize("changes", [(), (TIED,), (FROZEN,)], ids=["trained", "tied", "frozen"])

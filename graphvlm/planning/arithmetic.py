@@ -49,7 +49,7 @@ def work(graph: Graph, weights: Iterable[Weight], sizes: Mapping[str, int]) -> d
         tokens = stack_tokens(node, sizes)
         products, trained = _products(graph, node, own, tokens, sizes)
         passes = any(found[ref.name].returns for ref in node.inputs.values() if ref.name in found)
-        returns = passes or any(weight.trained for weight in own[name])
+        returns = passes or any(weight.trained for weight in own[node.module])
         scores = _scores(node, tokens, sizes) / node.tensor_parallel
         found[name] = Work(tokens, products, trained, scores, returns, passes)
     return found
@@ -76,7 +76,7 @@ def _products(
 ) -> tuple[float, float]:
     """Operations with weights, and with those that are trained."""
     products = trained = 0.0
-    for weight in weights[node.name]:
+    for weight in weights[node.module]:
         if weight.per_token:
             cost = 2.0 * weight.held * weight.share * _met(node, weight.path, tokens, sizes)
             products += cost

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 
 from ..ir import Graph, Node
 from ..sharding import splits, tied_tables
@@ -35,23 +36,29 @@ def traffic(
     mesh = graph.parallelism.mesh
     dp, tp = mesh.get("dp", 1), mesh.get("tp", 1)
     return (
-        *(_sharded(tuple(weights), works, tied_tables(graph), work, dp) if dp > 1 else ()),
+        *(_sharded(graph, tuple(weights), works, work, dp) if dp > 1 else ()),
         *(_split(graph, works, sizes, work, tp) if tp > 1 else ()),
     )
 
 
 def _sharded(
-    weights: tuple[Weight, ...], works: Mapping[str, Work], tied: frozenset[str], work: Workload, dp: int
+    graph: Graph, weights: tuple[Weight, ...], works: Mapping[str, Work], work: Workload, dp: int
 ) -> tuple[Exchange, ...]:
-    """FSDP: a unit is gathered before its forward pass and again before its backward pass, but for tables that stay."""
+    """FSDP: a unit is gathered before its forward pass and again before its backward pass, but for tables that stay.
+
+    While one goes back, the unit that ran before it is fetched ahead, also if it has nothing to do there.
+    """
     units: dict[str, list[Weight]] = defaultdict(list)
     for weight in weights:
         units[weight.unit].append(weight)
+    tied = tied_tables(graph)
     part = (dp - 1) / dp
     gathers = scatters = 0
     gathered = scattered = 0.0
+    idle = _fetched_for_nothing(weights, works)
     for name, unit in units.items():
-        times = 2 if works[unit[0].node].returns and name not in tied else 1
+        called = [works[node.name] for node in graph.nodes.values() if node.module == unit[0].node]
+        times = len(called) + (name in idle or (name not in tied and sum(each.returns for each in called)))
         gathers += times
         gathered += times * sum(weight.stored for weight in unit) * dp * work.compute
         trained = [weight.stored for weight in unit if weight.trained]
@@ -62,6 +69,15 @@ def _sharded(
         Exchange("dp", "all-gather", gathers, gathered * part),
         Exchange("dp", "reduce-scatter", scatters, scattered * part),
     )
+
+
+def _fetched_for_nothing(weights: tuple[Weight, ...], works: Mapping[str, Work]) -> set[str]:
+    """The last unit of every node that no gradient comes back to, where one comes back to the next node."""
+    last: dict[str, str] = {}
+    for weight in weights:  # what is in no layer is gathered until the node has run
+        last[weight.node] = weight.node if weight.node in (weight.unit, last.get(weight.node)) else weight.unit
+    names = list(last)
+    return {last[name] for name, following in pairwise(names) if works[following].returns and not works[name].returns}
 
 
 def _split(
@@ -94,7 +110,7 @@ def _sums(node: Node, work: Work, sizes: Mapping[str, int]) -> Iterable[tuple[in
         shape = _shape(node, path)
         if way == "row":
             yield shape[0], work.tokens, times
-        elif work.passes or path.startswith(("layers.", "head")):
+        elif work.returns and (work.passes or path.startswith(("layers.", "head"))):
             vectors = rows(node.signature.outputs["logits"].shape, sizes) if path == "head" else work.tokens
             yield shape[1], vectors, times
 

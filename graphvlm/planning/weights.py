@@ -36,7 +36,7 @@ def weights(graph: Graph) -> tuple[Weight, ...]:
     frozen = frozenset(path for freeze in lasting for path in freeze.parameters)
     dp, tp = graph.parallelism.mesh.get("dp", 1), graph.parallelism.mesh.get("tp", 1)
     found = []
-    for node in graph.nodes.values():
+    for node in graph.owners:
         ways = splits(node)
         for parameter in node.spec.parameters():
             own = f"{node.name}.{parameter.path}"
