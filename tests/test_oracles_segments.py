@@ -91,7 +91,7 @@ def test_frames_of_a_video(tmp_path: Path) -> None:
     del graph["nodes"]["adapter"]
     graph["nodes"]["llm"]["inputs"] = {"image": "image", "image_mask": "frame_mask", "text": "text"}
     graph["checkpoint"] = {"prefixes": {"llm": "transformer."}}
-    image = case.outputs["tap.adapter#0"].unflatten(0, (3, 2)).flatten(1, 2)
+    image = case.outputs["tap.adapter#0"].unflatten(0, (3, 2)).flatten(1, 2)  # type: ignore[no-untyped-call]
     given = {"input_ids": case.inputs["input_ids"], "image": image, "frame_mask": case.inputs["frame_mask"]}
     outside = frozenset(key for key in weights if key.startswith("adapter"))
     check(loaded(graph, case), given, case, outside)

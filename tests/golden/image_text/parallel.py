@@ -30,6 +30,16 @@ def parallelize(
             fully_shard(layer, mesh=mesh["dp"], mp_policy=policy)
         for layer in model.text.layers:
             fully_shard(layer, mesh=mesh["dp"], mp_policy=policy)
+        # By themselves, so that nothing is gathered for longer than it is used.
+        for module in [model.vision, model.text.head, model.text]:
+            fully_shard(module, mesh=mesh["dp"], mp_policy=policy)
+        # The head reads this weight again, long after the embedding.
+        fully_shard(
+            model.words,
+            mesh=mesh["dp"],
+            mp_policy=policy,
+            reshard_after_forward=False,
+        )
         fully_shard(model, mesh=mesh["dp"], mp_policy=policy)
         # What is called besides `forward` must gather the parameters too.
         for method in ["encode_image", "combine"]:
