@@ -146,6 +146,34 @@ VARIANTS: Mapping[str, tuple[str, ...]] = MappingProxyType(
             "nodes.fused={inputs: {video: other_projector}, placeholder: {video: 98}}",
             "outputs.seen=other_vision",
         ),
+        # each segment with weights of its own; with attention and a feed-forward of its own as well
+        "segments": (
+            "nodes={fused: null, llm: {inputs: {image: projector, text: text}}}",
+            "nodes.llm={segments: {image: {}, text: {restart: true}}, norm: {weights_by: segment}}",
+            "nodes.llm={attention: {weights_by: segment, qk_norm: rms}, mlp: {weights_by: segment}}",
+        ),
+        "scopes": (
+            "nodes={fused: null, llm: {inputs: {image: projector, text: text, source: vision}}}",
+            "nodes.llm={segments: {image: {}, text: {}}, mlp: {scope: text}, layers: {each: [attn, see, [mlp, look]]}}",
+            "nodes.llm.sublayers.see={op: attention, heads: 2, head_dim: 12, kv: source, scope: text}",
+            "nodes.llm.sublayers.look={op: mlp, hidden: 30, scope: image, norm: {place: shared}}",
+            "nodes.llm.layers.count=2",
+        ),
+        "marked_segments": (
+            "nodes.llm={segments: {text: {}, image: {where: seen}}, inputs: {features: fused, seen: fused.places}}",
+            "nodes.llm={attention: {weights_by: segment}, norm: {weights_by: segment}, mlp: {scope: text}}",
+            "nodes.llm.layers={count: 2, each: [attn, [mlp, look, both], more]}",
+            "nodes.llm.sublayers.look={op: mlp, hidden: 30, scope: image, norm: {place: shared}}",
+            "nodes.llm.sublayers.both={op: mlp, hidden: 20, norm: {place: shared}}",
+            "nodes.llm.sublayers.more={op: mlp, hidden: 20, scope: image}",
+        ),
+        "choosing_experts": (
+            "nodes={fused: null, llm: {inputs: {image: projector, text: text}}}",
+            "nodes.llm={segments: {image: {}, text: {}}, layers: {count: 2, each: [attn, [mlp, image_mlp]]}}",
+            "nodes.llm.mlp={scope: text, moe: {experts: 3, router: {chooses: expert, score: sigmoid}}}",
+            "nodes.llm.sublayers.image_mlp={op: mlp, hidden: 30, scope: image, norm: {place: shared}}",
+            "nodes.llm.sublayers.image_mlp.moe={experts: 2, router: {chooses: expert, capacity: 0.6, noise: gumbel}}",
+        ),
         "linear_projector": ("nodes.projector={type: linear, layers: null, activation: null}",),
         "long_projector": ("nodes.projector={layers: 3, hidden: 28, activation: quick_gelu, bias: false}",),
         "prefix": (

@@ -157,7 +157,7 @@ def _decoder(node: Node) -> Iterator[str]:
         yield f".attention.linear={LINEAR}"
     ops = [sublayer.op for kind in spec.layers.kinds for sublayer in kind.sublayers]
     if any(isinstance(op, Mlp) and op.moe for op in ops):
-        yield ".mlp.moe={experts: 5, top: 2}"
+        yield f".mlp.moe={{experts: 5{'' if spec.layers.choosing else ', top: 2'}}}"
 
 
 _SHRINK: Mapping[type, Callable[[Node], Iterator[str]]] = MappingProxyType(

@@ -51,10 +51,10 @@ class Pair(NamedTuple):
 def pair(tmp_path: Path) -> Callable[[str, str], Pair]:
     def make(case: str, switched: str) -> Pair:
         with_pass, without = (graph(case, switched, on) for on in (True, False))
-        off = packaged(without).Model()
+        off = packaged(without).Model().eval()  # in training, a router may draw at random
         randomise(off)
         off.save_pretrained(tmp_path / "weights")
-        return Pair(with_pass, packaged(with_pass).from_pretrained(tmp_path / "weights"), off)
+        return Pair(with_pass, packaged(with_pass).from_pretrained(tmp_path / "weights").eval(), off)
 
     return make
 

@@ -9,8 +9,9 @@ from itertools import pairwise
 import pytest
 
 import graphvlm
-from graphvlm.blocks.parameters import sublayer_modules
+from graphvlm.blocks.parameters import segment_modules, sublayer_modules
 from graphvlm.blocks.parse_sublayers import ports_of
+from graphvlm.blocks.segments import segment_names
 from graphvlm.component import component
 from graphvlm.diagnostics import Source
 from graphvlm.dims import show_shape
@@ -280,6 +281,7 @@ def test_components_know_all_their_modules(name: str) -> None:
     for node in graphvlm.load(GRAPHS / f"{name}.yaml").nodes.values():
         sublayers = {sublayer for sublayer, _ in ports_of(Settings(node.tree))}
         modules = component(node.kind, node.type).modules | sublayer_modules(sublayers)
+        modules |= segment_modules(modules, segment_names(Settings(node.tree)))
         for piece in (piece for parameter in node.parameters for piece in parameter.pieces):
             path = ".".join("*" if part.isdigit() else part for part in piece.path.split("."))
             stem = path.rpartition(".")[0]

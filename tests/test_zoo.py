@@ -70,6 +70,9 @@ PARTS = {**DECODERS, **TOWERS}
 COUNTS = {path.stem: TEXTS[path.stem].parameters for path in GRAPHS if path.stem in TEXTS and path.stem not in MODELS}
 # Meta's own classes: 10.629 and 88.552 billion; transformers stores tables of tiles expanded, and has more
 COUNTS |= {"llama_3_2_vision_11b": 10_629_184_035, "llama_3_2_vision_90b": 88_552_318_523}
+# KempnerForge's own builder, without a norm that nothing goes through, with its adapter and the tower
+COUNTS |= {"kempnerforge_mot_7b": 14_370_885_632 - 4096 + 20_979_712 + ENCODERS["clip_vit_l_14"][1]}
+COUNTS |= {"kempnerforge_moma_7b": 46_852_354_048 + 20_979_712 + ENCODERS["clip_vit_l_14"][1]}
 PARTS_OF_RECORDINGS = {"llama_3_2_vision_11b", "llama_3_2_vision_90b", "llama_3_2_vision_560"}
 
 

@@ -13,7 +13,8 @@ class Router:
     `projection_bias` is that of the router itself. `score` turns its output into weights. `bias` adds a buffer to the
     scores for the choice alone. With `groups`, a token first chooses `top_groups` of them, by their best score or
     (`top2`) the sum of their two best. `normalize` makes the chosen weights sum to one, and `scale` multiplies them.
-    They multiply what an expert gives, or (`apply`) what it reads.
+    They multiply what an expert gives, or (`apply`) what it reads. With a `capacity` it is the experts that choose:
+    each takes this share of all tokens, and `noise` disturbs their choice in training.
     """
 
     score: Literal["softmax", "sigmoid"]
@@ -25,12 +26,14 @@ class Router:
     scale: float
     projection_bias: bool = False
     apply: Literal["input", "output"] = "output"
+    capacity: float | None = None
+    noise: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Moe:
-    """`experts` feed-forwards of which each token takes `top`; `shared` is the width of one that all tokens take, gated
-    by the token itself if `shared_gate`."""
+    """`experts` feed-forwards of which each token takes `top`, if tokens choose; `shared` is the width of one that all
+    tokens take, gated by the token itself if `shared_gate`."""
 
     experts: int
     top: int

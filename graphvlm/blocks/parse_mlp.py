@@ -37,9 +37,11 @@ def _check_gate(settings: Settings, mlp: Mlp, node: str, problems: Problems) -> 
 
 def _parse_moe(settings: Settings) -> Moe:
     router, groups = settings.child("router"), int(settings.get("router", "groups", default=1))
+    experts = int(settings.get("experts"))
+    choosing = router.get("chooses") == "expert"
     return Moe(
-        experts=int(settings.get("experts")),
-        top=int(settings.get("top")),
+        experts=experts,
+        top=int(settings.get("top", default=1)),
         router=Router(
             score=router.get("score", default="softmax"),
             bias=bool(router.get("bias", default=False)),
@@ -50,6 +52,8 @@ def _parse_moe(settings: Settings) -> Moe:
             scale=float(router.get("scale", default=1.0)),
             projection_bias=bool(router.get("projection_bias", default=False)),
             apply=router.get("apply", default="output"),
+            capacity=float(router.get("capacity", default=1 / experts)) if choosing else None,
+            noise=router.get("noise") == "gumbel",
         ),
         shared=settings.get("shared", "hidden"),
         shared_gate=settings.get("shared", "gate", default="none") == "sigmoid",
@@ -58,6 +62,8 @@ def _parse_moe(settings: Settings) -> Moe:
 
 def _check_routing(settings: Settings, mlp: Mlp, moe: Moe, node: str, problems: Problems) -> bool:
     """Whether every token can find as many experts as it takes."""
+    if not _check_chooser(settings.child("moe"), moe, node, problems):
+        return False
     fault = _routing_fault(moe)
     if fault is None:
         return _check_groups(settings.child("moe", "router"), moe.router, node, problems)
@@ -65,6 +71,29 @@ def _check_routing(settings: Settings, mlp: Mlp, moe: Moe, node: str, problems: 
     message = f"`mlp.{'.'.join(path)}` of `{node}` {why}"
     others = settings.labels("moe", "experts", text=f"{moe.experts} experts") if path[-1] != "experts" else ()
     problems.clash("bad-routing", message, Label(settings.span(*path), "cannot be"), *others, help=edit)
+    return False
+
+
+# What tokens that choose read and experts do not, and the other way round.
+_OF_TOKENS = ("bias", "groups", "top_groups", "group_score", "normalize", "apply")
+_OF_EXPERTS = ("capacity", "noise")
+
+
+def _check_chooser(settings: Settings, moe: Moe, node: str, problems: Problems) -> bool:
+    """Whether everything that is said of the router is read by those who choose."""
+    choosing = moe.router.capacity is not None
+    keys = [("router", key) for key in (_OF_TOKENS if choosing else _OF_EXPERTS)] + [("top",)] * choosing
+    path = next((path for path in keys if settings.get(*path)), None)
+    if path is None:
+        return True
+    who = "experts choose their tokens" if choosing else "tokens choose their experts"
+    problems.clash(
+        "unread-setting",
+        f"`moe.{'.'.join(path)}` of `{node}` is not read where {who}",
+        Label(settings.span(*path), "not read"),
+        *settings.labels("router", "chooses", text=who),
+        help=f"remove `{path[-1]}`, or {'`chooses: expert`' if choosing else 'write `chooses: expert`'}",
+    )
     return False
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from ..diagnostics import Label
 from .parse_sublayers import Layer, path_of
 from .segments import marked_segment, read_segments
-from .settings import Attention, Mlp, Sublayer
+from .settings import Attention, Mlp, Sublayer, is_choosing
 
 Groups = tuple[tuple[Sublayer, ...], ...]
 
@@ -57,6 +57,12 @@ def _faults(group: tuple[Sublayer, ...], *, marked: bool) -> Iterator[tuple[Subl
                 f"does not go with `{kind}` in this language",
                 f"remove `{kind}` or `weights_by`",
             )
+        elif is_choosing(op) and (sublayer.scope and marked):
+            why = "is of tokens that are marked in one sequence, and its experts choose among the tokens of a stretch"
+            yield sublayer, "scope", why, "feed the segments at ports of their own"
+        elif is_choosing(op) and isinstance(op, Mlp) and op.by:
+            why = "does not go with experts that choose"
+            yield sublayer, "weights_by", why, "write two sublayers, each with a `scope`"
         elif scoped and own:
             other = scoped[0]
             why = f"stands in brackets with attention of all tokens to each other, `{sublayer.name}`"

@@ -189,7 +189,7 @@ def _check_cross(name: str, own: Settings, layer: Layer) -> bool:
     return wrong is None
 
 
-_TAKEN = ("features", "x", "mask", "rope", "layer", "visible", "seen")
+_TAKEN = ("features", "x", "mask", "rope", "layer", "visible", "seen", "sizes", "real", "marked", "positions")
 
 
 def _names_of_ports(own: Settings) -> tuple[str, ...]:

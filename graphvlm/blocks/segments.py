@@ -11,7 +11,7 @@ from ..settings import Settings
 from ..words import listed, suggestion
 
 # What the generated blocks call something else.
-TAKEN = ("features", "x", "h", "mask", "rope", "cache", "sizes", "layer", "visible", "positions")
+TAKEN = ("features", "x", "h", "mask", "rope", "cache", "sizes", "real", "marked", "layer", "visible", "positions")
 
 
 @dataclass(frozen=True, slots=True)

@@ -267,6 +267,11 @@ class Stack:
         return tuple(Delta in ops[index] for index in self.order)
 
     @property
+    def choosing(self) -> bool:
+        """Whether experts of some layer choose their tokens."""
+        return any(is_choosing(sublayer.op) for kind in self.kinds for sublayer in kind.sublayers)
+
+    @property
     def parted(self) -> bool:
         """Whether some sublayer treats segments in different ways."""
         return any(is_parted(sublayer) for kind in self.kinds for sublayer in kind.sublayers)
@@ -341,6 +346,11 @@ class Stack:
         return replace(
             self, kinds=tuple(self.kinds[index] for index in used), order=tuple(used.index(index) for index in order)
         )
+
+
+def is_choosing(op: Op) -> bool:
+    """Whether an operation is of experts that choose their tokens."""
+    return isinstance(op, Mlp) and op.moe is not None and op.moe.router.capacity is not None
 
 
 def is_parted(sublayer: Sublayer) -> bool:

@@ -164,6 +164,11 @@ class StackView:
         return any(source.rows for source in self.sources)
 
     @property
+    def choosing(self) -> bool:
+        """Whether experts choose their tokens."""
+        return any(view.capacity for view in self.moes)
+
+    @property
     def calls(self) -> bool:
         """Whether there are functions that are given others."""
         parts = self.parts
@@ -288,7 +293,9 @@ class _Classes:
         rope = rotation_type(stack, self._rotations) or use.rope
         parts = parts_type(stack) if stack.parted else ()
         sources = source_types(stack)
-        self.given = Given(use.axes, rope, use.mask, use.causal, use.cached, sources, stack.tempered, parts)
+        self.given = Given(
+            use.axes, rope, use.mask, use.causal, use.cached, sources, stack.tempered, parts, stack.choosing
+        )
         self._turned: dict[int, str] = {}  # number of rotary positions -> how much of a head they turn
 
     def block(self, kind: LayerKind) -> str:

@@ -8,7 +8,7 @@ from itertools import groupby
 
 from ..code import WIDTH, Statement, laid_out
 from .segments import marked_segment
-from .settings import Attention, LayerKind, Mlp, Stack, Sublayer
+from .settings import Attention, LayerKind, Mlp, Stack, Sublayer, is_choosing
 from .views_ops import Given
 
 
@@ -168,12 +168,17 @@ def _call(sublayer: Sublayer, read: str, given: Passed) -> str:
         own = given.placed if op.temperature else given.own
         more = (op.cross.port, *given.crossed) if op.cross else own
     elif isinstance(op, Mlp):
-        more = ()
+        more = (_real(given),) if is_choosing(op) else ()
     if sublayer.scope:
         return _of_marked(sublayer, read, given)
     if isinstance(op, Attention | Mlp) and op.by:
         return _parted(sublayer.name, (read, *more), given)
     return f"self.{sublayer.name}({', '.join((read, *more))})"
+
+
+def _real(given: Passed) -> str:
+    """Which tokens stand, of all or of one segment."""
+    return f"part_of(real, {given.part}, {given.segments.index(given.segment)})" if given.segment else "real"
 
 
 def _parted(name: str, arguments: tuple[str, ...], given: Passed) -> str:

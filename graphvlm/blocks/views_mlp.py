@@ -59,6 +59,8 @@ class MoeView:
     shared: str
     shared_gate: bool
     aligned: bool
+    capacity: str
+    noise: bool
 
     def activated(self, value: str) -> str:
         """The activation applied to the expression `value`."""
@@ -91,13 +93,20 @@ def _bounds(op: Mlp, kind: LayerKind, fields: Fields) -> dict[str, str]:
 def moe_view(op: Mlp, moe: Moe, kind: LayerKind, fields: Fields, *, dim: int, shared: str) -> MoeView:
     """The view of one mixture of experts, whose shared feed-forward is of the class `shared`; named by the caller."""
     router, grouped = moe.router, moe.router.top_groups < moe.router.groups
+    choosing = router.capacity is not None
+    hidden = fields.add("expert_hidden", op.hidden, kind.name)
+    experts = fields.add("experts", moe.experts, kind.name)
+    capacity = ""
+    if router.capacity is not None:
+        usual = router.capacity == 1 / moe.experts
+        capacity = f"1 / {experts}" if usual else fields.add("capacity", router.capacity, kind.name)
     return MoeView(
         name="",
         experts_class="",
         dim="config.dim",
-        hidden=fields.add("expert_hidden", op.hidden, kind.name),
-        experts=fields.add("experts", moe.experts, kind.name),
-        top=fields.add("top_experts", moe.top, kind.name),
+        hidden=hidden,
+        experts=experts,
+        top="" if choosing else fields.add("top_experts", moe.top, kind.name),
         gated=op.gated,
         activation=op.activation,
         score=router.score,
@@ -114,6 +123,8 @@ def moe_view(op: Mlp, moe: Moe, kind: LayerKind, fields: Fields, *, dim: int, sh
         shared_gate=moe.shared_gate,
         **_bounds(op, kind, fields),
         aligned=dim % _ALIGNED == 0 and op.hidden % _ALIGNED == 0,
+        capacity=capacity,
+        noise=router.noise,
     )
 
 

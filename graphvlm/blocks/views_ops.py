@@ -19,7 +19,7 @@ class Given:
     means that the order of the tokens is one. It may be groups instead, of tokens that see each other. With `cached`
     there is also the cache of the layer. `sources` are the ports that are read besides the tokens, with their types.
     `placed` if layers are told where their tokens stand. `parts` says which tokens are of which segment: (name, type),
-    empty if no layer asks.
+    empty if no layer asks; `real` if layers ask which tokens stand at all.
     """
 
     axes: tuple[str, str]
@@ -30,6 +30,7 @@ class Given:
     sources: tuple[tuple[str, str], ...] = ()
     placed: bool = False
     parts: tuple[str, str] | tuple[()] = ()
+    real: bool = False
 
     @property
     def _own(self) -> tuple[str, ...]:
@@ -50,7 +51,8 @@ class Given:
     def block_parameters(self) -> tuple[str, ...]:
         """The parameters of a block's `forward`."""
         parts = (": ".join(self.parts),) if self.parts else ()
-        return (*self.parameters, *parts, *(f"{port}: {type_}" for port, type_ in self.sources))
+        real = ("real: Tensor | None",) if self.real else ()
+        return (*self.parameters, *parts, *real, *(f"{port}: {type_}" for port, type_ in self.sources))
 
     @property
     def grouped(self) -> bool:

@@ -64,13 +64,16 @@ def make(graph: Graph) -> dict[str, Page]:
     for name, page in made.nodes.items():
         if page.template:
             pages[f"{name}.py"] = Page(page.template, {"node": page.context})
+    one_by_one = bool(view.decoder) and _one_by_one(graph.nodes[view.decoder])
     if any(node.kind == "decoder" for node in graph.nodes.values()):
-        generate = _generate(graph, view) if view.decoder else None
+        generate = _generate(graph, view) if one_by_one else None
         memory, sources = _memory(graph), _sources(made.nodes.values())
         views = {"model": view, "generate": generate, "memory": memory, "sources": sources}
         pages["generate.py"] = Page("package/generate.py.j2", views)
     call = tuple(a.name for a in view.forward_arguments if a.name in graph.inputs)
-    pages["README.md"] = Page("package/README.md.j2", {"model": view, "readme": readme.make(graph, call)})
+    pages["README.md"] = Page(
+        "package/README.md.j2", {"model": view, "readme": readme.make(graph, call, generates=one_by_one)}
+    )
     return pages
 
 
@@ -101,6 +104,11 @@ def _generate(graph: Graph, view: model.ModelView) -> GenerateView:
         bounded=not any(rope.varies for rope in decoder.spec.stack.rotary) if decoder.spec.stack else True,
         prompt_arguments=("ids", *(f"{name}={name}" for name in names)),
     )
+
+
+def _one_by_one(decoder: Node) -> bool:
+    """Whether it can be given one token at a time: not where experts choose among all tokens of a call."""
+    return decoder.spec.stack is None or not decoder.spec.stack.choosing
 
 
 def _segments(node: Node) -> tuple[str, ...]:

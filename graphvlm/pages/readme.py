@@ -34,14 +34,15 @@ class ReadmeView:
     frozen: str
     keywords: tuple[str, ...]
     parts: str
+    generates: bool
 
     @property
     def call(self) -> str:
         return ", ".join(self.keywords)
 
 
-def make(graph: Graph, arguments: tuple[str, ...]) -> ReadmeView:
-    """The view; `arguments` are the keywords of `forward`."""
+def make(graph: Graph, arguments: tuple[str, ...], *, generates: bool) -> ReadmeView:
+    """The view; `arguments` are the keywords of `forward`, and `generates` whether there are functions for that."""
     return ReadmeView(
         nodes=tuple(
             Row(
@@ -67,6 +68,7 @@ def make(graph: Graph, arguments: tuple[str, ...]) -> ReadmeView:
         ),
         keywords=tuple(f"{name}={name}" for name in arguments),
         parts="{" + ", ".join(f'"{part.name}": directory' for part in parts(graph)) + "}",
+        generates=generates,
     )
 
 

@@ -39,21 +39,8 @@ def _graph(tree: Tree, stem: str, problems: Findings) -> dict[str, Any]:
     vision = read_vision(Section(_table(tree, "vision_encoder"), "vision_encoder.", VISION, problems))
     adapter = read_adapter(Section(_table(tree, "adapter"), "adapter.", ADAPTER, problems), vision.name)
     vlm.check_names((), "a `[vlm]` section")
-    arch = vlm.choice("arch", ("joint_decoder", "cross_attention", "mot", "moma"))
-    if arch not in READERS:
-        vlm.unsupported(
-            "arch",
-            f"`vlm.arch` is `{arch}`, which needs {_MISSING[arch]}: that is not in the language yet",
-            "the arches that can be imported are " + ", ".join(f"`{name}`" for name in READERS),
-        )
-        return {}
+    arch = vlm.choice("arch", tuple(READERS))
     return head | READERS[arch](Parts(vlm, model, vision, adapter, llm, _frames(tree, problems)))
-
-
-_MISSING = {
-    "mot": "weights that each kind of token has of its own (`weights_by: segment`)",
-    "moma": "experts that each kind of token has of its own, which choose their tokens",
-}
 
 
 def _check_sections(tree: Tree, problems: Findings) -> bool:

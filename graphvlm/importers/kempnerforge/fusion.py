@@ -52,9 +52,7 @@ def cross_attention(parts: Parts) -> dict[str, Any]:
     if every > count:
         message = f"`vlm.cross_attention_every_n_layers` is {every} for {count} layers: none would see the image"
         parts.vlm.problems.conflict(message, parts.vlm.span("cross_attention_every_n_layers"))
-    if parts.frames > 1:
-        message = "`vlm.arch` is `cross_attention` over the frames of a video, which cannot be imported yet"
-        parts.vlm.unsupported("arch", message, "`joint_decoder` can be imported with `[video]`")
+    _check_alone(parts, "cross_attention")
     mlp = {key: value for key, value in parts.llm["mlp"].items() if key != "moe"}
     norm = {"norm": {"eps": CROSS_NORM_EPS}}
     crossed = {"name": "crossed", "every": every, "from": every - 1, "each": ["attn", "mlp", "cross", "cross_mlp"]}
@@ -81,8 +79,74 @@ def _cross_widths(parts: Parts) -> dict[str, Any]:
     return {"kv_dim": dim, "heads": heads, **({"kv_heads": kv_heads} if kv_heads != heads else {})}
 
 
+def mixture(parts: Parts) -> dict[str, Any]:
+    """Image tokens and text attend to each other in one sequence, and each have weights of their own."""
+    _check_alone(parts, "mot")
+    wanted = parts.vlm.listed("mot_modalities")
+    if wanted != ["image", "text"]:
+        message = f"`vlm.mot_modalities` is {shown(wanted)}: only images before text can be imported"
+        parts.vlm.unsupported("mot_modalities", message, 'write `["image", "text"]`, or leave it out')
+    for key, other in (("mot_image_n_heads", "n_heads"), ("mot_image_n_kv_heads", "n_kv_heads")):
+        heads = parts.vlm.integer(key, least=0)
+        usual = parts.model.integer_or_none(other) or parts.model.integer("n_heads")
+        if heads not in (0, usual):
+            message = f"`vlm.{key}` is {heads}, and `model.{other}` {usual}: all segments share one attention"
+            parts.vlm.problems.conflict(message, parts.vlm.span(key))
+    llm = _wired(parts.llm, {"image": "adapter", "text": "text"})
+    own = {key: {**llm[key], "weights_by": "segment"} for key in ("norm", "attention", "mlp")}
+    segments = {"segments": {"image": {}, "text": {"restart": True}}}
+    llm |= segments | own | {"checkpoint": {"use": "checkpoint/kempnerforge_mot"}}
+    description = (
+        "A mixture of transformers of KempnerForge: one attention, and weights of their own for image and text"
+    )
+    return _graph(parts, description, {"text": _EMBEDDING, "llm": llm})
+
+
+def choosing_experts(parts: Parts) -> dict[str, Any]:
+    """Image tokens before the text; behind a shared attention, experts of each of the two choose their tokens."""
+    _check_alone(parts, "moma")
+    experts = _experts(parts.vlm)
+    if "moe" in parts.llm["mlp"] or isinstance(parts.llm["layers"], dict):
+        message = "`model.num_experts` is for tokens that choose, and with `moma` experts choose"
+        parts.model.problems.conflict(message, parts.model.span("num_experts"))
+    router: dict[str, Any] = {"chooses": "expert", "score": "sigmoid"}
+    if parts.vlm.value("moma_capacity_factor"):
+        router["capacity"] = parts.vlm.number("moma_capacity_factor")
+    if parts.vlm.boolean("moma_gumbel_noise"):
+        router["noise"] = "gumbel"
+    mlp = {
+        name: {**parts.llm["mlp"], "scope": name, "moe": {"experts": count, "router": router}}
+        for name, count in experts.items()
+    }
+    llm = _wired(parts.llm, {"image": "adapter", "text": "text"}) | {
+        "segments": {"image": {}, "text": {}},
+        "mlp": mlp["text"],
+        "sublayers": {"image_mlp": {"op": "mlp", **mlp["image"], "norm": {"place": "shared"}}},
+        "layers": {"count": parts.model.integer("n_layers"), "each": ["attn", ["mlp", "image_mlp"]]},
+        "checkpoint": {"use": "checkpoint/kempnerforge_moma"},
+    }
+    description = "A transformer of KempnerForge whose experts, of image tokens and of text, choose their tokens"
+    return _graph(parts, description, {"text": _EMBEDDING, "llm": llm})
+
+
+def _experts(vlm: Section) -> dict[str, int]:
+    """How many experts each kind of token has."""
+    found = vlm.value("moma_experts_per_modality")
+    numbers = isinstance(found, dict) and all(type(number) is int and number > 0 for number in found.values())
+    if not isinstance(found, dict) or not numbers or set(found) != {"image", "text"}:
+        vlm.wrong("moma_experts_per_modality", "whole numbers for `image` and `text`")
+        return {"text": 1, "image": 1}
+    return {name: found[name] for name in ("text", "image")}
+
+
+def _check_alone(parts: Parts, arch: str) -> None:
+    if parts.frames > 1:
+        message = f"`vlm.arch` is `{arch}` over the frames of a video, which cannot be imported yet"
+        parts.vlm.unsupported("arch", message, "`joint_decoder` can be imported with `[video]`")
+
+
 READERS: Mapping[str, Callable[[Parts], dict[str, Any]]] = MappingProxyType(
-    {"joint_decoder": joint_decoder, "cross_attention": cross_attention}
+    {"joint_decoder": joint_decoder, "cross_attention": cross_attention, "mot": mixture, "moma": choosing_experts}
 )
 
 CROSS_NORM_EPS = 1e-5  # whatever `norm_eps` says
