@@ -79,7 +79,7 @@ class NodeCheckpoint:
     `starts` are beginnings of names and what they become in a checkpoint of the whole; the first that fits counts.
     The joined matrices that begin with a module of `by_head` have the rows of a head together. `leading` is how many
     axes of length one the reference has before ours, `transposed` are modules whose matrix has our rows as columns.
-    The rows of stacked `interleaved` ones, two joined, take turns.
+    The rows of stacked `interleaved` ones, two joined, take turns; those of `flat` ones have one axis.
     """
 
     starts: tuple[tuple[str, str], ...]
@@ -88,6 +88,7 @@ class NodeCheckpoint:
     leading: Mapping[str, int] = field(default_factory=dict)
     transposed: tuple[str, ...] = ()
     interleaved: tuple[str, ...] = ()
+    flat: tuple[str, ...] = ()
     ignore: tuple[str, ...] = ()
     aliases: Mapping[str, str] = field(default_factory=dict)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from math import gcd
+from math import gcd, prod
 
 from .blocks.parameters import Parameter
 from .ir import Graph, Node
@@ -58,6 +58,8 @@ def node_entries(node: Node, parameters: tuple[Parameter, ...]) -> tuple[Entry, 
 def _stored(node: Node, parameter: Parameter, shape: tuple[int, ...]) -> tuple[int, ...]:
     """The shape in files of a tensor that we keep in `shape`."""
     leading, transposed = stored_otherwise(node, parameter)
+    if is_flat(node, parameter):
+        return shape[0], prod(shape[1:])
     return (1,) * leading + ((*shape[:-2], shape[-1], shape[-2]) if transposed else shape)
 
 
@@ -78,6 +80,12 @@ def stored_otherwise(node: Node, parameter: Parameter) -> tuple[int, bool]:
     module = path.rpartition(".")[0]
     leading = node.checkpoint.leading.get(path) or node.checkpoint.leading.get(module) or 0
     return leading, len(parameter.shape) > 1 and bool({path, module} & {*node.checkpoint.transposed})
+
+
+def is_flat(node: Node, parameter: Parameter) -> bool:
+    """Whether the reference keeps the rows of our tensor without axes of their own."""
+    module = starred(parameter.path)[0].rpartition(".")[0]
+    return module in node.checkpoint.flat and len(parameter.shape) > 2
 
 
 def shapes(found: Iterable[Entry]) -> dict[str, tuple[int, ...]]:

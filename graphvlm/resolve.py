@@ -114,6 +114,7 @@ def _checkpoint(linked: LinkedGraph, node: Linked, spec: Spec) -> NodeCheckpoint
         leading=own.get("leading") or {},
         transposed=tuple(own.get("transposed") or ()),
         interleaved=tuple(own.get("interleaved") or ()),
+        flat=tuple(own.get("flat") or ()),
         ignore=tuple(own.get("ignore") or ()),
         aliases=own.get("aliases") or {},
     )

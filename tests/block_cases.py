@@ -6,6 +6,7 @@ from .cases import COUNT, HEADS, LATENT, MLP, PARALLEL, RMS, ROPE, SEEN, Case, c
 
 ATTENTION = "attention: {heads: 3, bias: true"
 NO_CLASS = {"class_token: true": "class_token: false", ", drop_cls: true": ""}
+TURNED = {"position: learned": "position: {type: rope2d}"}
 
 
 def patches(options: str) -> dict[str, str]:
@@ -37,6 +38,31 @@ BLOCK_CASES = [
         "not-split",
         {**patches("relative: true"), "generation": PARALLEL % ("tp: 3", "llm: {tp: 1}, projector: {tp: 1}")},
         *("3", (), "relative positions", "vision: {tp: 1}"),
+    ),
+    Case(
+        *(
+            "odd-head-dim",
+            {ATTENTION: f"{ATTENTION}, head_dim: 6", **TURNED},
+            "6",
+            ("{type: rope2d}",),
+            "half of its pairs of numbers",
+        ),
+        *("`head_dim: 8`", {ATTENTION: f"{ATTENTION}, head_dim: 8", **TURNED}),
+    ),
+    Case(
+        "position-of-layer",
+        {**TURNED, "layers: 3": "layers: {count: 3, where: [{at: [1], attention: {head_dim: 12}}]}"},
+        *("[{at: [1], attention: {head_dim: 12}}]", (), "are 8 and 12 wide", "one `head_dim` for all layers", TURNED),
+    ),
+    Case(
+        "bad-mask",
+        patches("mask: {grid_window: 2}") | TURNED,
+        *("{grid_window: 2}", ("{type: rope2d}",), "take patches out of their rows", "remove `mask`", TURNED),
+    ),
+    Case(
+        "unread-setting",
+        {"position: learned": "position: [learned, learned]"},
+        *("[learned, learned]", (), "has two of one kind", "write a table and `rope2d`", TURNED),
     ),
     # sublayers
     Case(

@@ -136,6 +136,9 @@ VARIANTS: Mapping[str, tuple[str, ...]] = MappingProxyType(
             "nodes.vision={class_token: false, image: {size: 70}, output: {drop_cls: null}, checkpoint: null}",
             "nodes.vision.attention={relative: true, mask: {grid_window: 2, edge: padded}}",
         ),
+        "turned_patches": (
+            "nodes.vision={class_token: last, position: [learned, {type: rope2d, first: 1}], checkpoint: null}",
+        ),
         "whole_windows": (
             "nodes.vision={class_token: false, output: {drop_cls: null}, attention: {mask: {grid_window: 2}}}",
         ),

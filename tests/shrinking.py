@@ -45,7 +45,7 @@ def _placeholders(node: Node) -> Iterator[str]:
 
 def _vit(node: Node) -> Iterator[str]:
     assert isinstance(node.spec, Vit)
-    side, layers = 6 if node.spec.bucketed else 3, "3"  # tokens of the former are joined afterwards
+    side, layers = 6 if node.spec.bucketed or node.spec.rope else 3, "3"  # tokens of these are joined afterwards
     if node.spec.grid:
         side, layers = 4, "{where: [{name: whole, at: [2], attention: {mask: image}}], count: 3}"
         yield ".attention.mask.grid_window=3"

@@ -61,7 +61,8 @@ def _source(made: Drawing, index: int) -> Source:
 def _tower(made: Drawing, index: int) -> Source:
     class_token, heads = made.chance(), made.pick(2, 4)
     output = _tap(made, class_token)
-    dim, size = heads * made.pick(4, 6), made.pick(8, [8, 12])
+    dim, size, turned = heads * made.pick(4, 6), made.pick(8, [8, 12]), made.chance(4)
+    heads_of = attention(made, heads, decoder=False, rope=False)
     made.add(
         f"tower_{index}",
         _pixels(made, index, size),
@@ -69,19 +70,30 @@ def _tower(made: Drawing, index: int) -> Source:
         type="vit",
         image={"size": size, **made.maybe(channels=lambda: 3)},
         patch={"size": 4, **made.maybe(bias=made.chance)},
-        position=made.pick("learned", "none"),
+        position=_turned(made) if turned else made.pick("learned", "none"),
         dim=dim,
         norm=norm(made),
-        attention=attention(made, heads, decoder=False, rope=False),
+        attention=heads_of | ({"head_dim": made.pick(4, 8)} if turned else {}),
         mlp=mlp(made),
         **made.maybe(residual=lambda: residual(made)),
-        **layers(made, heads, decoder=False, rope=False),
-        **({"class_token": True} if class_token else {}),
+        **layers(made, heads, decoder=False, rope=turned),
+        **({"class_token": made.pick(True, "last")} if class_token else {}),
         **made.maybe(input_norm=made.chance, final_norm=made.chance),
         **({"output": output} if output else {}),
     )
     whole = class_token and not output.get("drop_cls")
     return Source(f"tower_{index}", dim * len(output.get("layers", [0])), None if whole else size)
+
+
+def _turned(made: Drawing) -> Any:
+    more = made.maybe(
+        order=lambda: made.pick("rows", "columns", "turns"),
+        frequencies=lambda: made.pick("same", "between"),
+        style=lambda: made.pick("half", "interleaved"),
+        first=lambda: 1,
+    )
+    rope = {"type": "rope2d", "theta": 100.0, **more}
+    return ["learned", rope] if made.chance() else rope
 
 
 def _pixels(made: Drawing, index: int, size: Any) -> str:

@@ -19,6 +19,7 @@ from transformers.activations import ACT2FN
 import graphvlm
 from graphvlm.importers import import_config
 from graphvlm.importers.huggingface.audio import AUDIO_TABLES
+from graphvlm.importers.huggingface.llama4 import VISION_TABLES as LLAMA4_TABLES
 from graphvlm.importers.huggingface.models import FAMILIES as MODELS
 from graphvlm.importers.huggingface.native_vision import NATIVE_TABLES
 from graphvlm.importers.huggingface.stacks import VISION_TABLES as STACKED_TABLES
@@ -34,6 +35,7 @@ TABLES: Mapping[str, ConfigTable] = {
     **AUDIO_TABLES,
     **NATIVE_TABLES,
     **WINDOWED_TABLES,
+    **LLAMA4_TABLES,
     **{name: family.table for name, family in FAMILIES.items()},
 }
 CLASSES: Mapping[str, Any] = {name: CONFIG_MAPPING[name] for name in TABLES}
@@ -63,6 +65,7 @@ ALSO = {
     **{f"{name}_text": {"tie_word_embeddings", "bos_token_id", "eos_token_id"} for name in ("qwen3_vl", "glm4v")},
     "qwen2_audio": {"audio_token_id"},
     "got_ocr2": {"image_token_id"},
+    "llama4": {"image_token_id"},
     "llava_next": {"image_token_id"},
     "llava_next_video": {"image_token_id"},
     "llava_onevision": {"image_token_id"},

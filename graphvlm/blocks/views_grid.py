@@ -7,9 +7,6 @@ from dataclasses import dataclass
 from ..code import Field
 from .settings import GridMask, Stack
 from .views import Use, pattern_field
-from .views_rope import RotationView
-
-ROTATION = RotationView("Rotation", "half", whole=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,10 +23,6 @@ class GridView:
     scaled: bool
     shared: bool
     image: bool
-
-    @property
-    def rotation(self) -> RotationView:
-        return ROTATION
 
     @property
     def mixed(self) -> bool:
@@ -50,7 +43,7 @@ class GridView:
 def grid_use(stack: Stack, *, turned: bool) -> Use:
     """That of an encoder over a grid; layers that make their scores themselves take a mask, the others groups."""
     own = any(op.softcap or op.sinks or op.latent for op in stack.attentions)
-    return Use(("batch", "patches"), ROTATION.name if turned else "", "Tensor" if own else "Groups")
+    return Use(("batch", "patches"), "Rotation" if turned else "", "Tensor" if own else "Groups")
 
 
 def grid_view(stack: Stack) -> tuple[GridView, tuple[Field, ...]]:

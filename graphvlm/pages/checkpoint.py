@@ -12,6 +12,7 @@ from ..keys import (
     aliases,
     dead_patterns,
     ignored_patterns,
+    is_flat,
     named_rows,
     parts,
     reference_name,
@@ -59,6 +60,7 @@ class CheckpointView:
     leading: tuple[tuple[str, int], ...]
     transposed: tuple[str, ...]
     interleaved: tuple[str, ...]
+    flat: tuple[str, ...]
 
     @property
     def stacked(self) -> bool:
@@ -95,6 +97,7 @@ def make(graph: Graph) -> CheckpointView:
         leading=tuple((name, leading) for name, leading, _ in _otherwise(graph) if leading),
         transposed=tuple(dict.fromkeys(starred(name)[0] for name, _, turned in _otherwise(graph) if turned)),
         interleaved=tuple(dict.fromkeys(_interleaved(graph))),
+        flat=tuple(_flat(graph)),
     )
 
 
@@ -104,6 +107,14 @@ def _interleaved(graph: Graph) -> Iterator[str]:
         for parameter in node.parameters:
             if starred(parameter.path)[0] in node.checkpoint.interleaved:
                 yield from (node.checkpoint.whole(name) for name, _ in _starred_rows(node, parameter))
+
+
+def _flat(graph: Graph) -> Iterator[str]:
+    """The reference key of every tensor whose rows have one axis there."""
+    for node in graph.nodes.values():
+        for parameter in node.parameters:
+            if is_flat(node, parameter):
+                yield node.checkpoint.whole(named_rows(node.checkpoint.names, parameter)[0][0])
 
 
 def _otherwise(graph: Graph) -> Iterator[tuple[str, int, bool]]:

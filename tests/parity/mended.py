@@ -10,10 +10,14 @@ from torch import nn
 
 def mend(model: nn.Module) -> None:
     """Mend a reference in place; most have nothing to mend."""
+    module: Any
     for module in model.modules():
         kind = type(module).__name__
         if kind == "Llama4TextDecoderLayer":
             _count_from_the_first_token(module)
+        elif kind == "Llama4VisionRotaryEmbedding":
+            # Complex numbers, of which `Module.to` with a type has dropped a part.
+            module.freqs_ci = module._compute_freqs_ci(module.config)
 
 
 def _count_from_the_first_token(layer: Any) -> None:

@@ -73,6 +73,8 @@ _DEEPSEEK_VL_HYBRID = {
     **_UNTIED,
 }
 
+_LLAMA4_VISION = {"model_type": "llama4_vision_model", "image_size": 336, "hidden_size": 1408, "vision_output_dim": 4096}
+
 IMAGES: dict[str, Published] = {
     "llava_1_5_7b": Published(
         "CLIP ViT-L/14-336, two-layer MLP, Vicuna-7B",
@@ -247,5 +249,11 @@ IMAGES: dict[str, Published] = {
             **_UNTIED,
         },
         2_246_784_880,
+    ),
+    "llama_4_scout": Published(
+        "Llama 4 Scout 17B-16E, images in tiles of 336 pixels",
+        f"{HUB}meta-llama/Llama-4-Scout-17B-16E",
+        {"model_type": "llama4", "text_config": TEXTS["llama_4_scout_17b_16e"].config, "vision_config": _LLAMA4_VISION},
+        108_641_793_536,
     ),
 }

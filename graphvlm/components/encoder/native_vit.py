@@ -6,7 +6,7 @@ or a window of patches, layer by layer; and hidden states in between as outputs 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -16,6 +16,7 @@ from ...blocks.parse import layer_count, parse_norm, parse_stack
 from ...blocks.settings import Norm, Stack
 from ...blocks.views import StackView, stack_view
 from ...blocks.views_grid import GridView, grid_use, grid_view
+from ...blocks.views_rope import RotationView
 from ...code import Field, NodePage, Statement, Wiring, literal
 from ...component import Inferred, Port, Signature, Spec, counted, sizes_of
 from ...diagnostics import Label
@@ -25,6 +26,7 @@ from ...names import class_name
 from ...problems import Problems
 from ...settings import Settings
 from ._order import check_order, check_read
+from ._turning import Rope2d, check_rope2d, rope2d
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,19 +49,6 @@ class Patch:
     @property
     def numbers(self) -> int:
         return self.channels * (self.frames or 1) * self.size**2
-
-
-@dataclass(frozen=True, slots=True)
-class Rope2d:
-    """Rotary positions of which half the pairs turn by the row, half by the column."""
-
-    theta: float
-    frequencies: Literal["same", "between"]
-    order: Literal["rows", "turns"] = "rows"
-
-
-def _rope2d(rope: Mapping[str, Any]) -> Rope2d:
-    return Rope2d(float(rope.get("theta", 10000.0)), rope.get("frequencies", "same"), rope.get("order", "rows"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +128,7 @@ class NativeVitView:
     patch: Patch
     patch_norm: str
     rope: Rope2d | None
+    rotation: RotationView | None
     square: Square | None
     final_norm: str
     taps: tuple[int, ...]
@@ -195,7 +185,7 @@ class NativeVitComponent:
         rope, square = by_type.get("rope2d"), by_type.get("learned")
         return NativeVit(
             patch=_patch(settings),
-            rope=_rope2d(rope) if rope else None,
+            rope=rope2d(rope) if rope else None,
             square=Square(int(square["side"]), square.get("interpolation", "bilinear"), square.get("align", "centers"))
             if square
             else None,
@@ -229,6 +219,7 @@ class NativeVitComponent:
             patch=spec.patch,
             patch_norm=built if spec.patch.norm else "",
             rope=spec.rope,
+            rotation=spec.rope.rotation if spec.rope else None,
             square=spec.square,
             final_norm=built if spec.final_norm else "",
             taps=spec.taps if spec.whole or len(spec.taps) > 1 else (),
@@ -290,6 +281,8 @@ _UNREAD = (
 def _check(name: str, settings: Settings, blocks: Stack, problems: Problems) -> bool:
     check_order(name, settings, blocks, problems, tokens="the patches of an image")
     check_read(name, "native_vit", settings, _UNREAD, problems)
+    if not check_rope2d(name, settings, blocks, problems):
+        return False
     count, taps = layer_count(settings), settings.get("output", "taps", default=[])
     wrong = next((tap for tap in taps if tap > count), None)
     if wrong is None:

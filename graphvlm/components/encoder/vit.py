@@ -8,22 +8,27 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 from ...blocks.expressions import norm_expression, norm_field
 from ...blocks.parameters import MODULES, Parameter, norm, plain, stack
-from ...blocks.parse import layer_count, parse_norm, parse_stack
+from ...blocks.parse import parse_norm, parse_stack
 from ...blocks.settings import Norm, Stack
 from ...blocks.views import StackView, Use, stack_view
+from ...blocks.views_rope import RotationView
 from ...code import Field, NodePage, Statement, Wiring, literal
 from ...component import Inferred, Port, Signature, Spec, counted, sizes_of
 from ...diagnostics import Label
-from ...dims import Dim, Many, Sum, Var, Written
+from ...dims import Var, Written
 from ...ir import Node
 from ...names import class_name
 from ...problems import Problems
 from ...settings import Settings
 from ._order import check_mask, check_order, check_read
+from ._states import check_taps, output_width, tap_port, tapped, wanted_states
+from ._turning import Rope2d, check_rope2d, read_positions
+
+ClassToken = Literal["", "first", "last"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +38,7 @@ class Vit(Spec):
     `run` is how many layers are called, counted from the first. `taps` are the hidden states that stand side by side in
     the output, if it is more than one; 0 is the embeddings. After each number of layers in `ports` hidden states leave
     it as an output of their own. Of an image with a mask, positions that are `bucketed` are those of equal parts of
-    what is no padding.
+    what is no padding. The class token stands before the patches or behind them.
     """
 
     height: int
@@ -41,9 +46,10 @@ class Vit(Spec):
     channels: int
     patch: int
     patch_bias: bool
-    class_token: bool
+    class_token: ClassToken
     position: bool
     bucketed: bool
+    rope: Rope2d | None
     masked: bool
     input_norm: Norm | None
     final_norm: Norm | None
@@ -70,7 +76,7 @@ class Vit(Spec):
     @property
     def tokens(self) -> int:
         """Tokens inside the stack."""
-        return self.patches + self.class_token
+        return self.patches + bool(self.class_token)
 
     def parameters(self) -> tuple[Parameter, ...]:
         return tuple(self._parameters())
@@ -99,7 +105,7 @@ class Vit(Spec):
         return {"dim": self.layers.dim, **self.layers.resolved()}
 
     def prune(self, outputs: frozenset[str]) -> tuple[Vit, tuple[str, ...]]:
-        ports = tuple(tap for tap in self.ports if _port(tap) in outputs)
+        ports = tuple(tap for tap in self.ports if tap_port(tap) in outputs)
         dead = [f"layers.{index}" for index in range(self.run, len(self.layers.order))]
         if self.final_norm and not self.normed:
             dead.append("norm")
@@ -121,9 +127,11 @@ class VitView:
     stack: StackView
     channels: int
     patch_bias: str
-    class_token: bool
+    class_token: ClassToken
     position: bool
     bucketed: bool
+    rope: Rope2d | None
+    rotation: RotationView | None
     masked: bool
     input_norm: str
     final_norm: str
@@ -162,15 +170,15 @@ class VitComponent:
             width: Written(wide, settings.span("image", "size"), name),
             tokens: _tokens(name, settings),
         }
-        bucketed = settings.get("position", default="learned") == "bucketed"
+        bucketed = read_positions(settings)[0] == "bucketed"
         return Signature(
             inputs={
                 "image": Port("image", (images, channels, height, width)),
                 "pixel_mask": Port("pixel_mask", (images, height, width), optional=not bucketed),
             },
             outputs={
-                "features": Port("features", (images, tokens, _width(settings, sizes["dim"]))),
-                **{_port(tap): Port("features", (images, tokens, sizes["dim"])) for tap in _ports(settings)},
+                "features": Port("features", (images, tokens, output_width(settings, sizes["dim"]))),
+                **{tap_port(tap): Port("features", (images, tokens, sizes["dim"])) for tap in tapped(settings)},
             },
             sizes=sizes,
             written=written,
@@ -181,13 +189,13 @@ class VitComponent:
         patch = int(settings.get("patch", "size"))
         _check_patches(inferred.node, settings, problems)
         check_read(inferred.node, "vit", settings, _UNREAD, problems)
-        class_token = bool(settings.get("class_token", default=False))
+        class_token = _class_token(settings)
         square = None if class_token else (height // patch, width // patch)
         blocks = parse_stack(settings, inferred, mlp_bias=True, problems=problems, square=square)
         if blocks:
             check_order(inferred.node, settings, blocks, problems, tokens="the patches of an image")
-        states, ports = _states(inferred.node, settings, problems), _ports(settings)
-        _check_ports(inferred.node, settings, problems)
+        states, ports = wanted_states(inferred.node, settings, problems), tapped(settings)
+        check_taps(inferred.node, settings, problems)
         drop = bool(settings.get("output", "drop_cls", default=False))
         if drop and not class_token:
             problems.clash(
@@ -198,12 +206,18 @@ class VitComponent:
                 help="remove `drop_cls`, or set `class_token: true`",
             )
         padded = "pixel_mask" in inferred.inputs
-        if blocks is None or states is None or (padded and not check_mask(inferred.node, settings, blocks, problems)):
+        turned = blocks is None or check_rope2d(inferred.node, settings, blocks, problems)
+        if (
+            blocks is None
+            or states is None
+            or not turned
+            or (padded and not check_mask(inferred.node, settings, blocks, problems))
+        ):
             return None
         settings_norm = parse_norm(settings, "norm")
         final = bool(settings.get("final_norm", default=True))
-        position = settings.get("position", default="learned")
-        tapped = settings.has("output", "layer") or settings.has("output", "layers")
+        added, rope = read_positions(settings)
+        inner = settings.has("output", "layer") or settings.has("output", "layers")
         return Vit(
             height=height,
             width=width,
@@ -211,16 +225,17 @@ class VitComponent:
             patch=patch,
             patch_bias=bool(settings.get("patch", "bias", default=False)),
             class_token=class_token,
-            position=position != "none",
-            bucketed=position == "bucketed",
+            position=bool(added),
+            bucketed=added == "bucketed",
+            rope=rope,
             masked=padded,
             input_norm=settings_norm if settings.get("input_norm", default=False) else None,
             final_norm=settings_norm if final else None,
             layers=blocks,
             run=max((*states, *ports)),
             taps=states if len(states) > 1 else (),
-            normed=final and bool(settings.get("output", "norm", default=not tapped)),
-            drop_class=drop and class_token,
+            normed=final and bool(settings.get("output", "norm", default=not inner)),
+            drop_class=drop and bool(class_token),
             ports=ports,
         )
 
@@ -232,7 +247,7 @@ class VitComponent:
         blocks = stack_view(
             spec.layers,
             config,
-            Use(mask="Tensor" if spec.masked else ""),
+            Use(rope=spec.rope.rotation.name if spec.rope else "", mask="Tensor" if spec.masked else ""),
             tp=node.tensor_parallel,
             outer=(spec.input_norm, spec.final_norm),
         )
@@ -244,12 +259,15 @@ class VitComponent:
             Field("tokens", "int", str(spec.tokens), "patches and class token" if spec.class_token else "patches"),
             *blocks.fields,
         )
-        if spec.bucketed:
+        rope = spec.rope if blocks.blocks else None
+        if spec.bucketed or (rope and not spec.grid):
             rows, columns = spec.height // spec.patch, spec.width // spec.patch
             fields = (
                 *fields,
                 Field("grid", "tuple[int, int]", literal((rows, columns)), "rows and columns of patches"),
             )
+        if rope:
+            fields = (*fields, Field("rope_theta", "float", literal(rope.theta)))
         outer = spec.input_norm or spec.final_norm
         eps = ""
         if outer:
@@ -265,6 +283,8 @@ class VitComponent:
             class_token=spec.class_token,
             position=spec.position,
             bucketed=spec.bucketed,
+            rope=rope,
+            rotation=rope.rotation if rope else None,
             masked=spec.masked,
             input_norm=norm_expression(spec.input_norm, "config.dim", eps) if spec.input_norm else "",
             final_norm=norm_expression(spec.final_norm, "config.dim", eps) if spec.final_norm else "",
@@ -282,7 +302,7 @@ class VitComponent:
             fields = (*fields, Field("run_layers", "int", str(spec.run), "the output is taken after these"))
         if spec.taps:
             fields = (*fields, Field("output_layers", "tuple[int, ...]", literal(spec.taps), "0 is the embeddings"))
-        outputs = ("features", *map(_port, spec.ports))
+        outputs = ("features", *map(tap_port, spec.ports))
         call = Statement(
             ", ".join(wiring.results.get(port, "_") for port in outputs),
             f"self.{node.module}",
@@ -293,6 +313,11 @@ class VitComponent:
 
 
 _UNREAD = (("patch", "channels"), ("patch", "frames"), ("patch", "group"), ("patch", "norm"))
+
+
+def _class_token(settings: Settings) -> ClassToken:
+    value = settings.get("class_token", default=False)
+    return "first" if value is True else value or ""
 
 
 def _image_size(settings: Settings) -> tuple[int, int]:
@@ -329,61 +354,6 @@ def _check_patches(name: str, settings: Settings, problems: Problems) -> None:
         Label(settings.span("patch", "size"), "the patches"),
         help=f"{edit}, or leave the last {size - fit} pixels out with `remainder: crop` in `patch`" if fit else edit,
     )
-
-
-def _port(tap: int) -> str:
-    """The output with the hidden states after so many layers."""
-    return f"layer_{tap}"
-
-
-def _ports(settings: Settings) -> tuple[int, ...]:
-    return tuple(int(tap) for tap in settings.get("output", "taps", default=[]))
-
-
-def _check_ports(name: str, settings: Settings, problems: Problems) -> None:
-    count = layer_count(settings)
-    wrong = next((tap for tap in _ports(settings) if tap > count), None)
-    if wrong is not None:
-        problems.clash(
-            "no-such-layer",
-            f"`taps` of `{name}` names the state after {wrong} layers, and there are {count}",
-            Label(settings.span("output", "taps"), "no such state"),
-            *settings.labels("layers", text=f"{count} layers"),
-            help=f"use numbers from 0 to {count}",
-        )
-
-
-def _wanted(settings: Settings) -> list[int]:
-    """The hidden states that make the output, as they are written."""
-    if settings.has("output", "layers"):
-        return [int(layer) for layer in settings.get("output", "layers")]
-    return [int(settings.get("output", "layer", default=layer_count(settings)))]
-
-
-def _width(settings: Settings, dim: Var) -> Dim:
-    """How wide the output is: as many times the hidden states as it takes of them."""
-    count = len(_wanted(settings))
-    return Sum((Many(count, dim),)) if count > 1 else dim
-
-
-def _states(name: str, settings: Settings, problems: Problems) -> tuple[int, ...] | None:
-    """The wanted hidden states, numbered from 0 (embeddings) to the layer count."""
-    count, states = layer_count(settings), []
-    key = "layers" if settings.has("output", "layers") else "layer"
-    for wanted in _wanted(settings):
-        state = wanted if wanted >= 0 else count + 1 + wanted
-        if not 0 <= state <= count:
-            problems.clash(
-                "no-such-layer",
-                f"`{name}` has no hidden state {wanted}: its {count} layers give states 0 to {count}, "
-                f"or {-count - 1} to -1 counted from the end",
-                Label(settings.span("output", key), "no such state"),
-                *settings.labels("layers", text=f"{count} layers"),
-                help=f"use a number from {-count - 1} to {count}; -2 is the state before the last layer",
-            )
-            return None
-        states.append(state)
-    return tuple(states)
 
 
 COMPONENT = VitComponent()

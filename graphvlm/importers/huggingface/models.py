@@ -34,6 +34,7 @@ class Model:
 MULTIMODAL: Mapping[str, Model] = MappingProxyType(
     {
         "llava": Model("LlavaForConditionalGeneration", "llava"),
+        "llama4": Model("Llama4ForConditionalGeneration", "llama4"),
         "vipllava": Model("VipLlavaForConditionalGeneration", "llava"),
         "internvl": Model("InternVLForConditionalGeneration", "shuffled"),
         "aya_vision": Model("AyaVisionForConditionalGeneration", "shuffled"),

@@ -113,7 +113,7 @@ def read_internvl(config: Fields) -> Imported | None:
     if text is None or vision_fields is None:
         return None
     llm = read_llm(text, tied=read_tied(config, text))
-    vision, factor = _intern_vit(vision_fields), _factor(config)
+    vision, factor = _intern_vit(vision_fields), read_ratio(config, "downsample_ratio")
     if not drops_class(config, vision):
         config.unsupported(
             "vision_feature_select_strategy",
@@ -123,14 +123,14 @@ def read_internvl(config: Fields) -> Imported | None:
     output = _one_layer(config, vision, drop=True)
     if output.get("layer") == -1:  # here the end of the tower, behind its norm if it has one
         del output["layer"]
-    _check_grid(config, "downsample_ratio", vision, factor)
+    check_grid(config, "downsample_ratio", vision, factor)
     check_tokens(config, "image_seq_length", vision.patches // factor**2, UNSAID_TOKENS)
     projector = mlp_projector(
         "shuffled", norm={"type": "layer", "eps": 1e-5}, layers=2, activation=config.activation("projector_hidden_act")
     )
     seen = {
         "vision": vision.tower(output),
-        "shuffled": _shuffle(factor),
+        "shuffled": shuffle(factor),
         "projector": {**projector, "checkpoint": {"names": {"norm": "layer_norm"}}},
     }
     token = read_placeholder(config, llm["vocab"], "image_token_id")
@@ -162,7 +162,7 @@ def _gated(config: Fields, parts: Mapping[str, Values], norm: dict[str, Any], ch
     output: dict[str, Any] = {}
     if "vision_feature_layer" in config.table.understood:
         output = _one_layer(config, vision, drop=drops_class(config, vision))
-    _check_grid(config, "downsample_factor", vision, factor)
+    check_grid(config, "downsample_factor", vision, factor)
     hidden = config.integer_or_none("alignment_intermediate_size") or llm["dim"]
     if hidden % 2:
         key = "alignment_intermediate_size" if config.has("alignment_intermediate_size") else "text_config"
@@ -171,7 +171,7 @@ def _gated(config: Fields, parts: Mapping[str, Values], norm: dict[str, Any], ch
     projector = mlp_projector("shuffled", **norm, gated=True, hidden=hidden // 2, activation="silu")
     seen = {
         "vision": vision.tower(output),
-        "shuffled": _shuffle(factor),
+        "shuffled": shuffle(factor),
         "projector": {**projector, "checkpoint": names},
     }
     other = "image_token_index" if "image_token_index" in config.table.understood else ""
@@ -189,25 +189,27 @@ def _one_layer(config: Fields, vision: Vision, *, drop: bool) -> dict[str, Any]:
     return output
 
 
-def _shuffle(factor: int) -> dict[str, Any]:
+def shuffle(factor: int) -> dict[str, Any]:
+    """The node that puts image tokens side by side."""
     return {"kind": "projector", "type": "pixel_shuffle", "factor": factor, "inputs": "vision"}
 
 
-def _factor(config: Fields) -> int:
+def read_ratio(config: Fields, key: str) -> int:
     """How many tokens stand side by side, from the ratio that the file has."""
-    ratio = config.number("downsample_ratio")
+    ratio = config.number(key)
     factor = round(1 / ratio)
     if factor < 1 or 1 / factor != ratio or factor & (factor - 1):  # others fail there by rounding
         config.unsupported(
-            "downsample_ratio",
-            f"`downsample_ratio` is {ratio}: only one over a power of two puts whole tokens together",
+            key,
+            f"`{config.name(key)}` is {ratio}: only one over a power of two puts whole tokens together",
             "write 0.5, or another such ratio",
         )
         return 1
     return factor
 
 
-def _check_grid(config: Fields, key: str, vision: Vision, factor: int) -> None:
+def check_grid(config: Fields, key: str, vision: Vision, factor: int) -> None:
+    """Note a square of patches that does not divide so; `key` is the field that says how."""
     side = round(vision.patches**0.5)
     if side % factor:
         config.problems.conflict(

@@ -4,6 +4,7 @@
 import json
 from collections.abc import Collection, Iterator, Mapping
 from fnmatch import fnmatchcase
+from math import prod
 from pathlib import Path
 from typing import NamedTuple
 
@@ -60,6 +61,9 @@ NAMES: dict[str, list[str]] = {
     "llm.layers.*.mlp.down": ["llm.layers.*.mlp.down"],
     "llm.norm": ["llm.norm"],
 }
+
+# Convolutions that the reference does as products: their rows have one axis there.
+FLAT = ["detail.patch.weight"]
 
 # Keys that no output depends on.
 UNUSED = [
@@ -134,6 +138,8 @@ def load(model: nn.Module, found: Mapping[str, Stored]) -> None:
         # Opened for each tensor: whatever an open file has mapped counts as memory.
         with safe_open(stored.file, framework="pt") as file:
             tensor = file.get_tensor(stored.key)
+        if name in FLAT:
+            tensor = tensor.reshape(-1, *targets[name][0].shape[1:])
         rows = [len(piece) for piece in targets[name]]
         for piece, part in zip(targets[name], torch.split(tensor, rows), strict=True):
             piece.copy_(part)
@@ -150,6 +156,8 @@ def save_pretrained(model: Model, directory: str | Path) -> None:
         if size + tensor.nbytes > SHARD_BYTES and shards[-1]:
             shards.append({})
             size = 0
+        if name in FLAT:
+            tensor = tensor.flatten(1)
         shards[-1][name] = tensor.contiguous()
         size, total = size + tensor.nbytes, total + tensor.nbytes
     weight_map: dict[str, str] = {}
@@ -277,6 +285,8 @@ def unfit(
         if name in wanted:
             pieces = wanted[name]
             shape = (sum(map(len, pieces)), *pieces[0].shape[1:])
+            if name in FLAT:
+                shape = (shape[0], prod(shape[1:]))
             if stored.shape != shape:
                 yield f"misshapen: {name} is {stored.shape}, not {shape}"
         elif name.startswith(own) and not unused(name):

@@ -30,6 +30,8 @@ class DetailConfig:
     heads: int = 2
     head_dim: int = 8
     mlp_hidden: int = 20
+    grid: tuple[int, int] = (2, 2)  # rows and columns of patches
+    rope_theta: float = 10000.0
 
 
 @dataclass(frozen=True)

@@ -50,7 +50,8 @@ def rotation(place: Places, dim: int, theta: float, dtype: torch.dtype) -> Rotat
     pair = torch.arange(0, dim, 2, device=place.row.device).float()
     rates = 1.0 / theta ** (pair / dim)
     angles = (place.row[:, None] * rates[::2], place.column[:, None] * rates[1::2])
-    angle = torch.cat(angles, dim=-1)[None, None]  # [1, 1, patches, dim / 2]
+    angle = torch.cat(angles, dim=-1)
+    angle = angle[None, None]  # [1, 1, patches, dim / 2]
     cos, sin = angle.cos(), angle.sin()
     cos, sin = torch.cat((cos, cos), dim=-1), torch.cat((-sin, sin), dim=-1)
     return Rotation(cos.to(dtype), sin.to(dtype))

@@ -45,7 +45,7 @@ LLAMA4_TEXT = ConfigTable(
         **ROPE,
         "rope_theta": 500000.0,
     },
-    nullable=frozenset({"num_key_value_heads", "head_dim", "moe_layers", "no_rope_layers", "layer_types"}),
+    nullable=frozenset({"attention_chunk_size", "moe_layers", "no_rope_layers", "layer_types"}),
     harmless=ROUTER_LOSS | {"router_jitter_noise", "for_llm_compressor"},  # noise of training
 )
 
@@ -69,7 +69,12 @@ def _experts(text: Fields, mlp: Node) -> Experts:
 
 def _adapt(text: Fields, node: Node) -> None:
     """Chunks and norms of queries and keys are what most layers have."""
-    node["attention"]["mask"] = {"chunk": text.integer("attention_chunk_size")}
+    chunk = text.integer_or_none("attention_chunk_size")
+    if chunk is None:
+        key = "attention_chunk_size"
+        message = f"`{text.name(key)}` is null, and the class of transformers cannot do without it"
+        text.unsupported(key, message, "write how many tokens a chunk has")
+    node["attention"]["mask"] = {"chunk": chunk}
     if text.boolean("use_qk_norm"):
         node["attention"]["qk_norm"] = {
             "type": "rms",
