@@ -73,7 +73,12 @@ _DEEPSEEK_VL_HYBRID = {
     **_UNTIED,
 }
 
-_LLAMA4_VISION = {"model_type": "llama4_vision_model", "image_size": 336, "hidden_size": 1408, "vision_output_dim": 4096}
+_LLAMA4_VISION = {
+    "model_type": "llama4_vision_model",
+    "image_size": 336,
+    "hidden_size": 1408,
+    "vision_output_dim": 4096,
+}
 
 IMAGES: dict[str, Published] = {
     "llava_1_5_7b": Published(
