@@ -239,7 +239,7 @@ def _check_names(node: Linked, problems: Problems) -> None:
         written += [(where, str(each.value), each.span) for each in listed.elements()] if listed else []
     sublayers = {name for name, _ in ports_of(node.settings)}
     modules = component(node.kind, node.type).modules | sublayer_modules(sublayers)
-    modules |= segment_modules(modules, segment_names(node.settings))
+    modules |= segment_modules(modules, segment_names(node.settings)) | frozenset(segment_names(node.settings))
     for where, key, span in written:
         stem, _, leaf = key.rpartition(".")
         meant = (key, stem) if leaf in _LEAVES else (key,)

@@ -253,7 +253,7 @@ class Sizes:
 
 
 _DEFAULT = {"batch": 2, "seq": 6, "images": 3, "tokens": 5, "channels": 3, "height": 28, "width": 42, "clips": 2}
-_DEFAULT |= {"patches": 5, "numbers": 6, "depth": 2, "tiles": 2}
+_DEFAULT |= {"columns": 5, "patches": 5, "numbers": 6, "depth": 2, "tiles": 2}
 
 
 def sizes(graph: Graph, **wanted: int) -> Sizes:

@@ -34,6 +34,7 @@ OWN = (
     "linear_hybrid",
     "native_video",
     "padded_images",
+    "queries",
     "regrouped_spans",
     "sliding_sandwich",
     "sparse_latent",

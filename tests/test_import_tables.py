@@ -22,6 +22,7 @@ from graphvlm.importers.huggingface.audio import AUDIO_TABLES
 from graphvlm.importers.huggingface.llama4 import VISION_TABLES as LLAMA4_TABLES
 from graphvlm.importers.huggingface.models import FAMILIES as MODELS
 from graphvlm.importers.huggingface.native_vision import NATIVE_TABLES
+from graphvlm.importers.huggingface.queried import QUERIED_TABLES
 from graphvlm.importers.huggingface.stacks import VISION_TABLES as STACKED_TABLES
 from graphvlm.importers.huggingface.tables import ACTIVATIONS, HARMLESS, NEUTRAL, VISION_TABLES, ConfigTable
 from graphvlm.importers.huggingface.text_tables import TEXT_TABLES
@@ -36,6 +37,7 @@ TABLES: Mapping[str, ConfigTable] = {
     **NATIVE_TABLES,
     **WINDOWED_TABLES,
     **LLAMA4_TABLES,
+    **QUERIED_TABLES,
     **{name: family.table for name, family in FAMILIES.items()},
 }
 CLASSES: Mapping[str, Any] = {name: CONFIG_MAPPING[name] for name in TABLES}
@@ -66,6 +68,7 @@ ALSO = {
     "qwen2_audio": {"audio_token_id"},
     "got_ocr2": {"image_token_id"},
     "llama4": {"image_token_id"},
+    "blip-2": {"image_token_id"},
     "llava_next": {"image_token_id"},
     "llava_next_video": {"image_token_id"},
     "llava_onevision": {"image_token_id"},

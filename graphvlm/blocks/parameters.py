@@ -15,7 +15,7 @@ MODULES = frozenset(
     f"layers.*.{path}"
     for path in (
         *("attn_norm", "attn_post_norm", "attn_gate", "attn.wq", "attn.wk", "attn.wv", "attn.wo"),
-        *("attn.q_norm", "attn.k_norm", "attn.sinks", "attn.rel_rows", "attn.rel_columns", "attn.wg"),
+        *("attn.kv_norm", "attn.q_norm", "attn.k_norm", "attn.sinks", "attn.rel_rows", "attn.rel_columns", "attn.wg"),
         *("attn.in_q", "attn.in_k", "attn.in_v", "attn.in_z", "attn.in_b", "attn.in_a", "attn.conv"),
         *("attn.a_log", "attn.dt_bias", "attn.norm", "attn.out"),
         *("attn.wq_a", "attn.q_a_norm", "attn.wq_b", "attn.wkv_a", "attn.kv_a_norm", "attn.wkv_b"),
@@ -161,6 +161,8 @@ def attention(settings: Attention, dim: int) -> Iterator[Parameter]:
         parts = {"wq": (inner, settings.heads), "wk": (kv, settings.kv_heads), "wv": (kv, settings.kv_heads)}
         yield from joined("wqkv", dim, parts, bias.q)
     else:
+        if settings.cross and settings.cross.norm:
+            yield from norm("kv_norm", settings.cross.norm, inside)
         yield from linear("wq", dim, inner, bias.q, settings.heads)
         yield from linear("wk", inside, kv, bias.k, settings.kv_heads)
         yield from linear("wv", inside, kv, bias.v, settings.kv_heads)

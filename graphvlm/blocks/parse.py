@@ -14,7 +14,7 @@ from .parse_linear import check_unread
 from .parse_norm import parse_norm
 from .parse_scopes import check_parted
 from .parse_square import Square
-from .parse_sublayers import Layer, check_ports, parse_sublayers, path_of, read_order, sublayer_names
+from .parse_sublayers import Layer, check_ports, check_skip, parse_sublayers, path_of, read_order, sublayer_names
 from .rope import parse_rope
 from .segments import check_scopes, read_segments
 from .settings import Attention, LayerKind, Op, Stack, Sublayer
@@ -156,7 +156,8 @@ def _groups(layer: Layer, found: _Found) -> tuple[tuple[Sublayer, ...], ...] | N
             rope = parse_rope(layer.settings, layer.inferred, own.op, layer.max_tokens, layer.problems)
             sublayers[name] = replace(own, op=replace(own.op, rope=found.rope(rope)))
     groups = tuple(tuple(sublayers[name] for name in group) for group in order)
-    return groups if _check_places(layer, groups) and check_parted(layer, groups) else None
+    checked = _check_places(layer, groups) and check_parted(layer, groups)
+    return groups if checked and all(check_skip(layer, group) for group in groups) else None
 
 
 def _check_places(layer: Layer, groups: tuple[tuple[Sublayer, ...], ...]) -> bool:

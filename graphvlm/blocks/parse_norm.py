@@ -64,4 +64,9 @@ def make_residual(*values: Any) -> Residual:
     for value in values:
         found |= {"gate": value} if isinstance(value, str) else value or {}
     gate = found.get("gate", "none")
-    return Residual(float(found.get("scale", 1.0)), None if gate == "none" else gate, float(found.get("init", 0.0)))
+    return Residual(
+        scale=float(found.get("scale", 1.0)),
+        gate=None if gate == "none" else gate,
+        init=float(found.get("init", 0.0)),
+        skip=bool(found.get("skip", True)),
+    )

@@ -53,7 +53,8 @@ def path_of(name: str) -> tuple[str, ...]:
 
 def sublayer_names(settings: Settings) -> tuple[str, ...]:
     """The names of all sublayers of a node or of a layer."""
-    return (*_USUAL, *(name for name in settings.get("sublayers", default={}) if name not in _USUAL))
+    usual = (name for name in _USUAL if settings.has(*path_of(name)))
+    return (*usual, *(name for name in settings.get("sublayers", default={}) if name not in _USUAL))
 
 
 def read_order(layer: Layer) -> list[list[str]] | None:
@@ -153,14 +154,38 @@ def _check_grid(layer: Layer, attention: Attention) -> bool:
 
 
 def _cross(own: Settings, layer: Layer) -> Cross:
-    port = own.get("kv")
+    port = port_of(own)
     width = layer.inferred.inputs[port].shape[-1]
     assert isinstance(width, int)
-    visible, present = own.get("mask", "visible", default=""), own.get("mask", "present", default="")
-    return Cross(port, width, visible, present)
+    normed = own.get("kv_norm", default="none")
+    return Cross(
+        port,
+        width,
+        visible=own.get("mask", "visible", default=""),
+        present=own.get("mask", "present", default=""),
+        norm=None
+        if normed == "none"
+        else make_norm(norm_settings(layer.settings.get("norm"), own.get("norm"), normed)),
+        own=_joined(own),
+    )
+
+
+def port_of(own: Settings) -> str:
+    """The port that the keys of a sublayer come from; empty if they are of its own tokens alone."""
+    ports = own.get("kv", "concat") if _joined(own) else [own.get("kv", default="")]
+    return str(next((port for port in ports if port != _OWN), ""))
+
+
+_OWN = "self"
+
+
+def _joined(own: Settings) -> bool:
+    """Whether keys of the tokens themselves stand beside those of a port."""
+    return own.has("kv", "concat")
 
 
 # What an attention over the tokens of a port has nothing to do with, and why.
+_BESIDE_OWN = {"kv_dim": "is the width of the node, so that one matrix makes the keys of the port and of its tokens"}
 _OF_ONE_SEQUENCE = {
     "window": "counts back along one sequence",
     "latent": "makes keys of its own tokens",
@@ -177,11 +202,20 @@ def _check_cross(name: str, own: Settings, layer: Layer) -> bool:
         message = f"`{name}` of `{node}` reads a port called `{taken}`, and that name is in use in a decoder"
         layer.problems.error("bad-cross", message, own.span("kv"), help=f"call the port `{taken}_states`, or as it is")
         return False
-    wrong = next((key for key in _OF_ONE_SEQUENCE if own.get(key)), None)
+    if _joined(own) and (fault := _fault_of_joined(own, layer)):
+        layer.problems.error("bad-cross", f"`kv` of `{name}` of `{node}` {fault[0]}", own.span("kv"), help=fault[1])
+        return False
+    if own.has("mask", "visible") and not layer.max_tokens:
+        message = f"`visible` of `{name}` of `{node}` says what each token of a text sees, and here are none"
+        edit = "write `mask: {present: PORT}`, which says what stands there for all"
+        layer.problems.error("bad-mask", message, own.span("mask", "visible"), help=edit)
+        return False
+    useless = _OF_ONE_SEQUENCE | (_BESIDE_OWN if _joined(own) else {})
+    wrong = next((key for key in useless if own.get(key)), None)
     if wrong is not None:
         layer.problems.clash(
             "bad-cross",
-            f"`{wrong}` of `{name}` of `{node}` {_OF_ONE_SEQUENCE[wrong]}, and the keys come from `{own.get('kv')}`",
+            f"`{wrong}` of `{name}` of `{node}` {useless[wrong]}, and the keys come from `{port_of(own)}`",
             Label(own.span(wrong), "not read"),
             Label(own.span("kv"), "keys from a port"),
             help=f"remove `{wrong}`",
@@ -189,12 +223,22 @@ def _check_cross(name: str, own: Settings, layer: Layer) -> bool:
     return wrong is None
 
 
+def _fault_of_joined(own: Settings, layer: Layer) -> tuple[str, str] | None:
+    """Why keys of a port and of the tokens cannot stand side by side so, and an edit."""
+    if own.get("kv", "concat").count(_OWN) != 1:
+        return "joins something else than a port and the tokens themselves", "write `{concat: [image, self]}`"
+    if layer.max_tokens:
+        edit = "let another sublayer read the port: write its name alone"
+        return "joins keys of a port and of the tokens themselves, which only a node of learned tokens can do", edit
+    return None
+
+
 _TAKEN = ("features", "x", "mask", "rope", "layer", "visible", "seen", "sizes", "real", "marked", "positions")
 
 
 def _names_of_ports(own: Settings) -> tuple[str, ...]:
     masks = own.get("mask", default={})
-    return (own.get("kv"), *(masks[kind] for kind in ("visible", "present") if masks.get(kind)))
+    return (port_of(own), *(masks[kind] for kind in ("visible", "present") if masks.get(kind)))
 
 
 def _sublayer(name: str, op: Op, layer: Layer) -> Sublayer:
@@ -206,6 +250,25 @@ def _sublayer(name: str, op: Op, layer: Layer) -> Sublayer:
     scope: str = own.get("scope", default="")
     made = make_norm(norm, () if scope else segment_names(settings))
     return Sublayer(name, op, made, norm_place(norm), residual, own.get("rows", default=""), scope)
+
+
+def check_skip(layer: Layer, group: tuple[Sublayer, ...]) -> bool:
+    """Whether results that take the place of the tokens leave nothing open: in brackets all of them do, or none."""
+    bare = next((sublayer for sublayer in group if not sublayer.residual.skip), None)
+    if bare is None or (len({each.residual.skip for each in group}) == 1 and not bare.rows):
+        return True
+    node, own = layer.inferred.node, (*path_of(bare.name), "residual")
+    span = layer.settings.span(*own, "skip") if layer.settings.has(*own) else layer.settings.span("residual", "skip")
+    if bare.rows:
+        message = (
+            f"`rows` of `{bare.name}` of `{node}` leaves tokens as they are, and without `skip` nothing of them stays"
+        )
+        layer.problems.error("bad-skip", message, span, help="remove `rows`, or `skip: false`")
+        return False
+    names = listed([each.name for each in group])
+    message = f"{names} of `{node}` stand in brackets, and the tokens are in the sum of these or not"
+    layer.problems.error("bad-skip", message, span, help="write the same `skip` for all in the brackets")
+    return False
 
 
 def check_ports(kinds: list[LayerKind], settings: Settings, node: str, problems: Problems) -> bool:
@@ -228,7 +291,7 @@ def check_ports(kinds: list[LayerKind], settings: Settings, node: str, problems:
     port = next((port for port, found in masks.items() if len(found) > 1), None)
     if port is not None:
         message = f"sublayers of `{node}` read `{port}` with different masks, and what is seen of it is one for all"
-        first = next(own for _, own in ports_of(settings) if own.get("kv") == port)
+        first = next(own for _, own in ports_of(settings) if port_of(own) == port)
         edit = "write the same `mask`, or connect the features to a second port"
         problems.error("bad-cross", message, first.span("kv"), help=edit)
     return port is None
@@ -251,20 +314,22 @@ class CrossPorts:
     written: dict[Var, Written]
 
 
-def cross_ports(node: str, settings: Settings, batch: Dim, seq: Dim) -> CrossPorts:
-    """What the sublayers of a node add to its signature."""
+def cross_ports(node: str, settings: Settings, axes: tuple[Dim, Dim, Dim], *, skippable: bool = True) -> CrossPorts:
+    """What the sublayers of a node, whose tokens have these axes, add to its signature."""
     found = CrossPorts({}, {}, {})
     readers = [(name, own) for name, own in ports_of(settings) if own.has("kv")]
-    alone = len({own.get("kv") for _, own in readers}) == 1
+    alone = len({port_of(own) for _, own in readers}) == 1
+    joined = {port_of(own) for _, own in readers if _joined(own)}
+    batch, seq, dim = axes
     for _, own in readers:
-        port = own.get("kv")
-        width = Var(f"{node}.{port}.dim", "dim", hole=True)
-        found.ports.setdefault(
-            port, Port("features", (batch, Var(f"{node}.{port}.keys", "tokens"), width), skippable=True)
-        )
-        found.sizes["kv_dim" if alone else f"kv_dim of {port}"] = width
-        if own.has("kv_dim"):
-            found.written.setdefault(width, Written(int(own.get("kv_dim")), own.span("kv_dim"), node, "kv_dim"))
+        port = port_of(own)
+        width = dim if port in joined else Var(f"{node}.{port}.dim", "dim", hole=True)
+        shape = (batch, Var(f"{node}.{port}.keys", "tokens"), width)
+        found.ports.setdefault(port, Port("features", shape, skippable=skippable))
+        if isinstance(width, Var) and port not in joined:
+            found.sizes["kv_dim" if alone else f"kv_dim of {port}"] = width
+            if own.has("kv_dim"):
+                found.written.setdefault(width, Written(int(own.get("kv_dim")), own.span("kv_dim"), node, "kv_dim"))
         for kind in ("visible", "present"):
             if own.has("mask", kind):
                 name = own.get("mask", kind)

@@ -132,12 +132,20 @@ class Cross:
     """Keys and values of an attention that come from an input port, `dim` wide, and not from its own tokens.
 
     `visible` is the port that says which runs of them each token sees, `present` which of them are there for all.
+    `norm` stands before their projections. With `own`, those of its own tokens follow.
     """
 
     port: str
     dim: int
     visible: str = ""
     present: str = ""
+    norm: Norm | None = None
+    own: bool = False
+
+    @property
+    def masked(self) -> bool:
+        """Whether not every key is always seen."""
+        return bool(self.visible or self.present)
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,11 +211,13 @@ class Residual:
     """What an operation's result is multiplied with before it is added: `scale`, and a learned `gate`.
 
     `tanh` and `alpha` are one number (`tanh` goes through tanh), `layer_scale` is one a feature; `init` is its start.
+    Without `skip`, it takes the place of the tokens that it would be added to.
     """
 
     scale: float = 1.0
     gate: Gate | None = None
     init: float = 0.0
+    skip: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -317,7 +327,8 @@ class Stack:
     def resolved(self) -> dict[str, Any]:
         """The sizes that follow from others, as settings; nothing where layers differ and would inherit them."""
         ops = [(s.name, s.op) for kind in self.kinds for s in kind.sublayers]
-        widths = {name: {"kv_dim": op.cross.dim} for name, op in ops if isinstance(op, Attention) and op.cross}
+        crosses = [(name, op.cross) for name, op in ops if isinstance(op, Attention) and op.cross]
+        widths = {name: {"kv_dim": cross.dim} for name, cross in crosses if not cross.own}
         crossed = {"sublayers": widths} if widths else {}
         attention = self.attention()
         if len(self.kinds) != 1 or attention is None or attention.latent:
@@ -370,6 +381,7 @@ def norms_of(sublayer: Sublayer) -> Iterator[Norm | None]:
         yield sublayer.norm
     if isinstance(sublayer.op, Attention):
         yield sublayer.op.qk_norm
+        yield sublayer.op.cross.norm if sublayer.op.cross else None
         yield sublayer.op.latent.norm if sublayer.op.latent else None
     elif isinstance(sublayer.op, Delta):
         yield sublayer.op.norm

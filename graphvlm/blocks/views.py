@@ -66,6 +66,7 @@ class Use:
     mask: str = ""
     causal: bool = False
     cached: bool = False
+    direct: bool = False
 
 
 def causal_use(stack: Stack, *, masked: bool = False) -> Use:
@@ -196,7 +197,7 @@ class StackView:
     def torch(self) -> bool:
         """Whether the classes call functions of `torch` itself."""
         split = any(attention.merged and attention.grouped for attention in self.attentions)
-        tables = any(block.gated for block in self.blocks)
+        tables = any(block.gated for block in self.blocks) or any(cross.own for cross in self.crosses)
         gated = any(view.scores.gated or view.scores.relative for view in self.attentions)
         known = gated or self.quick_gelu or self.offset_norm or self.own_scores or self.moes or self.deltas
         return split or tables or bool(known)
@@ -292,9 +293,9 @@ class _Classes:
         self._rotations = rotation_views(stack, self._named)
         rope = rotation_type(stack, self._rotations) or use.rope
         parts = parts_type(stack) if stack.parted else ()
-        sources = source_types(stack)
+        sources = source_types(stack, direct=use.direct)
         self.given = Given(
-            use.axes, rope, use.mask, use.causal, use.cached, sources, stack.tempered, parts, stack.choosing
+            use.axes, rope, use.mask, use.causal, use.cached, sources, stack.tempered, parts, stack.choosing, use.direct
         )
         self._turned: dict[int, str] = {}  # number of rotary positions -> how much of a head they turn
 

@@ -12,7 +12,11 @@ from .views_ops import Given
 
 @dataclass(frozen=True, slots=True)
 class CrossView:
-    """One `CrossAttention` class. Sizes are expressions over `config`. `masked` if not every key is always seen."""
+    """One `CrossAttention` class. Sizes are expressions over `config`. `masked` if not every key is always seen.
+
+    `own` if the tokens themselves are read too. If that is given directly, `reads` is what the class is given besides
+    its tokens, and `seen` the mask among it.
+    """
 
     name: str
     port: str
@@ -30,7 +34,20 @@ class CrossView:
     k_norm: str
     norm_heads: bool
     scale: str
+    kv_norm: str
+    own: bool
+    reads: tuple[tuple[str, str], ...]
     given: Given
+
+    @property
+    def parameters(self) -> tuple[str, ...]:
+        """The parameters of `forward` where what is read is given directly."""
+        return ("self", "x: Tensor", *(f"{name}: {type_}" for name, type_ in self.reads))
+
+    @property
+    def seen(self) -> str:
+        """The mask among what is read; empty if every key is always seen."""
+        return self.reads[1][0] if len(self.reads) > 1 else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,15 +82,19 @@ def cross_view(op: Attention, cross: Cross, kind: LayerKind, fields: Fields, giv
         eps = fields.eps(op.qk_norm, kind, "cross_qk_norm_eps")
         widths = (head_dim, head_dim) if op.norm_heads else (f"{heads} * {head_dim}", f"{kv_heads} * {head_dim}")
         q_norm, k_norm = (norm_expression(op.qk_norm, width, eps) for width in widths)
+    source_dim = "config.dim" if cross.own else fields.add(f"{cross.port}_dim", cross.dim, kind.name)
+    kv_norm = ""
+    if cross.norm:
+        kv_norm = norm_expression(cross.norm, source_dim, fields.eps(cross.norm, kind, "kv_norm_eps"))
     return CrossView(
         name="",
         port=cross.port,
-        source_dim=fields.add(f"{cross.port}_dim", cross.dim, kind.name),
+        source_dim=source_dim,
         heads=heads,
         kv_heads=kv_heads,
         head_dim=head_dim,
         grouped=grouped,
-        masked=bool(cross.visible or cross.present),
+        masked=cross.masked,
         q_bias=bias_argument(op.bias.q),
         k_bias=bias_argument(op.bias.k),
         v_bias=bias_argument(op.bias.v),
@@ -82,8 +103,21 @@ def cross_view(op: Attention, cross: Cross, kind: LayerKind, fields: Fields, giv
         k_norm=k_norm,
         norm_heads=op.norm_heads,
         scale="" if op.scale is None else fields.add("cross_scale", op.scale, kind.name),
+        kv_norm=kv_norm,
+        own=cross.own,
+        reads=reads(cross) if given.direct else (),
         given=given,
     )
+
+
+def reads(cross: Cross) -> tuple[tuple[str, str], ...]:
+    """What an attention is given directly besides its tokens, with the types: what is at the port, a mask over it."""
+    return ((cross.port, "Tensor"), *(((seen_name(cross), "Tensor"),) if cross.masked else ()))
+
+
+def seen_name(cross: Cross) -> str:
+    """The variable with the mask over a port, or over the port and the tokens."""
+    return f"{cross.port}_own_seen" if cross.own else f"{cross.port}_seen"
 
 
 def source_views(stack: Stack) -> tuple[SourceView, ...]:
@@ -95,11 +129,19 @@ def source_views(stack: Stack) -> tuple[SourceView, ...]:
     )
 
 
-def source_types(stack: Stack) -> tuple[tuple[str, str], ...]:
-    """The ports that blocks are given, with their types."""
-    return tuple(_types(stack))
+def source_types(stack: Stack, *, direct: bool) -> tuple[tuple[str, str], ...]:
+    """The parameters through which blocks are given what they read besides their tokens, with their types."""
+    return tuple(dict.fromkeys(_direct_types(stack)) if direct else _types(stack))
 
 
 def _types(stack: Stack) -> Iterator[tuple[str, str]]:
     for view in source_views(stack):
         yield view.port, "Source | None" if view.optional else "Source"
+
+
+def _direct_types(stack: Stack) -> Iterator[tuple[str, str]]:
+    sublayers = [sublayer for kind in stack.kinds for sublayer in kind.sublayers]
+    for sublayer in sublayers:
+        if isinstance(sublayer.op, Attention) and sublayer.op.cross:
+            yield from reads(sublayer.op.cross)
+    yield from ((f"{sublayer.rows}_rows", "Tensor") for sublayer in sublayers if sublayer.rows)

@@ -8,41 +8,55 @@ from itertools import groupby
 
 from ..code import WIDTH, Statement, laid_out
 from .segments import marked_segment
-from .settings import Attention, LayerKind, Mlp, Stack, Sublayer, is_choosing
+from .settings import Attention, Cross, LayerKind, Mlp, Stack, Sublayer, is_choosing
+from .views_cross import reads
 from .views_ops import Given
 
 
 @dataclass(frozen=True, slots=True)
 class Passed:
-    """What a block hands on, after the tokens: to its self-attention, one that asks where its tokens stand, a linear
-    one, and attention over a port.
+    """What a block hands on, after the tokens: to its self-attention, to one that asks where its tokens stand, to a
+    linear one.
 
-    `optional` are the ports that may bring nothing. `part` says which tokens are of which of the `segments`, for what
-    has weights by segment; `marked` is the one whose tokens it marks, if it does not say how many each has. Where one
-    `segment` is updated by itself, its own weights are at hand.
+    What is read at a port is one value, or (`direct`) tensors. `optional` are the ports that may bring nothing. `part`
+    says which tokens are of which of the `segments`, for what has weights by segment; `marked` is the one whose tokens
+    it marks, if it does not say how many each has. Where one `segment` is updated by itself, its own weights are at
+    hand.
     """
 
     own: tuple[str, ...]
     placed: tuple[str, ...]
     linear: tuple[str, ...]
-    crossed: tuple[str, ...]
+    cached: bool
+    direct: bool
     optional: frozenset[str]
     part: str = ""
     segments: tuple[str, ...] = ()
     marked: str = ""
     segment: str = ""
 
+    def crossed(self, cross: Cross) -> tuple[str, ...]:
+        """What it hands on to attention over a port."""
+        if self.direct:
+            return tuple(name for name, _ in reads(cross))
+        return (cross.port, *(("cache",) if self.cached else ()))
+
+    def rows(self, port: str) -> str:
+        """Where it has which tokens see something of a port."""
+        return f"{port}_rows" if self.direct else f"{port}.rows"
+
 
 def passed(stack: Stack, given: Given, linear: Given) -> Passed:
     """What the blocks of `stack` hand on of what they are given; `linear` is that for linear attention."""
-    optional = frozenset(cross.port for cross in stack.crossed if stack.skipped(cross.port))
+    optional = frozenset(cross.port for cross in stack.crossed if stack.skipped(cross.port) and not given.direct)
     marked = marked_segment(stack.segments)
     own, placed = (replace(given, placed=placed).names for placed in (False, True))
     return Passed(
         own,
         placed,
         linear.names,
-        ("cache",) if given.cached else (),
+        given.cached,
+        given.direct,
         optional,
         given.parts[0] if given.parts else "",
         tuple(segment.name for segment in stack.segments),
@@ -114,13 +128,14 @@ def _group_lines(
         yield f"h = {_norm(replace(group[0], name=shared), x, given)}"
         source = "h"
     terms = dict(_terms(group, given, source, x))
-    line = f"{x} = {x} + {' + '.join(terms.values())}"
+    skip = f"{x} + " if group[0].residual.skip else ""
+    line = f"{x} = {skip}{' + '.join(terms.values())}"
     if len(line) <= room:
         yield line
         return
     for name, term in terms.items():
         yield f"{name} = {term}"
-    yield f"{x} = {x} + {' + '.join(terms)}"
+    yield f"{x} = {skip}{' + '.join(terms)}"
 
 
 def _terms(group: tuple[Sublayer, ...], given: Passed, source: str, x: str) -> Iterator[tuple[str, str]]:
@@ -128,12 +143,13 @@ def _terms(group: tuple[Sublayer, ...], given: Passed, source: str, x: str) -> I
     inside = [each for each in group if each.scope == given.marked and each.scope]
     outside = [each for each in group if each.scope != given.marked and each.scope]
     both = [*inside, *outside]
-    if len(inside) == len(outside) == 1 and not any(map(_factor, both)) and {each.place for each in both} <= _ONE_READ:
+    plain = not any(_factor(each, given) for each in both)
+    if len(inside) == len(outside) == 1 and plain and {each.place for each in both} <= _ONE_READ:
         read = ", ".join((_read(outside[0], source, given, x), given.part, *(f"self.{each.name}" for each in both)))
         yield outside[0].name, f"by_mark({read})"
         group = tuple(each for each in group if each not in both)
     for each in group:
-        yield each.name, f"{_factor(each)}{_branch(each, _read(each, source, given, x), given)}"
+        yield each.name, f"{_factor(each, given)}{_branch(each, _read(each, source, given, x), given)}"
 
 
 # Norms with which sublayers in brackets read the same.
@@ -142,13 +158,14 @@ _ONE_READ = {"pre", "shared"}
 
 def _update(sublayer: Sublayer, given: Passed, room: int, x: str) -> Iterator[str]:
     """`x` after one sublayer; in several lines where one would be long."""
-    factor, read = _factor(sublayer), _read(sublayer, "", given, x)
+    factor, read = _factor(sublayer, given), _read(sublayer, "", given, x)
+    skip = f"{x} + " if sublayer.residual.skip else ""
     call = _call(sublayer, read, given)
     for inner in (call, "h"):
         whole = _placed(sublayer, inner, given)
-        line = f"{x} = {x} + {factor}{whole}"
+        line = f"{x} = {skip}{factor}{whole}"
         if sublayer.place == "post":
-            line = f"{x} = {_norm(sublayer, f'{x} + {factor}{inner}', given)}"
+            line = f"{x} = {_norm(sublayer, f'{skip}{factor}{inner}', given)}"
         if len(line) <= room or inner == "h":
             yield line
             return
@@ -166,7 +183,7 @@ def _call(sublayer: Sublayer, read: str, given: Passed) -> str:
     op, more = sublayer.op, given.linear
     if isinstance(op, Attention):
         own = given.placed if op.temperature else given.own
-        more = (op.cross.port, *given.crossed) if op.cross else own
+        more = given.crossed(op.cross) if op.cross else own
     elif isinstance(op, Mlp):
         more = (_real(given),) if is_choosing(op) else ()
     if sublayer.scope:
@@ -215,10 +232,10 @@ def _placed(sublayer: Sublayer, value: str, given: Passed) -> str:
     return _norm(sublayer, value, given) if sublayer.place == "branch" else value
 
 
-def _factor(sublayer: Sublayer) -> str:
+def _factor(sublayer: Sublayer, given: Passed) -> str:
     """What the result is multiplied with."""
     gate = {"tanh": "_gate.tanh() * ", "alpha": "_gate * ", "layer_scale": "_gate * ", None: ""}
     text = gate[sublayer.residual.gate]
     scale = f"self.{sublayer.name}_scale * " if sublayer.residual.scale != 1 else ""
-    rows = f"{sublayer.rows}.rows * " if sublayer.rows else ""
+    rows = f"{given.rows(sublayer.rows)} * " if sublayer.rows else ""
     return scale + (f"self.{sublayer.name}{text}" if text else "") + rows

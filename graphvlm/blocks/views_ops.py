@@ -19,7 +19,8 @@ class Given:
     means that the order of the tokens is one. It may be groups instead, of tokens that see each other. With `cached`
     there is also the cache of the layer. `sources` are the ports that are read besides the tokens, with their types.
     `placed` if layers are told where their tokens stand. `parts` says which tokens are of which segment: (name, type),
-    empty if no layer asks; `real` if layers ask which tokens stand at all.
+    empty if no layer asks; `real` if layers ask which tokens stand at all. Sources are one value each, or (`direct`)
+    tensors.
     """
 
     axes: tuple[str, str]
@@ -31,6 +32,7 @@ class Given:
     placed: bool = False
     parts: tuple[str, str] | tuple[()] = ()
     real: bool = False
+    direct: bool = False
 
     @property
     def _own(self) -> tuple[str, ...]:

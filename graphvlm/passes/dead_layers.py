@@ -22,11 +22,9 @@ def apply(graph: Graph) -> Graph:
     nodes, dead = dict(graph.nodes), []
     for name, node in graph.nodes.items():
         spec, paths = node.spec.prune(frozenset(read.get(node.module, ())))
-        if paths and node.owner:
-            nodes[name] = replace(node, spec=spec)
-        elif paths:
+        nodes[name] = replace(node, spec=spec)
+        if paths and not node.owner:
             kept = {parameter.path for parameter in spec.parameters()}
             gone = tuple(parameter for parameter in node.spec.parameters() if parameter.path not in kept)
             dead.append(Dead(name, paths, gone))
-            nodes[name] = replace(node, spec=spec)
     return replace(graph, nodes=nodes, dead=tuple(dead))

@@ -106,7 +106,7 @@ def randomise(model: Any, seed: int = 0) -> None:
     generator = torch.Generator().manual_seed(seed)
     for name, parameter in sorted(model.named_parameters()):
         noise = torch.randn(parameter.shape, generator=generator)
-        norm = "norm" in name or "layrnorm" in name
+        norm = "norm" in name.lower()
         if norm and name.endswith("weight"):
             parameter.copy_(float(parameter.any()) + 0.2 * noise)  # some weights are what is added to one
         elif parameter.ndim < 2:

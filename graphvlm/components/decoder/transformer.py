@@ -121,9 +121,9 @@ class TransformerComponent:
         hidden = Port("features", (batch, tail, dim))
         head = parse_head(settings, default={})
         logits = {"logits": Port("logits", (batch, tail, vocab))} if head else {}
-        crossed = cross_ports(name, settings, batch, seq)
         stream = Port("features", (batch, seq, dim), vocab=vocab, tail=tail)
         parts = part_ports(name, settings, stream)
+        crossed = cross_ports(name, settings, (batch, seq, dim))
         return Signature(
             inputs={**parts.streams, **crossed.ports, **parts.masks, **dict(_more_ports(settings, batch, seq, dim))},
             outputs={**logits, "hidden": hidden},
@@ -264,7 +264,7 @@ def _calls(node: Node, spec: Transformer, wiring: Wiring) -> tuple[Statement, ..
     hidden = wiring.results["hidden"]
     mask = wiring.arguments.get(node.signature.mask, "None")
     shape = wiring.shapes["hidden"]
-    crossed = cross_ports(node.name, Settings(node.tree), 0, 0).ports
+    crossed = cross_ports(node.name, Settings(node.tree), (0, 0, 0)).ports
     stream, marked = node.signature.stream, marked_segment(spec.layers.segments)
     before = () if marked else tuple(segment.name for segment in spec.layers.segments[:-1])
     read = [wiring.arguments.get(port, "None") for port in (*before, stream, *crossed, *spec.hidden)] + [mask]

@@ -271,6 +271,7 @@ def _own_fields(spec: NativeVit) -> Iterator[Field]:
 
 _UNREAD = (
     ("patch", "remainder"),
+    ("patch", "partial"),
     ("output", "layer"),
     ("output", "layers"),
     ("output", "drop_cls"),

@@ -92,7 +92,7 @@ class PatchesComponent:
         return NodePage("encoder/patches.py.j2", view, name, tuple(fields), construct, (call,))
 
 
-_UNREAD = (("patch", "frames"), ("patch", "bias"), ("patch", "norm"), ("patch", "remainder"))
+_UNREAD = (("patch", "frames"), ("patch", "bias"), ("patch", "norm"), ("patch", "remainder"), ("patch", "partial"))
 
 
 def _spec(settings: Settings) -> Patches:

@@ -223,6 +223,7 @@ class TiledVitComponent:
 
 _UNREAD = (
     *(("patch", "channels"), ("patch", "frames"), ("patch", "group"), ("patch", "norm"), ("patch", "remainder")),
+    ("patch", "partial"),
 )
 
 

@@ -146,7 +146,7 @@ class TransformerComponent:
             outputs["logits"] = Port("logits", (batch, seq, sizes["vocab"]))
         else:
             absent["logits"] = Label(settings.span("head"), "there is no `head`")
-        crossed = cross_ports(name, settings, batch, seq)
+        crossed = cross_ports(name, settings, (batch, seq, dim))
         return Signature(
             inputs={
                 "features": Port("features", (batch, seq, dim), vocab=sizes.get("vocab")),
@@ -235,7 +235,7 @@ def _last_fields(spec: Transformer) -> Iterator[Field]:
 def _calls(node: Node, spec: Transformer, wiring: Wiring) -> Iterator[Statement]:
     """The lines of `model.py`: the stack, then what is made of its end."""
     features = wiring.results.get("features", node.name)
-    crossed = cross_ports(node.name, Settings(node.tree), 0, 0).ports
+    crossed = cross_ports(node.name, Settings(node.tree), (0, 0, 0)).ports
     mask = wiring.arguments.get("mask", "None")
     read = (wiring.arguments["features"], *(wiring.arguments.get(port, "None") for port in crossed), mask)
     yield Statement(features, f"self.{node.module}", read, wiring.shapes["features"])

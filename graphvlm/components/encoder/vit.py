@@ -25,6 +25,7 @@ from ...names import class_name
 from ...problems import Problems
 from ...settings import Settings
 from ._order import check_mask, check_order, check_read
+from ._patches import check_patches, image_size, tokens_of
 from ._states import check_taps, output_width, tap_port, tapped, wanted_states
 from ._turning import Rope2d, check_rope2d, read_positions
 
@@ -38,7 +39,8 @@ class Vit(Spec):
     `run` is how many layers are called, counted from the first. `taps` are the hidden states that stand side by side in
     the output, if it is more than one; 0 is the embeddings. After each number of layers in `ports` hidden states leave
     it as an output of their own. Of an image with a mask, positions that are `bucketed` are those of equal parts of
-    what is no padding. The class token stands before the patches or behind them.
+    what is no padding; patches that are padding in part are none, or (`whole`) hidden too. `seen` if an output says
+    which these are. The class token stands before the patches or behind them.
     """
 
     height: int
@@ -59,6 +61,8 @@ class Vit(Spec):
     normed: bool
     drop_class: bool
     ports: tuple[int, ...] = ()
+    whole: bool = False
+    seen: bool = False
 
     @property
     def grid(self) -> tuple[int, int] | None:
@@ -110,7 +114,9 @@ class Vit(Spec):
         if self.final_norm and not self.normed:
             dead.append("norm")
         final_norm = self.final_norm if self.normed else None
-        return replace(self, layers=self.layers.first(self.run), final_norm=final_norm, ports=ports), tuple(dead)
+        seen = self.seen and "seen" in outputs
+        layers = self.layers.first(self.run)
+        return replace(self, layers=layers, final_norm=final_norm, ports=ports, seen=seen), tuple(dead)
 
     def with_stack(self, stack: Stack) -> Vit:
         return replace(self, layers=stack)
@@ -141,6 +147,8 @@ class VitView:
     drop_class: bool
     grid: bool
     ports: tuple[int, ...]
+    whole: bool
+    seen: bool
     image: str
     inside: str
     output: str
@@ -149,6 +157,19 @@ class VitView:
     def parameters(self) -> tuple[str, ...]:
         """The parameters of `forward`."""
         return ("self", "image: Tensor", *(("pixel_mask: Tensor | None",) if self.masked else ()))
+
+    @property
+    def returned(self) -> tuple[str, ...]:
+        """What `forward` returns."""
+        tokens = ("[:, 1:]" if self.class_token == "first" else "[:, :-1]") if self.drop_class else ""
+        states = (f"states[{tap}]{tokens}" for tap in self.ports)
+        return (f"x{tokens}", *states, *(("seen.flatten(1)",) if self.seen else ()))
+
+    @property
+    def more(self) -> str:
+        """What these are besides the features, in words."""
+        states = ", and states after some layers" if self.ports else ""
+        return states + (", and which tokens are no padding" if self.seen else "")
 
 
 class VitComponent:
@@ -161,14 +182,14 @@ class VitComponent:
         axes = ("channels", "height", "width", "tokens")
         channels, height, width, tokens = (Var(f"{name}.{axis}", axis) for axis in axes)
         images = Var(f"{name}.images", "images")
-        high, wide = _image_size(settings)
+        high, wide = image_size(settings)
         written |= {
             channels: Written(
                 int(settings.get("image", "channels", default=3)), settings.span("image", "channels"), name
             ),
             height: Written(high, settings.span("image", "size"), name),
             width: Written(wide, settings.span("image", "size"), name),
-            tokens: _tokens(name, settings),
+            tokens: tokens_of(name, settings),
         }
         bucketed = read_positions(settings)[0] == "bucketed"
         return Signature(
@@ -179,16 +200,18 @@ class VitComponent:
             outputs={
                 "features": Port("features", (images, tokens, output_width(settings, sizes["dim"]))),
                 **{tap_port(tap): Port("features", (images, tokens, sizes["dim"])) for tap in tapped(settings)},
+                **({"seen": Port("mask", (images, tokens))} if _is_masked(settings) else {}),
             },
             sizes=sizes,
             written=written,
         )
 
     def lower(self, settings: Settings, inferred: Inferred, problems: Problems) -> Vit | None:
-        height, width = _image_size(settings)
+        height, width = image_size(settings)
         patch = int(settings.get("patch", "size"))
-        _check_patches(inferred.node, settings, problems)
-        check_read(inferred.node, "vit", settings, _UNREAD, problems)
+        check_patches(inferred.node, settings, problems)
+        unread = _UNREAD if _is_masked(settings) else (*_UNREAD, ("patch", "partial"))
+        check_read(inferred.node, "vit", settings, unread, problems)
         class_token = _class_token(settings)
         square = None if class_token else (height // patch, width // patch)
         blocks = parse_stack(settings, inferred, mlp_bias=True, problems=problems, square=square)
@@ -237,6 +260,8 @@ class VitComponent:
             normed=final and bool(settings.get("output", "norm", default=not inner)),
             drop_class=drop and bool(class_token),
             ports=ports,
+            whole=settings.get("patch", "partial", default="seen") == "hidden",
+            seen=padded,
         )
 
     def page(self, node: Node, wiring: Wiring) -> NodePage:
@@ -294,6 +319,8 @@ class VitComponent:
             drop_class=spec.drop_class,
             grid=spec.grid is not None,
             ports=spec.ports,
+            whole=spec.whole,
+            seen=spec.seen,
             image=f"[images, {spec.channels}, {spec.height}, {spec.width}]",
             inside=f"[images, {spec.tokens}, {spec.layers.dim}]",
             output=f"[images, {spec.tokens - spec.drop_class}, {spec.layers.dim * max(len(spec.taps), 1)}]",
@@ -302,7 +329,7 @@ class VitComponent:
             fields = (*fields, Field("run_layers", "int", str(spec.run), "the output is taken after these"))
         if spec.taps:
             fields = (*fields, Field("output_layers", "tuple[int, ...]", literal(spec.taps), "0 is the embeddings"))
-        outputs = ("features", *map(tap_port, spec.ports))
+        outputs = ("features", *map(tap_port, spec.ports), *(("seen",) if spec.seen else ()))
         call = Statement(
             ", ".join(wiring.results.get(port, "_") for port in outputs),
             f"self.{node.module}",
@@ -320,40 +347,9 @@ def _class_token(settings: Settings) -> ClassToken:
     return "first" if value is True else value or ""
 
 
-def _image_size(settings: Settings) -> tuple[int, int]:
-    size = settings.get("image", "size")
-    return (int(size[0]), int(size[1])) if isinstance(size, list) else (int(size), int(size))
-
-
-def _tokens(name: str, settings: Settings) -> Written:
-    """How many tokens leave the encoder, and what would give one more or less."""
-    (high, wide), patch = _image_size(settings), int(settings.get("patch", "size"))
-    patches, text = (high // patch) * (wide // patch), f"{high // patch} x {wide // patch} patches"
-    edits, count = {}, patches
-    if settings.get("class_token", default=False):
-        if settings.get("output", "drop_cls", default=False):
-            edits = {patches + 1: f"remove `drop_cls` of `{name}` to keep the class token"}
-        else:
-            edits = {patches: f"write `output: {{drop_cls: true}}` in `{name}` to leave the class token out"}
-            count, text = patches + 1, f"{text} and a class token"
-    return Written(count, settings.span("image", "size"), name, text=text, edits=edits)
-
-
-def _check_patches(name: str, settings: Settings, problems: Problems) -> None:
-    sizes, patch = _image_size(settings), int(settings.get("patch", "size"))
-    crop = settings.get("patch", "remainder", default="refuse") == "crop"
-    size = next((size for size in sizes if size < patch or (size % patch and not crop)), None)
-    if size is None:
-        return
-    fit = size // patch * patch
-    edit = f"use an image of {fit} or {fit + patch}" if fit else f"use an image of {patch} or more"
-    problems.clash(
-        "patch-not-divisible",
-        f"images of {sizes[0]} x {sizes[1]} pixels do not divide into the patches of `{name}`, {patch} x {patch}",
-        Label(settings.span("image", "size"), f"{size} / {patch} = {size / patch:.2f}"),
-        Label(settings.span("patch", "size"), "the patches"),
-        help=f"{edit}, or leave the last {size - fit} pixels out with `remainder: crop` in `patch`" if fit else edit,
-    )
+def _is_masked(settings: Settings) -> bool:
+    """Whether images come with a mask."""
+    return settings.get("position", default="learned") == "bucketed" or settings.has("inputs", "pixel_mask")
 
 
 COMPONENT = VitComponent()

@@ -42,6 +42,7 @@ MULTIMODAL: Mapping[str, Model] = MappingProxyType(
         "paligemma": Model("PaliGemmaForConditionalGeneration", "prefixed"),
         "gemma3": Model("Gemma3ForConditionalGeneration", "prefixed"),
         "deepseek_vl": Model("DeepseekVLForConditionalGeneration", "aligned"),
+        "blip-2": Model("Blip2ForConditionalGeneration", "queried"),
         "qwen2_vl": Model("Qwen2VLForConditionalGeneration", "native"),
         "qwen2_5_vl": Model("Qwen2_5_VLForConditionalGeneration", "native"),
         "mistral3": Model("Mistral3ForConditionalGeneration", "padded"),

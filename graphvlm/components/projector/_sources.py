@@ -1,0 +1,81 @@
+"""What a stack of learned tokens is given beside them, as the node's `forward` prepares it once for all layers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from ...blocks.settings import Attention, Cross, Stack
+from ...blocks.views_cross import seen_name
+from ...dims import Dim, show
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """How flags over the runs of keys of `port` become masks: of the keys (`seen`), of these and the tokens (`own`).
+
+    A name is empty where nobody reads the mask. `repeated` if a flag stands for several keys, `rows` is the variable
+    with the images of which something is seen. `optional` if there may be no flags: then all is seen.
+    """
+
+    port: str
+    present: str
+    seen: str
+    own: str
+    rows: str
+    repeated: bool
+    optional: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """The parameters of `forward`, the arguments of a layer, the shape of the first port, and the masks to make."""
+
+    parameters: tuple[str, ...]
+    arguments: tuple[str, ...]
+    first: str
+    shape: str
+    masks: tuple[Prepared, ...]
+
+
+def shown_sources(stack: Stack, shapes: Mapping[str, tuple[Dim, ...]], optional: frozenset[str]) -> Shown:
+    """What the template of a node with such a stack places; `shapes` are those of its input ports.
+
+    `optional` are those that may bring nothing.
+    """
+    first = next(iter(shapes))
+    crosses = _crosses(stack)
+    rows = tuple(dict.fromkeys(s.rows for kind in stack.kinds for s in kind.sublayers if s.rows))
+    arguments = []
+    for cross in crosses:
+        arguments += [cross.port, *([seen_name(cross)] if cross.masked else [])]
+    return Shown(
+        parameters=("self", *(f"{port}: Tensor{' | None' if port in optional else ''}" for port in shapes)),
+        arguments=(*dict.fromkeys(arguments), *(f"{port}_rows" for port in rows)),
+        first=first,
+        shape=f"[{', '.join(map(show, shapes[first]))}]",
+        masks=tuple(_prepared(crosses, rows, shapes, optional)),
+    )
+
+
+def _crosses(stack: Stack) -> list[Cross]:
+    ops = (s.op for kind in stack.kinds for s in kind.sublayers)
+    return list(dict.fromkeys(op.cross for op in ops if isinstance(op, Attention) and op.cross))
+
+
+def _prepared(
+    crosses: list[Cross], rows: tuple[str, ...], shapes: Mapping[str, tuple[Dim, ...]], optional: frozenset[str]
+) -> Iterator[Prepared]:
+    masked = [cross for cross in crosses if cross.masked]
+    for port in dict.fromkeys(cross.port for cross in masked):
+        found = [cross for cross in masked if cross.port == port]
+        present = found[0].present
+        yield Prepared(
+            port=port,
+            present=present,
+            seen=next((seen_name(cross) for cross in found if not cross.own), ""),
+            own=next((seen_name(cross) for cross in found if cross.own), ""),
+            rows=f"{port}_rows" if port in rows else "",
+            repeated=shapes[present][1] != shapes[port][1],
+            optional=present in optional,
+        )

@@ -1,0 +1,73 @@
+"""Learned tokens that attend to features: what can be written wrong, and settings that no model type shows."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+import graphvlm
+from graphvlm.diagnostics import GraphError
+from graphvlm.ir import Graph
+
+from .running import TINY
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+CROSS = "nodes.queries.sublayers.cross"
+WIDE = "nodes.queries={dim: 24, sublayers: {cross: {"
+QUERIES = {
+    "kind": "projector",
+    "type": "transformer",
+    "inputs": {"image": "vision"},
+    "segments": {"query": {"learned": 5}},
+    "dim": 20,
+    "layers": {"count": 2, "each": ["attn", "cross", "mlp"]},
+    "norm": "layer",
+    "attention": {"heads": 4, "bias": True},
+    "mlp": {"hidden": 30, "activation": "gelu", "bias": True},
+    "sublayers": {"cross": {"op": "attention", "heads": 2, "kv": "image"}},
+}
+
+MISTAKES = (
+    ("nodes.queries.segments={text: {}}", "bad-queries", "must be one, of learned tokens", "{learned: 32}"),
+    ("nodes.queries.segments={query: null, layers: {learned: 3}}", "bad-queries", "be called `layers`", "`query`"),
+    ("nodes.queries.segments={query: null, half: {learned: 3}}", "bad-queries", "torch.nn.Module", "`query`"),
+    (
+        "nodes.queries={segments: {query: null, image: {learned: 3}}}",
+        *("bad-queries", "the layers use it", "`query`"),
+    ),
+    (f"{WIDE} kv: {{concat: [image, other]}}}}}}}}", "bad-cross", "something else than a port and the tokens", "self]"),
+    (f"{WIDE} kv: {{concat: [self, image]}}, kv_dim: 24}}}}}}", "bad-cross", "`kv_dim` of `cross`", "remove `kv_dim`"),
+    (f"{CROSS}.kv={{concat: [image, self]}}", "shape-mismatch", "takes features 20 wide", "projector"),
+    (f"{CROSS}.mask={{visible: image_visible}}", "missing-port", "image_visible", "image_visible: ..."),
+    (f"{CROSS}.residual={{skip: false, gate: tanh, init: 0.1}}", "", "", ""),
+    (f"{CROSS}={{residual: {{skip: false}}, rows: image}}", "bad-skip", "`rows` of `cross`", "remove `rows`"),
+    (
+        "nodes.queries={layers: {each: [attn, [cross, mlp]]}, sublayers: {cross: {residual: {skip: false}}}}",
+        *("bad-skip", "`cross` and `mlp` of `queries` stand in brackets", "write the same `skip`"),
+    ),
+    ("nodes.queries={attention: null}", "bad-each", "no sublayer `attn`", ""),
+)
+
+
+def graph(tmp_path: Path, *overrides: str) -> Graph:
+    """The tiny graph with queries between its tower and its projector."""
+    overlay = tmp_path / "queries.yaml"
+    overlay.write_text(yaml.safe_dump({"nodes": {"queries": QUERIES, "projector": {"inputs": "queries"}}}), "utf-8")
+    return graphvlm.load(TINY, overlay, overrides=list(overrides))
+
+
+@pytest.mark.parametrize(("edit", "rule", "message", "help_"), MISTAKES)
+def test_a_mistake_is_one_diagnostic(edit: str, rule: str, message: str, help_: str, tmp_path: Path) -> None:
+    if not rule:
+        graph(tmp_path, edit)
+        return
+    with pytest.raises(GraphError) as caught:
+        graph(tmp_path, edit)
+    (problem,) = caught.value.diagnostics
+    assert problem.rule == rule
+    assert message in problem.message
+    assert help_ in problem.help
+    assert problem.span is not None
