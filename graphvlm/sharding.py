@@ -16,33 +16,38 @@ from .problems import Problems
 from .settings import Settings
 from .words import suggestion
 
-Way = Literal["column", "row"]
+Way = Literal["column", "row", "heads"]
 
 
 def splits(node: Node) -> dict[str, Way]:
     """How each module that tensor parallelism splits is split, in the order of the code; `*` is the index of a layer.
 
-    By columns, a rank holds some of the outputs of a matrix; by rows, some of its inputs, and results are added up.
+    By columns, a rank holds some of the outputs of a matrix; by rows, some of its inputs, and results are added up. The
+    norm of `heads` sees those of its rank, so gradients of its weight are added up.
     """
     if node.tensor_parallel == 1:
         return {}
     found: dict[str, Way] = {}
-    if node.spec.stack and node.spec.stack.kinds:
-        for sublayer in node.spec.stack.kinds[0].sublayers:
-            columns, row = _split(sublayer.op)
-            found.update({f"layers.*.{sublayer.name}.{column}": "column" for column in columns})
-            found[f"layers.*.{sublayer.name}.{row}"] = "row"
+    for kind in node.spec.stack.kinds if node.spec.stack else ():
+        for sublayer in kind.sublayers:
+            found.update({f"layers.*.{sublayer.name}.{path}": way for path, way in _split(sublayer.op).items()})
     head = getattr(node.spec, "head", None)
     if head is not None and not head.tied and not head.own:
         found["head"] = "column"
     return found | getattr(node.spec, "split", {})
 
 
-def _split(op: Op) -> tuple[tuple[str, ...], str]:
-    """The projections of an operation that are split by columns, and the one split by rows."""
+def _split(op: Op) -> dict[str, Way]:
+    """The modules of an operation that are split."""
     if isinstance(op, Attention):
-        return ("wq", "wk", "wv", "wg") if op.gated else ("wq", "wk", "wv"), "wo"
-    return ("gate", "up") if isinstance(op, Mlp) and op.gated else ("up",), "down"
+        norms: dict[str, Way] = {}
+        if op.qk_norm and (op.qk_norm.weight or op.qk_norm.bias):
+            norms = {"q_norm": "heads", "k_norm": "heads"}
+        gate: dict[str, Way] = {"wg": "column"} if op.gated else {}
+        return {"wq": "column", "wk": "column", "wv": "column", **gate, "wo": "row", **norms}
+    if isinstance(op, Mlp) and op.gated:
+        return {"gate": "column", "up": "column", "down": "row"}
+    return {"up": "column", "down": "row"}
 
 
 def fsdp_unit(node: Node, path: str) -> str:
@@ -131,8 +136,8 @@ def _unsplit_op(op: Op) -> str:
         return "a mixture of experts" if op.moe else ""
     if isinstance(op, Delta):
         return "linear attention"
-    if op.latent or op.cross:
-        return "latent attention" if op.latent else "cross-attention"
+    if op.latent:
+        return "latent attention"
     if op.qk_norm and not op.norm_heads:
         return "a norm over all heads together"
     if op.relative:

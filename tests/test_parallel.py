@@ -49,12 +49,24 @@ nodes:
     max_tokens: 64
     layers: 2
     norm: {{type: rms, eps: 1.0e-5}}
-    attention: {{heads: 8, kv_heads: 4, head_dim: 6, bias: false}}
+    attention: {{heads: 8, kv_heads: 4, head_dim: 6, bias: false, qk_norm: rms}}
     mlp: {{hidden: 72, activation: silu, gated: true, bias: false}}
     position: {{type: rope, theta: 10000.0}}
     head: {{tied: {tied}, bias: false}}
 outputs: {{logits: llm.logits}}
 parallelism: {{mesh: {mesh}, nodes: {nodes}}}
+"""
+
+# Instead of placeholders: layers that attend to the image, some of them, with a gate.
+CROSSED = """
+nodes:
+  fused: null
+  projector: {out: 36}
+  llm:
+    inputs: {features: text, image: projector}
+    sublayers:
+      cross: {op: attention, heads: 4, kv: image, bias: false, qk_norm: rms, residual: {gate: tanh, init: 0.2}}
+    layers: {count: 2, where: [{at: [1], each: [attn, cross, mlp]}]}
 """
 
 # Name -> the mesh, how nodes are laid over it, and whether the head is the token embedding again.
@@ -64,6 +76,7 @@ CASES = {
     "split": ({"tp": 4}, {}, False),
     "both": ({"dp": 2, "tp": 2}, {"vision": {"tp": 1}}, False),
     "both_tied": ({"dp": 2, "tp": 2}, {"projector": {"tp": 1}}, True),
+    "crossed": ({"dp": 2, "tp": 2}, {}, False),
 }
 
 
@@ -79,10 +92,15 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, float
     """What four processes find in every case."""
     folder = tmp_path_factory.mktemp("parallel")
     sys.path.insert(0, str(folder))
-    batches = [batch(rows=2, seq=24 + 2 * each, images=1 + each % 2, vocab=104, seed=each) for each in range(4)]
+    batches = {
+        images: [
+            batch(rows=2, seq=24 + 2 * each, images=images or 1 + each % 2, vocab=104, seed=each) for each in range(4)
+        ]
+        for images in (0, 2)
+    }
     for name, (mesh, _, _) in CASES.items():
-        graphvlm.build(source(name), folder)
-        torch.save(reference(import_module(name), batches), folder / f"{name}.pt")
+        graphvlm.build(source(name), folder, *([Source("crossed", CROSSED)] if name == "crossed" else []))
+        torch.save(reference(import_module(name), batches[2 if name == "crossed" else 0]), folder / f"{name}.pt")
         (folder / f"{name}.mesh.json").write_text(json.dumps(mesh))
     sys.path.remove(str(folder))
     launch = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "4")

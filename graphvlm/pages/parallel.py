@@ -10,11 +10,20 @@ from ..sharding import fsdp_unit, splits, tied_tables
 
 @dataclass(frozen=True, slots=True)
 class NodePlan:
-    """One node under tensor parallelism: styles for its own modules and for those of a layer."""
+    """One node under tensor parallelism: styles for its own modules and for those of each sublayer of a layer.
+
+    With `mixed`, not every layer has all of these sublayers.
+    """
 
     name: str
-    block: tuple[tuple[str, str], ...]
+    block: tuple[tuple[str, tuple[tuple[str, str], ...]], ...]
     own: tuple[tuple[str, str], ...]
+    mixed: bool
+
+    @property
+    def normed(self) -> bool:
+        """Whether a norm sees only the heads of its rank."""
+        return any(style == _STYLES["heads"] for _, modules in self.block for _, style in modules)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,10 +68,20 @@ def _plan(node: Node) -> NodePlan | None:
     found = {path: _STYLES[way] for path, way in splits(node).items()}
     if "head" in found:  # everybody reads all logits
         found["head"] = "ColwiseParallel(output_layouts=Replicate())"
-    inside = "layers.*."
-    block = tuple((path.removeprefix(inside), style) for path, style in found.items() if path.startswith(inside))
-    own = tuple((path, style) for path, style in found.items() if not path.startswith(inside))
-    return NodePlan(node.name, block, own) if found else None
+    layer: dict[str, dict[str, str]] = {}
+    for path, style in found.items():
+        if path.startswith("layers.*."):
+            sublayer, _, module = path.removeprefix("layers.*.").partition(".")
+            layer.setdefault(sublayer, {})[module] = style
+    own = tuple((path, style) for path, style in found.items() if not path.startswith("layers."))
+    stack = node.spec.stack
+    names = {frozenset(each.name for each in kind.sublayers) for kind in stack.kinds} if stack else set()
+    block = tuple((sublayer, tuple(modules.items())) for sublayer, modules in layer.items())
+    return NodePlan(node.name, block, own, mixed=len(names) > 1) if found else None
 
 
-_STYLES = {"column": "ColwiseParallel()", "row": "RowwiseParallel()"}
+_STYLES = {
+    "column": "ColwiseParallel()",
+    "row": "RowwiseParallel()",
+    "heads": "SequenceParallel(use_local_output=True)",
+}

@@ -78,20 +78,20 @@ def _products(
     products = trained = 0.0
     for weight in weights[node.module]:
         if weight.per_token:
-            cost = 2.0 * weight.held * weight.share * _met(node, weight.path, tokens, sizes)
+            cost = 2.0 * weight.held * weight.share * met(node, weight.path, tokens, sizes)
             products += cost
             trained += cost * weight.trained
     head = getattr(node.spec, "head", None)
     if head is not None and head.tied:
         _, start = graph.stream_start(node.name)
         table = next(weight for weight in weights[start] if weight.path == "weight")
-        cost = 2.0 * table.held * _met(node, "head.weight", tokens, sizes)
+        cost = 2.0 * table.held * met(node, "head.weight", tokens, sizes)
         products += cost
         trained += cost * table.trained
     return products, trained
 
 
-def _met(node: Node, path: str, tokens: int, sizes: Mapping[str, int]) -> int:
+def met(node: Node, path: str, tokens: int, sizes: Mapping[str, int]) -> int:
     """How many vectors are multiplied with a weight."""
     if path.startswith("head."):
         return rows(node.signature.outputs["logits"].shape, sizes)

@@ -9,8 +9,8 @@ from itertools import pairwise
 
 from ..ir import Graph, Node
 from ..sharding import splits, tied_tables
-from .arithmetic import Work
-from .weights import Weight
+from .arithmetic import Work, met
+from .weights import Weight, starred
 from .workload import Workload, rows
 
 REDUCED = 4  # gradients are reduced in float32
@@ -103,18 +103,12 @@ def _split(
 
 def _sums(node: Node, work: Work, sizes: Mapping[str, int]) -> Iterable[tuple[int, int, int]]:
     """Width, number of vectors and number of the sums of a node."""
-    ways = splits(node)
-    layers = len(node.spec.stack.order) if node.spec.stack else 0
-    for path, way in ways.items():
-        times = layers if path.startswith("layers.") else 1
-        shape = _shape(node, path)
+    for path, way in splits(node).items():
+        shapes = [
+            parameter.shape for parameter in node.spec.parameters() if starred(parameter.path) == f"{path}.weight"
+        ]
         if way == "row":
-            yield shape[0], work.tokens, times
-        elif work.returns and (work.passes or path.startswith(("layers.", "head"))):
-            vectors = rows(node.signature.outputs["logits"].shape, sizes) if path == "head" else work.tokens
-            yield shape[1], vectors, times
-
-
-def _shape(node: Node, path: str) -> tuple[int, ...]:
-    first = path.replace("*", "0", 1)
-    return next(parameter.shape for parameter in node.spec.parameters() if parameter.path == f"{first}.weight")
+            yield shapes[0][0], work.tokens, len(shapes)
+        elif way == "column" and work.returns and (work.passes or path.startswith(("layers.", "head"))):
+            first = next(each.path for each in node.spec.parameters() if starred(each.path) == f"{path}.weight")
+            yield shapes[0][1], met(node, first, work.tokens, sizes), len(shapes)

@@ -63,7 +63,7 @@ def weights(graph: Graph) -> tuple[Weight, ...]:
 def _local(parameter: Parameter, ways: dict[str, Way], tp: int) -> tuple[int, ...]:
     """The shape on a tensor-parallel rank."""
     module, _, leaf = parameter.path.rpartition(".")
-    way = ways.get(_starred(module))
+    way = ways.get(starred(module))
     if way == "column":
         return (parameter.shape[0] // tp, *parameter.shape[1:])
     if way == "row" and leaf == "weight":
@@ -71,7 +71,8 @@ def _local(parameter: Parameter, ways: dict[str, Way], tp: int) -> tuple[int, ..
     return parameter.shape
 
 
-def _starred(path: str) -> str:
+def starred(path: str) -> str:
+    """The path with `*` for numbers."""
     return ".".join("*" if word.isdigit() else word for word in path.split("."))
 
 
