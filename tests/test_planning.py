@@ -10,10 +10,12 @@ from typing import Any
 import pytest
 import torch
 import torch.distributed as dist
+from torch.distributed.device_mesh import init_device_mesh
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 import graphvlm
+from graphvlm.catalog import graphs
 from graphvlm.diagnostics import Source
 from graphvlm.ir import Graph
 from graphvlm.planning import Plan, Workload, device, plan
@@ -114,6 +116,21 @@ def test_parameters_and_exchanges_to_the_byte(mesh: dict[str, int], changes: tup
         # the last token has no label: its logits are not there
         assert exchange.sent == pytest.approx(rings * (ranks - 1) / ranks * spy.bytes[name], rel=0.01), name
     assert set(spy.calls) == {f"{each.axis} {each.collective}" for each in found.exchanges if each.calls}
+
+
+def test_parameters_of_a_large_model(pretended: None) -> None:
+    """88 billion, cross-attention included, over 512 ranks: laid out on the meta device."""
+    from torch.testing._internal.distributed.fake_pg import FakeStore
+
+    mesh = {"dp": 64, "tp": 8}
+    found = plan(graphvlm.load(graphs()["llama_3_2_vision_90b"], overrides=[on(mesh)]), Workload(), device("h100-80g"))
+    package = graphvlm.compile(graphs()["llama_3_2_vision_90b"], overrides=[on(mesh)])
+    dist.init_process_group("fake", store=FakeStore(), rank=0, world_size=512)
+    with torch.device("meta"):
+        model = package.Model()
+    devices = init_device_mesh("cpu", tuple(mesh.values()), mesh_dim_names=tuple(mesh))
+    held = sum(local(each).numel() for each in package.parallelize(model, devices).parameters())
+    assert sum(node.stored for node in found.nodes) == held
 
 
 @pytest.mark.parametrize("changes", [(), (TIED,), (FROZEN,)], ids=["trained", "tied", "frozen"])

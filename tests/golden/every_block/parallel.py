@@ -12,17 +12,21 @@ from torch.distributed.tensor.parallel import (
     ColwiseParallel,
     ParallelStyle,
     RowwiseParallel,
+    SequenceParallel,
     parallelize_module,
 )
 
 from .model import Model
 
 # `vision`: heads and hidden units are split, with one exchange after each sublayer.
+# Norms of heads stand on the axis of heads, as if it were one of a sequence.
 VISION_LAYER: dict[str, ParallelStyle] = {
     "attn.wq": ColwiseParallel(),
     "attn.wk": ColwiseParallel(),
     "attn.wv": ColwiseParallel(),
     "attn.wo": RowwiseParallel(),
+    "attn.q_norm": SequenceParallel(use_local_output=True),
+    "attn.k_norm": SequenceParallel(use_local_output=True),
     "mlp.up": ColwiseParallel(),
     "mlp.down": RowwiseParallel(),
 }
@@ -39,11 +43,14 @@ DETAIL_LAYER: dict[str, ParallelStyle] = {
 }
 
 # `llm`: heads and hidden units are split, with one exchange after each sublayer.
+# Norms of heads stand on the axis of heads, as if it were one of a sequence.
 LLM_LAYER: dict[str, ParallelStyle] = {
     "attn.wq": ColwiseParallel(),
     "attn.wk": ColwiseParallel(),
     "attn.wv": ColwiseParallel(),
     "attn.wo": RowwiseParallel(),
+    "attn.q_norm": SequenceParallel(use_local_output=True),
+    "attn.k_norm": SequenceParallel(use_local_output=True),
     "mlp.gate": ColwiseParallel(),
     "mlp.up": ColwiseParallel(),
     "mlp.down": RowwiseParallel(),
