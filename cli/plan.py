@@ -124,16 +124,16 @@ def _workload(args: argparse.Namespace) -> Workload:
 
 def _check_sizes(graph: Graph, work: Workload) -> None:
     from graphvlm.diagnostics import did_you_mean
-    from graphvlm.planning.workload import sizes
+    from graphvlm.planning.workload import longest, sizes
 
     known = sizes(graph, type(work)())
     for name in work.sizes:
         if name not in known:
             hint = did_you_mean(name, known) or f"open are {', '.join(known)}"
             raise UsageError(f"--size: `{graph.name}` has no open size `{name}`; {hint}")
-    longest = graph.max_tokens
-    if work.seq and longest and work.seq > longest:
-        raise UsageError(f"--seq {work.seq} is more than the {longest} tokens that the decoder takes")
+    limit = longest(graph)
+    if work.seq and limit and work.seq > limit:
+        raise UsageError(f"--seq {work.seq} is more than the {limit} tokens that the decoder takes")
 
 
 def _positive(text: str) -> int:

@@ -33,13 +33,20 @@ class Workload:
 
 def sizes(graph: Graph, work: Workload) -> dict[str, int]:
     """A number for every open size of the graph's ports, by name."""
-    found = {"batch": work.batch, "seq": work.seq or min(graph.max_tokens or 2048, 2048)}
+    found = {"batch": work.batch, "seq": work.seq or min(2048, longest(graph) or 2048)}
     first = {entry.port.shape[0].name for entry in graph.inputs.values() if isinstance(entry.port.shape[0], Var)}
     names = sorted({var.name for shape in _shapes(graph) for dim in shape for var in _variables(dim)} - found.keys())
     for name in names:
         found[name] = work.batch if name in first or name == "tokens" else 1
         found[name] *= USUAL.get(name, 1)
     return found | dict(work.sizes)
+
+
+def longest(graph: Graph) -> int | None:
+    """The most tokens that a sequence can have: what the graph says, or else what its decoders take."""
+    limits = [graph.max_tokens, *(getattr(node.spec, "max_tokens", None) for node in graph.nodes.values())]
+    known = [limit for limit in limits if limit]
+    return min(known) if known else None
 
 
 def evaluate(dim: Dim, known: Mapping[str, int]) -> int:
