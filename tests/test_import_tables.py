@@ -23,6 +23,7 @@ from graphvlm.importers.huggingface.llama4 import VISION_TABLES as LLAMA4_TABLES
 from graphvlm.importers.huggingface.models import FAMILIES as MODELS
 from graphvlm.importers.huggingface.native_vision import NATIVE_TABLES
 from graphvlm.importers.huggingface.queried import QUERIED_TABLES
+from graphvlm.importers.huggingface.resampled import RESAMPLED_TABLES
 from graphvlm.importers.huggingface.stacks import VISION_TABLES as STACKED_TABLES
 from graphvlm.importers.huggingface.tables import ACTIVATIONS, HARMLESS, NEUTRAL, VISION_TABLES, ConfigTable
 from graphvlm.importers.huggingface.text_tables import TEXT_TABLES
@@ -38,6 +39,7 @@ TABLES: Mapping[str, ConfigTable] = {
     **WINDOWED_TABLES,
     **LLAMA4_TABLES,
     **QUERIED_TABLES,
+    **RESAMPLED_TABLES,
     **{name: family.table for name, family in FAMILIES.items()},
 }
 CLASSES: Mapping[str, Any] = {name: CONFIG_MAPPING[name] for name in TABLES}

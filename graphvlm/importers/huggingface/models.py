@@ -57,6 +57,7 @@ MULTIMODAL: Mapping[str, Model] = MappingProxyType(
         "qwen2_audio": Model("Qwen2AudioForConditionalGeneration", "audio_text"),
         "voxtral": Model("VoxtralForConditionalGeneration", "audio_text"),
         "llava_next": Model("LlavaNextForConditionalGeneration", "tiles"),
+        "idefics2": Model("Idefics2ForConditionalGeneration", "resampled"),
         "idefics3": Model("Idefics3ForConditionalGeneration", "stacks"),
         "smolvlm": Model("SmolVLMForConditionalGeneration", "stacks"),
         "llava_next_video": Model("LlavaNextVideoForConditionalGeneration", "tiles"),

@@ -24,7 +24,7 @@ VISION_KINDS: Mapping[str, VisionKind] = MappingProxyType(
     {
         "clip_vision_model": VisionKind(class_token=True, input_norm=True, patch_bias=False, checkpoint="clip_vision"),
         **dict.fromkeys(
-            ("siglip_vision_model", "idefics3_vision", "smolvlm_vision"),
+            ("siglip_vision_model", "idefics2_vision", "idefics3_vision", "smolvlm_vision"),
             VisionKind(class_token=False, input_norm=False, patch_bias=True, checkpoint="siglip_vision"),
         ),
     }

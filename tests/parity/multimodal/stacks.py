@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -11,7 +12,7 @@ from transformers import Idefics3Config, SmolVLMConfig
 from ..reference import IMAGE_TOKEN, Padding, llama
 from .case import IMAGES, Inputs, Multimodal, prompts
 
-_VISION = {
+VISION = {
     "hidden_size": 36,
     "intermediate_size": 52,
     "num_hidden_layers": 3,
@@ -23,30 +24,31 @@ _VISION = {
 _SEEN = ((84, 84), (30, 84), (70, 43))
 
 
-def stacked(config: Any, padding: Padding, generator: Generator) -> Inputs:
-    """One image, two, none; the second is low, the third is narrow and not a whole number of patches."""
-    size, patch = config.vision_config.image_size, config.vision_config.patch_size
-    run = [IMAGE_TOKEN] * ((size // patch) ** 2 // config.scale_factor**2)
-    inputs = prompts(generator, padding, [[run] * images for images in IMAGES])
-    stack = torch.zeros(len(IMAGES), max(IMAGES), 3, size, size)
-    mask = torch.zeros(len(IMAGES), max(IMAGES), size, size, dtype=torch.bool)
-    places = [(row, image) for row, images in enumerate(IMAGES) for image in range(images)]
-    for (row, image), (high, wide) in zip(places, _SEEN, strict=True):
-        stack[row, image] = torch.randn(3, size, size, generator=generator)
-        mask[row, image, :high, :wide] = True
-    return inputs | {"pixel_values": stack, "pixel_attention_mask": mask}
+def stacked_as(tokens: Callable[[Any], int], *, masked: bool = True) -> Callable[[Any, Padding, Generator], Inputs]:
+    """Inputs of one image, two, none, each of `tokens(config)`; the second is low, the third is narrow and not a whole
+    number of patches. Or all of the images count."""
+
+    def build(config: Any, padding: Padding, generator: Generator) -> Inputs:
+        size, run = config.vision_config.image_size, [IMAGE_TOKEN] * tokens(config)
+        inputs = prompts(generator, padding, [[run] * images for images in IMAGES])
+        stack = torch.zeros(len(IMAGES), max(IMAGES), 3, size, size)
+        mask = torch.zeros(len(IMAGES), max(IMAGES), size, size, dtype=torch.bool)
+        places = [(row, image) for row, images in enumerate(IMAGES) for image in range(images)]
+        for (row, image), (high, wide) in zip(places, _SEEN, strict=True):
+            stack[row, image] = torch.randn(3, size, size, generator=generator)
+            mask[row, image, :high, :wide] = True
+        return inputs | {"pixel_values": stack, **({"pixel_attention_mask": mask} if masked else {})}
+
+    return build
 
 
-def unmasked(config: Any, padding: Padding, generator: Generator) -> Inputs:
-    """The same images, all of which count."""
-    inputs = stacked(config, padding, generator)
-    del inputs["pixel_attention_mask"]
-    return inputs
+def _joined(config: Any) -> int:
+    return int((config.vision_config.image_size // config.vision_config.patch_size) ** 2 // config.scale_factor**2)
 
 
 def config(make: Any, factor: int = 2, size: int = 84, **changes: Any) -> Any:
     text = llama(**changes)
-    vision = {**_VISION, "image_size": size}
+    vision = {**VISION, "image_size": size}
     tied = bool(changes.get("tie_word_embeddings"))
     return make(
         vision_config=vision,
@@ -59,7 +61,7 @@ def config(make: Any, factor: int = 2, size: int = 84, **changes: Any) -> Any:
 
 
 CASES = {
-    "idefics3": Multimodal(lambda: config(Idefics3Config), stacked),
-    "idefics3_unmasked": Multimodal(lambda: config(Idefics3Config, factor=3), unmasked),
-    "smolvlm": Multimodal(lambda: config(SmolVLMConfig, factor=3, tie_word_embeddings=True), stacked),
+    "idefics3": Multimodal(lambda: config(Idefics3Config), stacked_as(_joined)),
+    "idefics3_unmasked": Multimodal(lambda: config(Idefics3Config, factor=3), stacked_as(_joined, masked=False)),
+    "smolvlm": Multimodal(lambda: config(SmolVLMConfig, factor=3, tie_word_embeddings=True), stacked_as(_joined)),
 }
