@@ -10,11 +10,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal, NamedTuple
 
+from graphvlm.importers.huggingface.missing import MISSING, PARTLY
 from graphvlm.importers.huggingface.models import ENCODERS, TEXT
 from graphvlm.importers.huggingface.models import MULTIMODAL as IMPORTED
 
-from ..published import LLAMAS, MODELS, TEXTS
-from .missing import MISSING, PARTLY
+from ..published import LLAMAS, MASKED, MODELS, TEXT_ENCODERS, TEXTS
 
 PAGE = Path(__file__).parents[2] / "docs" / "coverage.md"
 
@@ -61,10 +61,9 @@ def known() -> tuple[str, ...]:
 
 def published(model_type: str) -> tuple[str, ...]:
     """The published models of a type whose keys `test_full_size.py` compares."""
-    configs = {name: each.config for name, each in (MODELS if model_type in IMPORTED else TEXTS).items()}
-    if model_type in TEXT:
-        configs = {name: config for name, (config, _) in LLAMAS.items()} | configs
-    return tuple(name for name, config in configs.items() if config["model_type"] == model_type)
+    found = [(name, config) for name, (config, _) in LLAMAS.items()]
+    found += [(name, each.config) for table in (TEXTS, TEXT_ENCODERS, MASKED, MODELS) for name, each in table.items()]
+    return tuple(name for name, config in found if config["model_type"] == model_type)
 
 
 def _row(name: str, compared: int) -> Row:

@@ -24,11 +24,12 @@ from graphvlm.keys import dead_patterns, ignored_patterns
 from graphvlm.passes import apply_all
 from graphvlm.weights import expected
 
-from ..published import LLAMAS, MODELS, TEXTS, Published
+from ..published import LLAMAS, MASKED, MODELS, TEXT_ENCODERS, TEXTS, Published
 
 pytestmark = pytest.mark.slow
 
-TEXT_CONFIGS = {name: Published("", "", *config) for name, config in LLAMAS.items()} | TEXTS
+TEXT_CONFIGS = {name: Published("", "", *config) for name, config in LLAMAS.items()}
+TEXT_CONFIGS |= TEXTS | TEXT_ENCODERS | MASKED
 
 
 def reference(config: dict[str, Any]) -> tuple[dict[str, tuple[int, ...]], int]:
@@ -37,8 +38,9 @@ def reference(config: dict[str, Any]) -> tuple[dict[str, tuple[int, ...]], int]:
     from transformers.core_model_loading import revert_weight_conversion
 
     made = transformers.AutoConfig.for_model(**json.loads(json.dumps(config)))
+    (architecture,) = config.get("architectures", [ARCHITECTURES[config["model_type"]]])
     with torch.device("meta"):
-        model = getattr(transformers, ARCHITECTURES[config["model_type"]])(made)
+        model = getattr(transformers, architecture)(made)
     balance = [buffer for name, buffer in model.named_buffers() if name.endswith("e_score_correction_bias")]
     files = revert_weight_conversion(model, model.state_dict())
     count = sum(tensor.numel() for tensor in (*model.parameters(), *balance))

@@ -17,6 +17,7 @@ from ..json_tree import MAX_BYTES, parse_json
 from .fields import Fields, shown
 from .findings import Findings
 from .generation import read_generation
+from .missing import MISSING
 from .models import ARCHITECTURES, FAMILIES, TEXT, classes
 from .text import read_decoder, read_embedding
 from .text_tables import TEXT_TABLES
@@ -107,7 +108,9 @@ def _refuse_type(tree: Tree, name: object, problems: Findings) -> None:
         return
     known = "it can be one of " + ", ".join(MODEL_TYPES)
     suggestion = did_you_mean(name[:60], MODEL_TYPES) if isinstance(name, str) else ""
-    message = f"a config of `model_type` `{shown(name)}` cannot be imported yet"
+    lacking = MISSING.get(name) if isinstance(name, str) else None
+    needs = f": graphvlm lacks {lacking}" if lacking else ""
+    message = f"a config of `model_type` `{shown(name)}` cannot be imported yet{needs}"
     span = (tree.get("model_type") or tree).span
     problems.error("unsupported-config", message, span, help=suggestion or known)
 

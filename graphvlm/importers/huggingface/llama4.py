@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
-from .fields import Fields
+from .fields import Fields, shown
 from .multimodal import Family, Imported, image_text, mlp_projector, read_part, read_placeholder
 from .shuffled import check_grid, read_ratio, shuffle
 from .tables import ConfigTable, Values
@@ -122,7 +122,12 @@ def _tower(vision: Fields) -> Vision:
 
 
 def _theta(vision: Fields) -> float:
-    """The base of rotary positions, in either spelling."""
+    """The base of rotary positions, in either spelling; the class reads nothing else of them."""
+    rope = vision.tree.get("rope_parameters")
+    for key, value in rope.items() if rope is not None and rope.is_mapping else ():
+        if key not in ("rope_theta", "rope_type") and value.value is not None:
+            message = f"`{vision.name('rope_parameters')}.{shown(key)}` is not a field that the tower reads"
+            vision.problems.error("unknown-config-field", message, value.span, help="remove it")
     tree = vision.tree.get("rope_parameters", "rope_theta")
     if tree is not None and isinstance(tree.value, (int, float)) and tree.value > 1:
         return float(tree.value)

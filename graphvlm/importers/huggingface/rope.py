@@ -233,14 +233,14 @@ def _type(rope: Fields, most: int, text_kind: TextKind) -> str:
         )
         return ""
     if isinstance(kind, str) and kind in _READ:
-        _check_names(rope, kind, most, _SECTIONS if text_kind.sections else frozenset())
+        check_names(rope, kind, most, _SECTIONS if text_kind.sections else frozenset())
         return kind
     what = f"the rotary scaling `{shown(kind)}` of `{rope.name(key)}` is not in the language"
     rope.unsupported(key, what, "the language has " + ", ".join(_READ))
     return ""
 
 
-def _check_names(rope: Fields, kind: str, most: int, also: frozenset[str]) -> None:
+def check_names(rope: Fields, kind: str, most: int, also: frozenset[str]) -> None:
     """Only the numbers that this type reads; transformers warns of others and goes on without them."""
     read = _READ[kind] | also | rope.table.rotary | {"rope_type", "type", "rope_theta", "partial_rotary_factor"}
     for key, tree in rope.tree.items():

@@ -21,8 +21,8 @@ _FIELDS = {
     "scale_factor": 2,
     "tie_word_embeddings": False,
 }
-# what the tokens of an image are at most, and a vocabulary, that the classes do not read
-_HARMLESS = frozenset({"image_seq_len", "vocab_size", "max_frames", "transformers.js_config"})
+# what the tokens of an image are at most, a vocabulary, and a default that is saved: the classes do not read them
+_HARMLESS = frozenset({"image_seq_len", "vocab_size", "max_frames", "transformers.js_config", "_pad_token_id"})
 
 # left by the code that these models were trained with; the classes of transformers do not read them
 _TEXT_HARMLESS = frozenset(

@@ -87,8 +87,10 @@ def read_square(vision: Fields, key: str) -> int:
         pair = usual if tree is None else tree.plain()
         if isinstance(pair, int):
             return vision.integer(key)
-        if isinstance(pair, (list, tuple)) and len(set(pair)) == 1 and type(pair[0]) is int and pair[0] > 0:
-            return int(pair[0])
+        if isinstance(pair, (list, tuple)) and len(pair) == 2 and pair[0] == pair[1]:
+            size = pair[0]
+            if type(size) is int and size > 0:
+                return size
     if tree is not None and tree.is_sequence:
         message = f"`{vision.name(key)}` is a list: only square images and patches are read"
         vision.unsupported(key, message, "write one number; the class of transformers takes no list here either")

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from ..fields import Fields
-from ..rope import read_position, rotary_object
+from ..rope import check_names, read_position, rotary_object
 from ..tables import ConfigTable
 from ..text_fields import ROPE
 from ..text_kind import Node, Position, TextKind, Variant
@@ -183,11 +183,21 @@ HUNYUAN_DENSE = ConfigTable(
 )
 
 
+# What published files have beside `alpha`; only the latter is read then.
+_BESIDE_ALPHA = frozenset({"alpha", "factor", "beta_fast", "beta_slow", "mscale", "mscale_all_dim"})
+
+
+def _named(rope: Fields) -> object:
+    fields = rope.tree.plain()
+    return fields.get("rope_type", fields.get("type", "dynamic"))
+
+
 def _stretched_base(text: Fields, kind: TextKind, head_dim: int) -> Position:
     """Positions called `dynamic` that have an `alpha` are ordinary ones, of a larger base."""
     rope = rotary_object(text)
-    if rope is None or not rope.has("alpha") or rope.tree.plain().get("rope_type", "dynamic") != "dynamic":
+    if rope is None or not rope.has("alpha") or _named(rope) != "dynamic":
         return read_position(text, kind, head_dim)
+    check_names(rope, "dynamic", 0, _BESIDE_ALPHA)
     theta = rope.number("rope_theta") if rope.has("rope_theta") else text.number("rope_theta")
     base = theta * rope.number("alpha") ** (head_dim / (head_dim - 2))
     return Position({"type": "rope", "theta": base}, text.integer("max_position_embeddings"))

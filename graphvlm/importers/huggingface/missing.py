@@ -1,6 +1,6 @@
 """What the language or the importer lacks for a multimodal model type of `transformers`, while it cannot be imported.
 
-Written from the modeling files of 5.23. A type that has parity, or is imported, is not looked up here.
+Written from the modeling files of 5.23; the refusal of a config says it. A type that is imported is not looked up here.
 """
 
 from __future__ import annotations
