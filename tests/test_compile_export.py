@@ -115,8 +115,11 @@ def decoding(name: str) -> Any:
     return sys.modules[f"{packaged(graph(name)).__name__}.generate"]
 
 
+ONE_BY_ONE = [name for name in RUN if name != "kempnerforge_moma_7b"]  # where experts choose among all tokens
+
+
 @pytest.mark.parametrize(
-    "name", [*RUN, "mixed_windows", "window", "dynamic_rope", "whole_prefix", "text_alone", "linear_attention"]
+    "name", [*ONE_BY_ONE, "mixed_windows", "window", "dynamic_rope", "whole_prefix", "text_alone", "linear_attention"]
 )
 def test_decoding_steps_compile_once(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The step of the first token is compiled; the others, and those of a second prompt as long, are not."""

@@ -282,6 +282,11 @@ class Stack:
         return any(is_choosing(sublayer.op) for kind in self.kinds for sublayer in kind.sublayers)
 
     @property
+    def one_by_one(self) -> bool:
+        """Whether tokens can come one at a time: not where experts choose among all tokens of a call."""
+        return not self.choosing
+
+    @property
     def parted(self) -> bool:
         """Whether some sublayer treats segments in different ways."""
         return any(is_parted(sublayer) for kind in self.kinds for sublayer in kind.sublayers)

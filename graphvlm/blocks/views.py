@@ -76,7 +76,7 @@ def causal_use(stack: Stack, *, masked: bool = False) -> Use:
     """
     limited = all(map(any, zip(stack.windows, stack.chunks, strict=True)))
     always = masked or limited or any(op.softcap or op.sinks for op in stack.attentions)
-    return Use(("batch", "seq"), mask="Tensor" if always else "Tensor | None", causal=True, cached=True)
+    return Use(("batch", "seq"), mask="Tensor" if always else "Tensor | None", causal=True, cached=stack.one_by_one)
 
 
 @dataclass(frozen=True, slots=True)

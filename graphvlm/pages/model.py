@@ -156,7 +156,7 @@ def make(graph: Graph) -> Pages:
     for stage_nodes in [*(stage.nodes for stage in stages.encoders), stages.joint]:
         for name in stage_nodes:
             node = graph.nodes[name]
-            wired = wiring(graph, node, namer, set(stage_nodes), keep=keep and node is decoder, cached=node is decoder)
+            wired = wiring(graph, node, namer, set(stage_nodes), keep=keep and node is decoder, cached=_cached(node))
             page = component(node.kind, node.type).page(node, wired)
             pages[name] = replace(page, template="", fields=(), construct="") if node.owner else page
     pages = {name: pages[name] for name in graph.nodes}
@@ -203,7 +203,7 @@ def _model_view(
         freeze=tuple(frozen.lines(graph)),
         longer=decoder is not None and longer(graph, decoder),
         scheduled=any(freeze.until is not None for freeze in graph.freeze),
-        cached=decoder is not None,
+        cached=_cached(decoder),
         keep=keep,
         decoder=decoder.name if decoder and scored else "",
         tokens=root,
@@ -215,9 +215,15 @@ def _model_view(
     )
 
 
+def _cached(node: Node | None) -> bool:
+    """Whether tokens can be given to a node one at a time."""
+    stack = node.spec.stack if node and node.kind == "decoder" else None
+    return node is not None and node.kind == "decoder" and (stack is None or stack.one_by_one)
+
+
 def _imports(pages: Mapping[str, NodePage], decoder: Node | None) -> Iterator[tuple[str, str]]:
     yield "config", "DEFAULT, Config"
-    if decoder:
+    if _cached(decoder):
         yield "generate", "KVCache"
     yield from ((name, page.class_name) for name, page in pages.items() if page.template)
 
@@ -295,7 +301,7 @@ def _joint_arguments(
     yield from (Argument(view.variable, view.result) for view in encoders if not view.optional)
     yield from (Argument(view.variable, f"{view.result} | None", "None") for view in encoders if view.optional)
     yield from (Argument(name, "Tensor | None", "None") for name in direct if _skippable(graph, stages, name))
-    if decoder:
+    if _cached(decoder):
         yield Argument("cache", "KVCache | None", "None")
     if keep:
         yield Argument("keep", "Tensor | None", "None")

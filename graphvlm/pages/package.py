@@ -64,15 +64,15 @@ def make(graph: Graph) -> dict[str, Page]:
     for name, page in made.nodes.items():
         if page.template:
             pages[f"{name}.py"] = Page(page.template, {"node": page.context})
-    one_by_one = bool(view.decoder) and _one_by_one(graph.nodes[view.decoder])
-    if any(node.kind == "decoder" for node in graph.nodes.values()):
-        generate = _generate(graph, view) if one_by_one else None
+    if _keeps(graph):
+        generate = _generate(graph, view) if view.decoder and view.cached else None
         memory, sources = _memory(graph), _sources(made.nodes.values())
         views = {"model": view, "generate": generate, "memory": memory, "sources": sources}
         pages["generate.py"] = Page("package/generate.py.j2", views)
     call = tuple(a.name for a in view.forward_arguments if a.name in graph.inputs)
     pages["README.md"] = Page(
-        "package/README.md.j2", {"model": view, "readme": readme.make(graph, call, generates=one_by_one)}
+        "package/README.md.j2",
+        {"model": view, "readme": readme.make(graph, call, generates=bool(view.decoder) and view.cached)},
     )
     return pages
 
@@ -106,9 +106,10 @@ def _generate(graph: Graph, view: model.ModelView) -> GenerateView:
     )
 
 
-def _one_by_one(decoder: Node) -> bool:
-    """Whether it can be given one token at a time: not where experts choose among all tokens of a call."""
-    return decoder.spec.stack is None or not decoder.spec.stack.choosing
+def _keeps(graph: Graph) -> bool:
+    """Whether a node may be given a cache; `generate.py` defines it."""
+    decoders = [node.spec.stack for node in graph.nodes.values() if node.kind == "decoder"]
+    return any(stack is None or stack.one_by_one for stack in decoders)
 
 
 def _segments(node: Node) -> tuple[str, ...]:

@@ -277,7 +277,8 @@ def _calls(node: Node, spec: Transformer, wiring: Wiring) -> tuple[Statement, ..
     if spec.inject:
         added = [wiring.arguments[f"inject_{layer}"] for layer in spec.inject]
         read.append(f"({', '.join(added)}{',' if len(added) == 1 else ''})")
-    read.append(wiring.arguments["cache"])
+    if spec.layers.one_by_one:
+        read.append(wiring.arguments["cache"])
     whole = _whole(node, (*before, stream)) if spec.cut else shape
     lines = [Statement(hidden, f"self.{node.module}", tuple(read), whole)]
     if spec.cut:
