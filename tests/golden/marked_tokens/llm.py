@@ -71,7 +71,7 @@ def by_mark(
     """`inside` of the tokens of `x` [batch, ..., seq, dim] that are `marked`, `outside` of the others."""
     if marked is None:
         return outside(x)
-    if torch.compiler.is_compiling() or x.ndim == 4:
+    if torch.compiler.is_compiling() or x.is_meta or x.ndim == 4:
         # A graph cannot depend on how many tokens are marked.
         marked = marked.view(x.size(0), *[1] * (x.ndim - 3), -1, 1)
         return torch.where(marked, inside(x), outside(x))

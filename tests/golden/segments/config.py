@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class VisionConfig:
-    image_size: int = 28
+    image_size: tuple[int, int] = (14, 70)
     patch_size: int = 14
-    tokens: int = 4  # patches
+    tokens: int = 5  # patches
     dim: int = 24
     layers: int = 1
     norm_eps: float = 1e-05

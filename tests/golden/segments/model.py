@@ -20,8 +20,8 @@ from .vision import Vision
 
 
 class ImageFeatures(NamedTuple):
-    vision: Tensor  # [batch, 4, 24]
-    adapter: Tensor  # [batch, 4, 40]
+    vision: Tensor  # [batch, 5, 24]
+    adapter: Tensor  # [batch, 5, 40]
 
 
 class Output(NamedTuple):
@@ -51,8 +51,8 @@ class Model(nn.Module):
         save_pretrained(self, directory)
 
     def encode_image(self, pixel_values: Tensor) -> ImageFeatures:
-        vision = self.vision(pixel_values)  # [batch, 4, 24]
-        adapter = self.adapter(vision)  # [batch, 4, 40]
+        vision = self.vision(pixel_values)  # [batch, 5, 24]
+        adapter = self.adapter(vision)  # [batch, 5, 40]
         return ImageFeatures(vision, adapter)
 
     def decode(
@@ -76,7 +76,7 @@ class Model(nn.Module):
             vision,
             image_mask,
             attention_mask,
-        )  # [batch, 4 + seq, 40]
+        )  # [batch, 5 + seq, 40]
         hidden = hidden[:, -input_ids.size(1) :]  # [batch, seq, 40]
         if keep is not None:
             hidden = hidden[keep]  # [tokens, 40]
