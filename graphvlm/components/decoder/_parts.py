@@ -59,7 +59,8 @@ def check_parts(node: str, settings: Settings, problems: Problems) -> None:
     """Note what cannot be beside several segments."""
     check_segments(node, settings, problems)
     segments = read_segments(settings)
-    learned = next((segment for segment in segments if segment.learned), None)
+    own = () if marked_segment(segments) else segments
+    learned = next((segment for segment in own if segment.learned), None)
     if learned is not None:
         problems.error(
             "bad-segments",
