@@ -195,9 +195,19 @@ def check_token_ids(linked: LinkedGraph, nodes: Mapping[str, Node], problems: Pr
                         help="pad with another id",
                     )
 
+    start = settings.tree.get("generation", "start_token_id")
+    if start is not None and not any(node.spec.stack and node.spec.stack.crossed for node in nodes.values()):
+        problems.error(
+            "unread-setting",
+            "`generation.start_token_id` is for decoders that attend to something encoded, and those here go on from a "
+            "prompt",
+            start.span,
+            help="remove `start_token_id`",
+        )
+
 
 def _generation_ids(settings: Settings) -> Iterator[tuple[str, Tree]]:
-    for key in ("bos_token_id", "eos_token_id", "pad_token_id"):
+    for key in ("bos_token_id", "start_token_id", "eos_token_id", "pad_token_id"):
         tree = settings.tree.get("generation", key)
         if tree is not None:
             yield from ((key, each) for each in (tree.elements() if tree.is_sequence else (tree,)))

@@ -52,7 +52,8 @@ class Port:
     """One end of an edge: what flows, and its shape.
 
     `vocab` is the vocabulary of the token embedding that a stream of features comes from, or goes on to predict.
-    `tail` is how many of its last tokens outputs are wanted for. A node does without what flows into a `skippable`
+    `tail` is how many of its last tokens outputs are wanted for. A mask may be that `of` what flows into another port.
+    A node does without what flows into a `skippable`
     port when the caller passes None there: a prompt without images.
     """
 
@@ -62,6 +63,7 @@ class Port:
     vocab: Dim | None = None
     tail: Dim | None = None
     skippable: bool = False
+    of: str = ""
 
 
 @dataclass(frozen=True, slots=True)

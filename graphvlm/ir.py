@@ -137,11 +137,12 @@ class Parallelism:
 
 @dataclass(frozen=True, slots=True)
 class Generation:
-    """Token ids that steer generation."""
+    """Token ids that steer generation; `start` is the prompt of a decoder that attends to something encoded."""
 
     bos: int | None = None
     eos: tuple[int, ...] = ()
     pad: int | None = None
+    start: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,14 +18,24 @@ def with_masks(graph: LinkedGraph, problems: Problems) -> LinkedGraph:
     """Connect every open mask port along its stream of tokens; where no input is a mask, `attention_mask` is added."""
     connector = _Connector(graph, problems)
     for name, node in graph.nodes.items():
-        port = node.signature.mask
-        if port in node.signature.inputs and port not in node.inputs and node.stream is not None:
-            mask = connector.mask_of(node)
+        edges = dict(node.inputs)
+        for port, source in _open_masks(node):
+            mask = connector.mask_of(node, source)
             if mask is not None:
-                edges = {**node.inputs, port: Edge(mask, node.span)}
-                # In the order of the ports, as if the mask had been written.
-                connector.nodes[name] = replace(node, inputs={p: edges[p] for p in node.signature.inputs if p in edges})
+                edges[port] = Edge(mask, node.span)
+        if len(edges) > len(node.inputs):
+            # In the order of the ports, as if the masks had been written.
+            connector.nodes[name] = replace(node, inputs={p: edges[p] for p in node.signature.inputs if p in edges})
     return replace(graph, inputs=connector.inputs, nodes=connector.nodes)
+
+
+def _open_masks(node: Linked) -> Iterator[tuple[str, Ref]]:
+    """(port, what it is the mask of) for each mask of a node that nobody has connected."""
+    for port, found in node.signature.inputs.items():
+        edge = node.inputs.get(found.of)
+        source = node.stream if port == node.signature.mask else edge.source if edge else None
+        if port not in node.inputs and source is not None:
+            yield port, source
 
 
 def mask_port(name: str) -> Port:
@@ -48,9 +58,10 @@ class _Connector:
             self._free = []
         self._found: dict[tuple[Ref, bool], Ref | None] = {}
 
-    def mask_of(self, reader: Linked) -> Ref | None:
-        """The mask that belongs to the tokens `reader` works on; nodes before it are connected already."""
-        source, cut, way, mask = reader.stream, False, list[tuple[Ref, bool]](), None
+    def mask_of(self, reader: Linked, start: Ref) -> Ref | None:
+        """The mask that belongs to the tokens at `start`, which `reader` reads; nodes before it are connected."""
+        source: Ref | None = start
+        cut, way, mask = False, list[tuple[Ref, bool]](), None
         while source is not None and source.port:
             if (source, cut) in self._found:
                 mask = self._found[source, cut]

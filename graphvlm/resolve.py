@@ -143,4 +143,5 @@ def _with_embedding_names(linked: LinkedGraph, nodes: dict[str, Node]) -> dict[s
 def _generation(settings: Settings) -> Generation:
     ids = settings.get("generation", default={})
     eos = ids.get("eos_token_id", ())
-    return Generation(ids.get("bos_token_id"), (eos,) if isinstance(eos, int) else tuple(eos), ids.get("pad_token_id"))
+    stops = (eos,) if isinstance(eos, int) else tuple(eos)
+    return Generation(ids.get("bos_token_id"), stops, ids.get("pad_token_id"), ids.get("start_token_id"))

@@ -127,6 +127,8 @@ def _unsplit(node: Node) -> str:
     stack = node.spec.stack
     if stack and stack.parted:
         return "sublayers of one segment, or weights by segment"
+    if getattr(node.spec, "relative", None):
+        return "relative positions"
     ops = [sublayer.op for kind in stack.kinds for sublayer in kind.sublayers] if stack else []
     return next(filter(None, map(_unsplit_op, ops)), "")
 

@@ -117,13 +117,14 @@ def _senses(graph: Graph, nodes: list[str]) -> Iterator[str]:
                 yield port
 
 
-# What is seen or heard, and what people call it.
+# What is seen, heard or read, and what people call it.
 NOUNS: Mapping[What, str] = {
     "image": "image",
     "stack": "image",
     "patches": "image",
     "tiles": "image",
     "audio": "audio",
+    "tokens": "text",
 }
 
 

@@ -127,7 +127,7 @@ def _audio(node: Node) -> Iterator[str]:
 
 def _encoder(node: Node) -> Iterator[str]:
     assert isinstance(node.spec, Encoder)
-    yield f"={{vocab: {VOCAB}, dim: 24, layers: 2, max_tokens: 128}}"
+    yield f"={{vocab: {VOCAB}, dim: 48, layers: 2, max_tokens: 128}}"
     yield from (".attention.heads=3", f".mlp.hidden={_HIDDEN}")
 
 

@@ -42,6 +42,7 @@ OWN = (
     "sparse_latent",
     "chunked_experts",
     "speech",
+    "text_to_text",
     "tiles",
     "two_towers",
 )

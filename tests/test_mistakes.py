@@ -241,8 +241,13 @@ MISTAKES = (
         ),
     ),
     *(
-        wrong_type(f"{name} as the text model", type_, DECODER, text={"model_type": type_}, stage="init", says=says)
-        for name, type_ in (("BERT", "bert"), ("Mamba", "mamba"), ("T5", "t5"))
+        wrong_type(
+            f"{name} as the text model", type_, DECODER, help, text={"model_type": type_}, stage="init", says=says
+        )
+        for name, type_, help in (
+            *(("BERT", "bert", "graphvlm list"), ("Mamba", "mamba", "graphvlm list")),
+            ("T5", "t5", "the catalog has `use: decoder/flan_t5_xl`"),
+        )
         for says in (f"{type_.capitalize()}Model has no attribute `embed_tokens`",)
     ),
     wrong_type("ResNet as the tower", "resnet", TOWER, vision=RESNET, stage="init", says="no attribute 'hidden_size'"),

@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 
+import graphvlm
 from graphvlm.diagnostics import GraphError
 from graphvlm.importers import import_config
 
-from .diagnosing import edited, problems, under
+from .diagnosing import GRAPHS, edited, problems, under
 
 USE = "use: encoder/bert_base_uncased\n"
 
@@ -33,6 +34,49 @@ def test_a_mistake_is_one_diagnostic(setting: str, rule: str, place: str, said: 
     assert found.rule == rule
     assert place in under(found.span)
     assert said in found.message
+
+
+POSITION = "position: {type: relative, buckets: 32, max_distance: 128}\n"
+
+
+@pytest.mark.parametrize(
+    ("node", "setting", "rule", "place", "said"),
+    [
+        ("encoder", "position: {buckets: 30}", "relative-conflict", "30", "30 buckets of `encoder` cannot be for"),
+        ("decoder", "position: {max_distance: 16}", "relative-conflict", "16", "16 are for one distance each"),
+        ("decoder", "attention: {softcap: 4.0}", "relative-conflict", "4.0", "`softcap` make these otherwise"),
+        (
+            *("encoder", "layers: {count: 12, where: [{at: [3], attention: {heads: 6}}]}"),
+            *("relative-conflict", "relative", "layers of `encoder` have 6 and 12 heads"),
+        ),
+        (
+            *("encoder", f"layers: {{count: 12, where: [{{at: [3], {POSITION.strip()}}}]}}"),
+            *("position-of-layer", "relative", "learned positions are those of all layers"),
+        ),
+    ],
+)
+def test_a_mistake_with_relative_positions(node: str, setting: str, rule: str, place: str, said: str) -> None:
+    use = f"use: {node}/t5_base\n"
+    found = problems(edited({use: f"{use}    {setting}\n"}, "t5_base"))
+    assert [each.rule for each in found] == [rule]
+    assert place in under(found[0].span)
+    assert said in found[0].message
+
+
+def test_a_first_token_where_nothing_is_encoded() -> None:
+    ids = "generation: {bos_token_id: 1, eos_token_id: [2], pad_token_id: 0}"
+    (found,) = problems(edited({ids: "generation: {start_token_id: 0}"}))
+    assert (found.rule, under(found.span)) == ("unread-setting", "0")
+
+
+def test_the_mask_of_what_is_encoded_is_connected() -> None:
+    """Wherever it comes from, and not where something else says what is seen."""
+    decoder = graphvlm.load(GRAPHS / "t5_base.yaml").nodes["decoder"]
+    assert str(decoder.inputs["encoded_mask"]) == "attention_mask"
+    crossed = decoder.spec.stack.crossed if decoder.spec.stack else ()
+    assert [(each.port, each.present) for each in crossed] == [("encoded", "encoded_mask")]
+    llama = graphvlm.load(GRAPHS / "llama_3_2_vision_11b.yaml").nodes["llm"]
+    assert "image_mask" not in llama.signature.inputs
 
 
 def test_outputs_that_are_not_there() -> None:

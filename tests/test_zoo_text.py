@@ -1,4 +1,4 @@
-"""Encoders of text in the catalog, and graphs of them: what the published configs say, with the published counts."""
+"""Encoders of text and encoder-decoders: what the published configs say, with the published numbers of parameters."""
 
 from __future__ import annotations
 
@@ -13,38 +13,40 @@ import graphvlm
 from graphvlm.importers import import_config
 from graphvlm.weights import expected
 
-from .published import MASKED, TEXT_ENCODERS
+from .published import ENCODER_DECODERS, MASKED, TEXT_ENCODERS, Published
 
-ROOT = Path(__file__).parents[1]
-PARTS = frozenset(TEXT_ENCODERS)
+GRAPHS = Path(__file__).parents[1] / "graphs"
+PARTS = frozenset((*TEXT_ENCODERS, *ENCODER_DECODERS))
+MODELS = {name: each for name, each in {**MASKED, **ENCODER_DECODERS}.items() if (GRAPHS / f"{name}.yaml").exists()}
+STACKS = [*((name, "encoder") for name in PARTS), *((name, "decoder") for name in ENCODER_DECODERS)]
 
 
-def imported(config: dict[str, Any], folder: Path) -> Path:
+def imported(published: Published, folder: Path) -> Path:
     """The graph of a config."""
-    (folder / "config.json").write_text(json.dumps(config))
+    (folder / "config.json").write_text(json.dumps(published.config))
     path = folder / "imported.yaml"
     path.write_text(import_config(folder), encoding="utf-8")
     return path
 
 
-@pytest.mark.parametrize("part", TEXT_ENCODERS)
-def test_a_part_is_what_the_published_config_says(part: str, tmp_path: Path) -> None:
-    path = imported(TEXT_ENCODERS[part].config, tmp_path)
-    node = yaml.safe_load(path.read_text(encoding="utf-8"))["nodes"]["encoder"]
-    shipped = yaml.safe_load((ROOT / "graphs" / "catalog" / "encoder" / f"{part}.yaml").read_text(encoding="utf-8"))
-    assert shipped.pop("description")
-    assert shipped.pop("source").startswith("https://")
+@pytest.mark.parametrize(("part", "kind"), sorted(STACKS))
+def test_a_part_is_what_the_published_config_says(part: str, kind: str, tmp_path: Path) -> None:
+    published = {**TEXT_ENCODERS, **ENCODER_DECODERS}[part]
+    path = imported(published, tmp_path)
+    node: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))["nodes"][kind]
+    shipped = yaml.safe_load((GRAPHS / "catalog" / kind / f"{part}.yaml").read_text(encoding="utf-8"))
+    assert shipped.pop("description").startswith(published.description)
+    assert shipped.pop("source") == published.source
     assert {key: value for key, value in node.items() if key != "inputs"} == shipped
-    assert graphvlm.load(path).parameter_count == TEXT_ENCODERS[part].parameters
+    assert graphvlm.load(path).parameter_count == published.parameters
 
 
 @pytest.mark.parametrize("name", MASKED)
 def test_a_graph_is_what_the_published_config_says(name: str, tmp_path: Path) -> None:
     """The same keys and shapes of a checkpoint, and the published number of parameters."""
-    shipped = graphvlm.load(ROOT / "graphs" / f"{name}.yaml")
-    found = graphvlm.load(imported(MASKED[name].config, tmp_path))
+    shipped, found = graphvlm.load(GRAPHS / f"{name}.yaml"), graphvlm.load(imported(MODELS[name], tmp_path))
     assert expected(shipped) == expected(found)
-    assert {node: each.spec for node, each in shipped.nodes.items()} == {
-        node: each.spec for node, each in found.nodes.items()
-    }
-    assert shipped.parameter_count == MASKED[name].parameters
+    specs, theirs = ({key: node.spec for key, node in each.nodes.items()} for each in (shipped, found))
+    assert specs == theirs
+    assert shipped.parameter_count == MODELS[name].parameters
+    assert shipped.generation == found.generation

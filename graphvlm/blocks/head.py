@@ -58,8 +58,8 @@ class Head:
 # Every module of a stack of text, whatever its settings: one list of names serves encoders and decoders.
 TEXT_MODULES = MODULES | frozenset(
     (
-        *("position", "input_norm", "norm", "pooler", "head", "head.transform", "head.norm", "head.out"),
-        *("embed", "embed_extra", "embed_types"),
+        *("position", "relative.table", "input_norm", "norm", "embed", "embed_extra", "embed_types"),
+        *("pooler", "head", "head.transform", "head.norm", "head.out"),
     )
 )
 

@@ -13,10 +13,10 @@ def parse_learned(settings: Settings, inferred: Inferred, max_tokens: int, probl
     """The table of learned positions, if the node has one."""
     where = settings.tree.get("layers", "where")
     for entry in map(Settings, where.elements() if where else ()):
-        if "learned" in (entry.get("position"), entry.get("position", "type")):
+        if entry.get("position") == "learned" or entry.get("position", "type") in ("learned", "relative"):
             problems.error(
                 "position-of-layer",
-                f"`position` of a layer of `{inferred.node}` is learned, and learned positions stand before all layers",
+                f"`position` of a layer of `{inferred.node}` is learned, and learned positions are those of all layers",
                 entry.span("position"),
                 help=f"write it as `position` of `{inferred.node}`, or a rotary one here",
             )

@@ -158,11 +158,14 @@ def _cross(own: Settings, layer: Layer) -> Cross:
     width = layer.inferred.inputs[port].shape[-1]
     assert isinstance(width, int)
     normed = own.get("kv_norm", default="none")
+    visible, present = own.get("mask", "visible", default=""), own.get("mask", "present", default="")
+    if not visible and not present and mask_of(port) in layer.inferred.inputs:
+        present = mask_of(port)
     return Cross(
         port,
         width,
-        visible=own.get("mask", "visible", default=""),
-        present=own.get("mask", "present", default=""),
+        visible=visible,
+        present=present,
         norm=None
         if normed == "none"
         else make_norm(norm_settings(layer.settings.get("norm"), own.get("norm"), normed)),
@@ -234,6 +237,11 @@ def _fault_of_joined(own: Settings, layer: Layer) -> tuple[str, str] | None:
 
 
 _TAKEN = ("features", "x", "mask", "rope", "layer", "visible", "seen", "sizes", "real", "marked", "positions")
+
+
+def mask_of(port: str) -> str:
+    """The port of the padding of what comes in at another, where nothing else says what is seen of it."""
+    return f"{port}_mask"
 
 
 def _names_of_ports(own: Settings) -> tuple[str, ...]:
@@ -330,10 +338,12 @@ def cross_ports(node: str, settings: Settings, axes: tuple[Dim, Dim, Dim], *, sk
             found.sizes["kv_dim" if alone else f"kv_dim of {port}"] = width
             if own.has("kv_dim"):
                 found.written.setdefault(width, Written(int(own.get("kv_dim")), own.span("kv_dim"), node, "kv_dim"))
-        for kind in ("visible", "present"):
-            if own.has("mask", kind):
-                name = own.get("mask", kind)
-                found.ports.setdefault(name, _mask_port(f"{node}.{name}", kind, batch, seq))
+        masks = [(kind, own.get("mask", kind)) for kind in ("visible", "present") if own.has("mask", kind)]
+        for kind, name in masks:
+            found.ports.setdefault(name, _mask_port(f"{node}.{name}", kind, batch, seq))
+        if not masks and port not in joined:
+            padding = _mask_port(f"{node}.{mask_of(port)}", "present", batch, seq)
+            found.ports.setdefault(mask_of(port), replace(padding, optional=True, of=port))
     return found
 
 

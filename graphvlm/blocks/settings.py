@@ -324,6 +324,12 @@ class Stack:
         found = {op.cross.port: op.cross for op in ops if isinstance(op, Attention) and op.cross}
         return tuple(found.values())
 
+    @property
+    def crossed_ports(self) -> tuple[str, ...]:
+        """The ports that come in for that, each with those of its masks behind it."""
+        ports = (name for cross in self.crossed for name in (cross.port, cross.visible, cross.present) if name)
+        return tuple(dict.fromkeys(ports))
+
     def skipped(self, port: str) -> bool:
         """Whether the stack can do without what comes in at `port`: nothing would change any token."""
         readers = [s for kind in self.kinds for s in kind.sublayers if _reads(s, port)]

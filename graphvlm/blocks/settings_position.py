@@ -47,3 +47,17 @@ class Learned:
 
     rows: int
     offset: int
+
+
+@dataclass(frozen=True, slots=True)
+class Relative:
+    """A learned number for each of `heads`, added to scores, by how far a key lies from its query.
+
+    Distances fall into `buckets`: half of them have one each, the others share ever wider ones up to `max_distance`.
+    With `both` directions, half of the buckets are for later keys.
+    """
+
+    buckets: int
+    max_distance: int
+    heads: int
+    both: bool

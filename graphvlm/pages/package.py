@@ -26,7 +26,8 @@ class Page:
 class GenerateView:
     """How `generate.py` calls the model.
 
-    `prefixes` are (variable that may be None, the features in it): what stands before the text fills its slots.
+    `start` is the token that rows without a prompt begin with, and the argument that has as many rows. `prefixes` are
+    (variable that may be None, the features in it): what stands before the text fills its slots.
     """
 
     tokens: str
@@ -35,6 +36,7 @@ class GenerateView:
     pad: int
     prefixes: tuple[tuple[str, str], ...]
     bounded: bool
+    start: tuple[int, str] | None
     prompt_arguments: tuple[str, ...]
 
 
@@ -101,7 +103,8 @@ def _generate(graph: Graph, view: model.ModelView) -> GenerateView:
         eos=tuple(map(literal, eos)),
         pad=graph.generation.pad if graph.generation.pad is not None else eos[0] if eos else 0,
         prefixes=tuple(_prefixes(graph, view)),
-        bounded=not any(rope.varies for rope in decoder.spec.stack.rotary) if decoder.spec.stack else True,
+        bounded=_bounded(decoder),
+        start=_start(graph, view),
         prompt_arguments=("ids", *(f"{name}={name}" for name in names)),
     )
 
@@ -116,6 +119,18 @@ def _segments(node: Node) -> tuple[str, ...]:
     """The ports of segments that stand one behind the other."""
     segments = node.spec.stack.segments if node.spec.stack and node.kind == "decoder" else ()
     return () if marked_segment(segments) else tuple(segment.name for segment in segments)
+
+
+def _bounded(decoder: Node) -> bool:
+    """Whether there is a longest sequence: not where positions are stretched, or count as distances alone."""
+    stack = decoder.spec.stack
+    stretched = stack is not None and any(rope.varies for rope in stack.rotary)
+    return not stretched and getattr(decoder.spec, "relative", None) is None
+
+
+def _start(graph: Graph, view: model.ModelView) -> tuple[int, str] | None:
+    start = graph.generation.start
+    return None if start is None or not view.encoders else (start, view.encoders[0].first)
 
 
 def _prefixes(graph: Graph, view: model.ModelView) -> Iterator[tuple[str, str]]:

@@ -14,7 +14,7 @@ from graphvlm.importers.huggingface.missing import MISSING, PARTLY
 from graphvlm.importers.huggingface.models import ENCODERS, TEXT
 from graphvlm.importers.huggingface.models import MULTIMODAL as IMPORTED
 
-from ..published import LLAMAS, MASKED, MODELS, TEXT_ENCODERS, TEXTS
+from ..published import ENCODER_DECODERS, LLAMAS, MASKED, MODELS, TEXT_ENCODERS, TEXTS
 
 PAGE = Path(__file__).parents[2] / "docs" / "coverage.md"
 
@@ -43,12 +43,14 @@ def rows() -> list[Row]:
 
 def text_rows() -> list[Row]:
     """A row for every text model type that is imported."""
+    from .encoder_decoders import CASES as ENCODER_DECODER_CASES
     from .encoders import ENCODERS as CASES
     from .families import FAMILIES
     from .reference import TEXT_CASES
 
     compared = Counter(config().model_type for config in (*TEXT_CASES.values(), *FAMILIES.values()))
     compared += Counter(case.make().config.model_type for case in CASES.values())
+    compared += Counter(make().config.model_type for make in ENCODER_DECODER_CASES.values())
     return [_row(name, compared[name]) for name in sorted({*TEXT, *ENCODERS})]
 
 
@@ -62,7 +64,8 @@ def known() -> tuple[str, ...]:
 def published(model_type: str) -> tuple[str, ...]:
     """The published models of a type whose keys `test_full_size.py` compares."""
     found = [(name, config) for name, (config, _) in LLAMAS.items()]
-    found += [(name, each.config) for table in (TEXTS, TEXT_ENCODERS, MASKED, MODELS) for name, each in table.items()]
+    tables = (TEXTS, TEXT_ENCODERS, MASKED, ENCODER_DECODERS, MODELS)
+    found += [(name, each.config) for table in tables for name, each in table.items()]
     return tuple(name for name, config in found if config["model_type"] == model_type)
 
 

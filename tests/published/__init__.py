@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .encoders import MASKED, TEXT_ENCODERS
+from .encoders import ENCODER_DECODERS, MASKED, TEXT_ENCODERS
 from .families import FAMILIES
 from .images import IMAGES
 from .llamas import LARGER, LLAMAS
@@ -16,4 +16,4 @@ TEXTS: dict[str, Published] = {**_TEXTS, **LARGER, **FAMILIES}
 # models of several modalities: graph -> what was published
 MODELS: dict[str, Published] = {**IMAGES, **NATIVE, **SOUNDS}
 
-__all__ = ["LLAMAS", "MASKED", "MODELS", "TEXTS", "TEXT_ENCODERS", "Published"]
+__all__ = ["ENCODER_DECODERS", "LLAMAS", "MASKED", "MODELS", "TEXTS", "TEXT_ENCODERS", "Published"]

@@ -12,9 +12,10 @@ from ...blocks.parameters import Parameter, norm, plain, stack
 from ...blocks.parse import layer_count, parse_norm, parse_stack
 from ...blocks.parse_learned import parse_learned
 from ...blocks.parse_sublayers import cross_ports
+from ...blocks.relative import parse_relative, relative_fields, relative_parameters
 from ...blocks.segments import marked_segment, read_segments
 from ...blocks.settings import Norm, Stack
-from ...blocks.settings_position import Learned
+from ...blocks.settings_position import Learned, Relative
 from ...blocks.views import StackView, causal_use, stack_view
 from ...code import Field, NodePage, Statement, Wiring, literal
 from ...component import Inferred, Port, Signature, Spec, counted, sizes_of
@@ -43,6 +44,7 @@ class Transformer(Spec):
     head: Head | None
     cut: bool
     inject: tuple[int, ...] = ()
+    relative: Relative | None = None
     marked: Marked | None = None
     hidden: tuple[str, ...] = ()
 
@@ -56,6 +58,8 @@ class Transformer(Spec):
     def _parameters(self) -> Iterator[Parameter]:
         if self.learned:
             yield plain("position.weight", self.learned.rows, self.layers.dim)
+        if self.relative:
+            yield from relative_parameters(self.relative)
         if self.input_norm:
             yield from norm("input_norm", self.input_norm, self.layers.dim)
         yield from stack(self.layers)
@@ -98,6 +102,7 @@ class TransformerView:
     stack: StackView
     reads: tuple[str, ...]
     learned: Learned | None
+    relative: Relative | None
     input_norm: str
     final_norm: str
     input_parted: bool
@@ -151,6 +156,7 @@ class TransformerComponent:
             max_tokens=max_tokens,
             layers=blocks,
             learned=parse_learned(settings, inferred, max_tokens, problems),
+            relative=parse_relative(settings, inferred, blocks, problems, both=False),
             input_norm=settings_norm if settings.get("input_norm", default=False) else None,
             final_norm=settings_norm if settings.get("final_norm", default=True) else None,
             head=parse_head(settings, default={}),
@@ -166,7 +172,7 @@ class TransformerComponent:
         name = class_name(node.name)
         config = f"{name}Config"
         outer = (spec.input_norm, spec.final_norm)
-        use = causal_use(spec.layers, masked=spec.marked is not None)
+        use = causal_use(spec.layers, masked=spec.marked is not None or spec.relative is not None)
         blocks = stack_view(spec.layers, config, use, tp=node.tensor_parallel, outer=outer)
         fields: tuple[Field, ...] = (
             Field("vocab", "int", str(spec.vocab)),
@@ -190,6 +196,7 @@ class TransformerComponent:
             stack=blocks,
             reads=tuple(dict.fromkeys(name for source in blocks.sources for name in source.arguments)),
             learned=spec.learned,
+            relative=spec.relative,
             input_norm=norms[0],
             final_norm=norms[1],
             input_parted=bool(spec.input_norm and spec.input_norm.by),
@@ -257,6 +264,7 @@ def _other_fields(spec: Transformer) -> Iterator[Field]:
         yield Field("positions", "int", str(spec.learned.rows))
         if spec.learned.offset:
             yield Field("first_position", "int", str(spec.learned.offset), "the row of the first token")
+    yield from relative_fields(spec.relative)
     yield from head_fields(spec.head)
 
 
@@ -264,10 +272,11 @@ def _calls(node: Node, spec: Transformer, wiring: Wiring) -> tuple[Statement, ..
     hidden = wiring.results["hidden"]
     mask = wiring.arguments.get(node.signature.mask, "None")
     shape = wiring.shapes["hidden"]
-    crossed = cross_ports(node.name, Settings(node.tree), (0, 0, 0)).ports
     stream, marked = node.signature.stream, marked_segment(spec.layers.segments)
     before = () if marked else tuple(segment.name for segment in spec.layers.segments[:-1])
-    read = [wiring.arguments.get(port, "None") for port in (*before, stream, *crossed, *spec.hidden)] + [mask]
+    read = [
+        wiring.arguments.get(port, "None") for port in (*before, stream, *spec.layers.crossed_ports, *spec.hidden)
+    ] + [mask]
     if marked:
         read.append(wiring.arguments[marked.where])
     if spec.marked:

@@ -16,8 +16,9 @@ from ...blocks.parameters import Parameter, linear, norm, plain, stack
 from ...blocks.parse import parse_norm, parse_stack
 from ...blocks.parse_learned import parse_learned
 from ...blocks.parse_sublayers import cross_ports
+from ...blocks.relative import parse_relative, relative_fields, relative_parameters
 from ...blocks.settings import Norm, Stack
-from ...blocks.settings_position import Learned
+from ...blocks.settings_position import Learned, Relative
 from ...blocks.views import StackView, Use, stack_view
 from ...code import Field, NodePage, Statement, Wiring
 from ...component import Inferred, Port, Signature, Spec, counted, sizes_of
@@ -38,6 +39,7 @@ class Transformer(Spec):
     max_tokens: int
     layers: Stack
     learned: Learned | None
+    relative: Relative | None
     skip: bool
     input_norm: Norm | None
     final_norm: Norm | None
@@ -55,6 +57,8 @@ class Transformer(Spec):
         dim = self.layers.dim
         if self.learned:
             yield plain("position.weight", self.learned.rows, dim)
+        if self.relative:
+            yield from relative_parameters(self.relative)
         if self.input_norm:
             yield from norm("input_norm", self.input_norm, dim)
         yield from stack(self.layers)
@@ -97,6 +101,7 @@ class TransformerView:
     stack: StackView
     reads: tuple[str, ...]
     learned: Learned | None
+    relative: Relative | None
     skip: bool
     input_norm: str
     final_norm: str
@@ -108,8 +113,8 @@ class TransformerView:
     def torch(self) -> bool:
         """Whether the file calls functions of `torch` itself."""
         own = self.head is not None and bool(self.head.name) and self.head.tied and self.head.bias
-        placed = self.learned is not None or self.stack.ropes is not None
-        return placed or own or self.pooler or self.stack.torch or self.stack.own_scores or self.stack.masked
+        placed = self.learned or self.relative or self.stack.ropes
+        return bool(placed) or own or self.pooler or self.stack.torch or self.stack.own_scores or self.stack.masked
 
     @property
     def parameters(self) -> tuple[str, ...]:
@@ -173,6 +178,7 @@ class TransformerComponent:
             max_tokens=most,
             layers=blocks,
             learned=parse_learned(settings, inferred, most, problems),
+            relative=parse_relative(settings, inferred, blocks, problems, both=True),
             skip=settings.get("position", "padding", default="counted") == "skipped",
             input_norm=found if settings.get("input_norm", default=False) else None,
             final_norm=found if settings.get("final_norm", default=True) else None,
@@ -186,7 +192,7 @@ class TransformerComponent:
         name = class_name(node.name)
         config, outer = f"{name}Config", (spec.input_norm, spec.final_norm)
         own = any(op.softcap or op.sinks for op in spec.layers.attentions)
-        use = Use(("batch", "seq"), mask="Tensor" if own else "Tensor | None")
+        use = Use(("batch", "seq"), mask="Tensor" if own or spec.relative else "Tensor | None")
         blocks = stack_view(spec.layers, config, use, tp=node.tensor_parallel, outer=outer)
         fields: tuple[Field, ...] = tuple(_first_fields(spec)) + blocks.fields + tuple(_last_fields(spec))
         norms = []
@@ -205,6 +211,7 @@ class TransformerComponent:
             stack=blocks,
             reads=tuple(dict.fromkeys(name for source in blocks.sources for name in source.arguments)),
             learned=spec.learned,
+            relative=spec.relative,
             skip=spec.skip,
             input_norm=norms[0],
             final_norm=norms[1],
@@ -229,15 +236,15 @@ def _last_fields(spec: Transformer) -> Iterator[Field]:
         yield Field("positions", "int", str(spec.learned.rows))
         if spec.learned.offset:
             yield Field("first_position", "int", str(spec.learned.offset), "the row of the first token")
+    yield from relative_fields(spec.relative)
     yield from head_fields(spec.head)
 
 
 def _calls(node: Node, spec: Transformer, wiring: Wiring) -> Iterator[Statement]:
     """The lines of `model.py`: the stack, then what is made of its end."""
     features = wiring.results.get("features", node.name)
-    crossed = cross_ports(node.name, Settings(node.tree), (0, 0, 0)).ports
-    mask = wiring.arguments.get("mask", "None")
-    read = (wiring.arguments["features"], *(wiring.arguments.get(port, "None") for port in crossed), mask)
+    ports = (*spec.layers.crossed_ports, "mask")
+    read = (wiring.arguments["features"], *(wiring.arguments.get(port, "None") for port in ports))
     yield Statement(features, f"self.{node.module}", read, wiring.shapes["features"])
     if "pooled" in wiring.results and spec.pooler:
         yield Statement(wiring.results["pooled"], f"self.{node.module}.pooled", (features,), wiring.shapes["pooled"])

@@ -84,7 +84,7 @@ def _graph(tree: Tree, generation: Tree | None, problems: Findings) -> dict[str,
     else:
         _refuse_type(tree, name, problems)
         return None
-    decodes = any(node["kind"] == "decoder" for node in body["nodes"].values())
+    decodes = any(node.get("kind") == "decoder" for node in body["nodes"].values())
     special = read_generation(generation, config, text) if decodes else {}
     checkpoint = {"checkpoint": body.pop("checkpoint")}
     head = {"version": 1, "name": _name(tree, body["nodes"]), **_about(tree, name)}

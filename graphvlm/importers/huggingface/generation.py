@@ -18,7 +18,19 @@ def read_generation(generation: Tree | None, config: Fields, text: Fields) -> di
         tokens = _lookup(name, generation, config, text)
         if tokens:
             found[name] = tokens if name == "eos_token_id" else tokens[0]
+    if config.knows("decoder_start_token_id"):
+        found |= _start(generation, config, found.get("pad_token_id"))
     return found
+
+
+def _start(generation: Tree | None, config: Fields, pad: int | None) -> dict[str, int]:
+    """The token that a decoder begins with: said in one of the files, or what fills up shorter sequences."""
+    for tree in (generation, config.tree):
+        if tree is not None and tree.get("decoder_start_token_id") is not None:
+            named = _tokens("decoder_start_token_id", tree.get("decoder_start_token_id"), config.problems)
+            if named:
+                return {"start_token_id": named[0]}
+    return {} if pad is None else {"start_token_id": pad}
 
 
 def _lookup(name: str, generation: Tree | None, config: Fields, text: Fields) -> list[int]:

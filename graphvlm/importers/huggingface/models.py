@@ -72,6 +72,8 @@ ENCODERS: Mapping[str, Model] = MappingProxyType(
         "roberta": Model("RobertaForMaskedLM", "encoders", ("RobertaModel", "RobertaForCausalLM")),
         "xlm-roberta": Model("XLMRobertaForMaskedLM", "encoders", ("XLMRobertaModel", "XLMRobertaForCausalLM")),
         "distilbert": Model("DistilBertForMaskedLM", "encoders", ("DistilBertModel",)),
+        "t5": Model("T5ForConditionalGeneration", "encoder_decoders"),
+        "mt5": Model("MT5ForConditionalGeneration", "encoder_decoders"),
     }
 )
 
