@@ -31,6 +31,8 @@ What = Literal[
     "stack_mask",
     "tiles",
     "tile_grid",
+    "arrangement",
+    "tile_mask",
     "patches",
     "grid",
     "sizes",

@@ -84,8 +84,8 @@ def stored_otherwise(node: Node, parameter: Parameter) -> tuple[int, bool]:
 
 def is_flat(node: Node, parameter: Parameter) -> bool:
     """Whether the reference keeps the rows of our tensor without axes of their own."""
-    module = starred(parameter.path)[0].rpartition(".")[0]
-    return module in node.checkpoint.flat and len(parameter.shape) > 2
+    path = starred(parameter.path)[0]
+    return bool({path, path.rpartition(".")[0]} & {*node.checkpoint.flat}) and len(parameter.shape) > 2
 
 
 def shapes(found: Iterable[Entry]) -> dict[str, tuple[int, ...]]:

@@ -262,6 +262,8 @@ _AXES: Mapping[What, tuple[str | int, ...]] = MappingProxyType(
         "audio": ("clips", "bins", "frames"),
         "tiles": ("batch", "images", "tiles", "channels", "height", "width"),
         "tile_grid": ("batch", "images", 2),
+        "arrangement": ("batch", "images"),
+        "tile_mask": ("batch", "images", "tiles"),
         "token_types": ("batch", "seq"),
         "visible": ("batch", "seq", "images", "tiles"),
     }

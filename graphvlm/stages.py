@@ -80,6 +80,8 @@ def _groups(graph: Graph, ahead: Mapping[str, frozenset[str]]) -> list[tuple[str
 _COMPANIONS: tuple[What, ...] = (
     "grid",
     "tile_grid",
+    "arrangement",
+    "tile_mask",
     "sizes",
     "counts",
     "seconds",

@@ -19,6 +19,8 @@ WHAT: Mapping[str, str] = MappingProxyType(
         "logits": "logits",
         "tiles": "tiles of images",
         "tile_grid": "grids of tiles",
+        "arrangement": "arrangements of tiles",
+        "tile_mask": "masks of tiles",
         "patches": "patches of images",
         "grid": "grids of patches",
         "sizes": "sizes of images",

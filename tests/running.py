@@ -323,10 +323,10 @@ def inputs(graph: Graph, known: Sizes | None = None, *, seed: int = 0, padded: b
             whole = next((node for node in graph.nodes.values() if isinstance(node.spec, Patches)), None)
             size = known.shape(whole.signature.inputs["image"].shape)[2:] if whole else ()
             made[name] = torch.tensor([size] * shape[0] if whole else tiling.image_sizes(shape[0]))
-        elif given.port.what == "tile_grid":
+        elif given.port.what in ("tile_grid", "tile_mask"):
             made[name] = torch.ones(shape, dtype=torch.long)
-            made[name][:, -1, 1] = 2  # two tiles side by side
-        elif given.port.what == "visible":
+            made[name][:, -1, 1] = 2 if given.port.what == "tile_grid" else 0  # two tiles side by side; the first alone
+        elif given.port.what in ("visible", "arrangement"):
             made[name] = torch.randint(0, 2, shape, generator=generator)
         else:
             made[name] = torch.randn(shape, generator=generator)

@@ -20,6 +20,7 @@ import graphvlm
 from graphvlm.importers import import_config
 from graphvlm.importers.huggingface.audio import AUDIO_TABLES
 from graphvlm.importers.huggingface.llama4 import VISION_TABLES as LLAMA4_TABLES
+from graphvlm.importers.huggingface.mllama import VISION_TABLES as MLLAMA_TABLES
 from graphvlm.importers.huggingface.models import FAMILIES as MODELS
 from graphvlm.importers.huggingface.native_vision import NATIVE_TABLES
 from graphvlm.importers.huggingface.queried import QUERIED_TABLES
@@ -40,6 +41,7 @@ TABLES: Mapping[str, ConfigTable] = {
     **LLAMA4_TABLES,
     **QUERIED_TABLES,
     **RESAMPLED_TABLES,
+    **MLLAMA_TABLES,
     **{name: family.table for name, family in FAMILIES.items()},
 }
 CLASSES: Mapping[str, Any] = {name: CONFIG_MAPPING[name] for name in TABLES}
@@ -69,8 +71,8 @@ ALSO = {
     **{f"{name}_text": {"tie_word_embeddings", "bos_token_id", "eos_token_id"} for name in ("qwen3_vl", "glm4v")},
     "qwen2_audio": {"audio_token_id"},
     "got_ocr2": {"image_token_id"},
-    "llama4": {"image_token_id"},
     "blip-2": {"image_token_id"},
+    **{name: {"image_token_id"} for name in ("llama4", "mllama")},
     "llava_next": {"image_token_id"},
     "llava_next_video": {"image_token_id"},
     "llava_onevision": {"image_token_id"},

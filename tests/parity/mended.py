@@ -15,9 +15,29 @@ def mend(model: nn.Module) -> None:
         kind = type(module).__name__
         if kind == "Llama4TextDecoderLayer":
             _count_from_the_first_token(module)
+        elif kind == "MllamaVisionModel":
+            # The states that Meta takes go into these layers; the class takes those that come out.
+            module.intermediate_layers_indices = [index - 1 for index in module.intermediate_layers_indices]
+        elif kind == "MllamaCrossAttentionDecoderLayer":
+            _nothing_seen(module)
         elif kind == "Llama4VisionRotaryEmbedding":
             # Complex numbers, of which `Module.to` with a type has dropped a part.
             module.freqs_ci = module._compute_freqs_ci(module.config)
+
+
+def _nothing_seen(layer: Any) -> None:
+    """Tokens that see no image stay as they are; the class lets them see all images evenly in the attention."""
+    rows: list[torch.Tensor | None] = []
+
+    def note(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        rows[:] = [kwargs["full_text_row_masked_out_mask"]]
+
+    def clear(_: nn.Module, args: tuple[Any, ...], output: tuple[torch.Tensor, Any]) -> tuple[torch.Tensor, Any]:
+        seen = rows[0]
+        return output if seen is None else (output[0] * seen[:, 0], output[1])
+
+    layer.register_forward_pre_hook(note, with_kwargs=True)
+    layer.cross_attn.register_forward_hook(clear)
 
 
 def _count_from_the_first_token(layer: Any) -> None:

@@ -108,6 +108,19 @@ def test_a_row_says_the_same_beside_a_longer_one(reference: Callable[[str], Refe
     assert relative_error(beside[1], alone) < LIMIT
 
 
+def test_a_token_that_sees_no_image_says_what_it_says_without(reference: Callable[[str], Reference]) -> None:
+    """Mllama as it stands in `transformers` lets such tokens see all images; mended, as with Meta, it does not."""
+    case = reference("mllama")
+    inputs = case.inputs("none")
+    text = {name: inputs[name][2:] for name in ("input_ids", "attention_mask")}
+    as_it_stands, mended = copy.deepcopy(case.model), case.fresh()
+    with torch.no_grad():
+        alone = mended(**text).logits[0]
+        beside = [model(**inputs).logits[2] for model in (as_it_stands, mended)]
+    assert relative_error(beside[0], alone) > 1e-2
+    assert relative_error(beside[1], alone) < LIMIT
+
+
 def test_images_matter(reference: Callable[[str], Reference]) -> None:
     case = reference("clip_llama")
     inputs = case.inputs()

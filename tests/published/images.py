@@ -79,6 +79,16 @@ _LLAMA4_VISION = {
     "hidden_size": 1408,
     "vision_output_dim": 4096,
 }
+_STRETCHED = {
+    "rope_theta": 500000.0,
+    "rope_scaling": {
+        "rope_type": "llama3",
+        "factor": 8.0,
+        "low_freq_factor": 1.0,
+        "high_freq_factor": 4.0,
+        "original_max_position_embeddings": 8192,
+    },
+}
 
 IMAGES: dict[str, Published] = {
     "llava_1_5_7b": Published(
@@ -260,5 +270,15 @@ IMAGES: dict[str, Published] = {
         f"{HUB}meta-llama/Llama-4-Scout-17B-16E",
         {"model_type": "llama4", "text_config": TEXTS["llama_4_scout_17b_16e"].config, "vision_config": _LLAMA4_VISION},
         108_641_793_536,
+    ),
+    "mllama_11b": Published(
+        "Llama 3.2 11B Vision as transformers keeps it, images read by gated cross-attention",
+        f"{HUB}meta-llama/Llama-3.2-11B-Vision-Instruct",
+        {
+            "model_type": "mllama",
+            "text_config": {"model_type": "mllama_text_model", "eos_token_id": [128001, 128008, 128009], **_STRETCHED},
+            "vision_config": {"model_type": "mllama_vision_model", "image_size": 560},
+        },
+        10_670_220_835,
     ),
 }

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ...blocks.expressions import norm_expression, norm_field
-from ...blocks.parameters import MODULES, Parameter, linear, norm, plain, stack
+from ...blocks.parameters import MODULES, Parameter, norm, plain, stack
 from ...blocks.parse import parse_norm, parse_stack
 from ...blocks.settings import Norm, Stack
 from ...blocks.views import StackView, Use, stack_view
@@ -28,11 +28,15 @@ from ._order import check_order, check_read
 
 @dataclass(frozen=True, slots=True)
 class TiledVit(Spec):
-    """A decided tower. `local` layers stand before the norm; `taps` are layers whose inputs stand beside the output."""
+    """A decided tower. `local` layers stand before the norm; `taps` are layers whose inputs stand beside the output.
+
+    Tables of positions are over rows and columns of tiles, or over `arrangements` and their tiles.
+    """
 
     size: int
     channels: int
     tiles: int
+    arrangements: int | None
     patch: int
     patch_bias: bool
     multiple: int
@@ -56,6 +60,11 @@ class TiledVit(Spec):
         return -(-self.tokens // self.multiple) * self.multiple
 
     @property
+    def places(self) -> int:
+        """Rows of the tables: of tiles, or arrangements and one for no image."""
+        return self.tiles if self.arrangements is None else self.arrangements + 1
+
+    @property
     def width(self) -> int:
         """Numbers of a token of the output."""
         return self.layers.dim * (1 + len(self.taps))
@@ -65,12 +74,14 @@ class TiledVit(Spec):
 
     def _parameters(self) -> Iterator[Parameter]:
         dim, tiles = self.layers.dim, self.tiles
-        yield from linear("patch", self.channels * self.patch**2, dim, self.patch_bias)
+        yield plain("patch.weight", dim, self.channels, self.patch, self.patch)
+        if self.patch_bias:
+            yield plain("patch.bias", dim)
         yield plain("class_token", dim)
         yield plain("position", self.tokens, dim)
         yield plain("position_gate", 1)
         for name, tokens in (("tile_before", 1), ("tile_position", self.tokens), ("tile_after", 1)):
-            yield plain(name, tiles, tiles, tokens, dim)
+            yield plain(name, self.places, tiles, tokens, dim)
         yield plain("before_gate", 1)
         yield plain("after_gate", 1)
         yield from norm("input_norm", self.outer_norm, dim)
@@ -131,11 +142,12 @@ class TiledVitComponent:
                 int(settings.get("dim")) * (1 + len(settings.get("taps", default=[]))), settings.span("dim"), name
             ),
         }
+        placed = {"tile_grid": Port("tile_grid", (batch, images, 2))}
+        if settings.has("arrangements"):
+            mask = Port("tile_mask", (batch, images, tiles))
+            placed = {"arrangement": Port("arrangement", (batch, images)), "tile_mask": mask}
         return Signature(
-            inputs={
-                "tiles": Port("tiles", (batch, images, tiles, channels, height, width)),
-                "tile_grid": Port("tile_grid", (batch, images, 2)),
-            },
+            inputs={"tiles": Port("tiles", (batch, images, tiles, channels, height, width)), **placed},
             outputs={"features": Port("features", (batch, Var(f"{name}.tokens", "tokens"), out))},
             sizes=sizes,
             written=written,
@@ -176,6 +188,7 @@ class TiledVitComponent:
             size=size,
             channels=int(settings.get("image", "channels", default=3)),
             tiles=int(settings.get("tiles")),
+            arrangements=settings.get("arrangements"),
             patch=patch,
             patch_bias=bool(settings.get("patch", "bias", default=False)),
             multiple=int(settings.get("multiple", default=1)),
@@ -190,12 +203,15 @@ class TiledVitComponent:
         assert isinstance(spec, TiledVit)
         name = class_name(node.name)
         config = f"{name}Config"
-        use = Use(mask="Tensor")
+        use, of = Use(mask="Tensor"), spec.arrangements
         blocks = stack_view(spec.layers, config, use, tp=node.tensor_parallel, outer=(spec.outer_norm,))
         fields: tuple[Field, ...] = (
             Field("patch_size", "int", str(spec.patch)),
             Field("channels", "int", str(spec.channels)),
-            Field("tiles", "int", str(spec.tiles), "at most, of an image; and rows or columns of them"),
+            Field(
+                "tiles", "int", str(spec.tiles), f"at most, of an image{'' if of else '; and rows or columns of them'}"
+            ),
+            *((Field("arrangements", "int", str(of), "of tiles"),) if of else ()),
             Field("tokens", "int", str(spec.tokens), "of a tile: patches and class token"),
             *((Field("multiple", "int", str(spec.multiple)),) if spec.padded > spec.tokens else ()),
             *blocks.fields,
@@ -216,7 +232,7 @@ class TiledVitComponent:
             padded=spec.padded > spec.tokens,
             spec=spec,
         )
-        arguments = (wiring.arguments["tiles"], wiring.arguments["tile_grid"])
+        arguments = tuple(wiring.arguments[port] for port in node.signature.inputs)
         call = Statement(wiring.results["features"], f"self.{node.module}", arguments, wiring.shapes["features"])
         return NodePage("encoder/tiled_vit.py.j2", view, name, fields, f"{name}(config.{node.name})", (call,))
 

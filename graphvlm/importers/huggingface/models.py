@@ -35,6 +35,7 @@ MULTIMODAL: Mapping[str, Model] = MappingProxyType(
     {
         "llava": Model("LlavaForConditionalGeneration", "llava"),
         "llama4": Model("Llama4ForConditionalGeneration", "llama4"),
+        "mllama": Model("MllamaForConditionalGeneration", "mllama"),
         "vipllava": Model("VipLlavaForConditionalGeneration", "llava"),
         "internvl": Model("InternVLForConditionalGeneration", "shuffled"),
         "aya_vision": Model("AyaVisionForConditionalGeneration", "shuffled"),

@@ -10,6 +10,7 @@ from .text_kind import TextKind
 from .texts import (
     chunked,
     cohere,
+    crossed,
     deepseek,
     experts,
     gemma,
@@ -41,6 +42,7 @@ _MODULES = (
     spatial,
     plain,
     chunked,
+    crossed,
 )
 
 TEXT_KINDS: Mapping[str, TextKind] = MappingProxyType(

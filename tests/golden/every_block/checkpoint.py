@@ -62,7 +62,7 @@ NAMES: dict[str, list[str]] = {
     "llm.norm": ["llm.norm"],
 }
 
-# Convolutions that the reference does as products: their rows have one axis there.
+# What has rows of several axes, which are one in the reference.
 FLAT = ["detail.patch.weight"]
 
 # Keys that no output depends on.

@@ -79,9 +79,8 @@ class Vision(nn.Module):
     def __init__(self, config: VisionConfig) -> None:
         super().__init__()
         tiles, tokens, dim = config.tiles, config.tokens, config.dim
-        self.patch_size = config.patch_size
-        patch = config.channels * config.patch_size**2
-        self.patch = nn.Linear(patch, dim, bias=False)
+        patch = config.patch_size
+        self.patch = nn.Conv2d(config.channels, dim, patch, patch, bias=False)
         self.class_token = nn.Parameter(torch.empty(dim))
         self.position = nn.Parameter(torch.empty(tokens, dim))
         self.position_gate = nn.Parameter(torch.empty(1))
@@ -117,9 +116,7 @@ class Vision(nn.Module):
         """
         batch, _, most = tiles.shape[:3]
         grid = grid.flatten(0, 1)
-        # Patches [batch * images * tiles, numbers, patches]
-        x = F.unfold(tiles.flatten(0, 2), self.patch_size, stride=self.patch_size)
-        x = self.patch(x.transpose(1, 2))
+        x: Tensor = self.patch(tiles.flatten(0, 2)).flatten(2).transpose(1, 2)
         x = x.view(-1, most, *x.shape[1:])
         x = x + by_tile(self.tile_before, grid) * self.before_gate.tanh()
         token = self.class_token.expand(*x.shape[:2], 1, -1)
