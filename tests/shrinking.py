@@ -22,6 +22,7 @@ from graphvlm.components.projector.conv import Conv
 from graphvlm.components.projector.linear import Linear
 from graphvlm.components.projector.mlp import MlpProjector
 from graphvlm.components.projector.patch_merger import PatchMerger
+from graphvlm.components.projector.transformer import Queries
 from graphvlm.ir import Node
 
 VOCAB = 101
@@ -118,6 +119,19 @@ def _conv(node: Node) -> Iterator[str]:
     yield from [".resize=[12, 12]"] if node.spec.resized else []
 
 
+def _queries(node: Node) -> Iterator[str]:
+    """Two layers; as wide as the text where keys of the tokens stand beside those of what they read."""
+    assert isinstance(node.spec, Queries)
+    joined = any(cross.own for cross in node.spec.layers.crossed)
+    yield f"={{dim: {48 if joined else 40}, segments: {{{node.spec.segment}: {{learned: 4}}}}, layers: {{count: 2}}}}"
+    yield from [".attention.heads=4"] if node.tree.get("attention") else []
+    yield from [f".mlp.hidden={_HIDDEN}"] if node.tree.get("mlp") else []
+    for name, own in node.tree.plain()["sublayers"].items():
+        heads = {"heads": 4, "kv_heads": 2, "head_dim": 10}
+        kept = ", ".join(f"{key}: {heads[key]}" for key in heads if key in own)
+        yield f".sublayers.{name}={{{kept}}}"
+
+
 def _audio(node: Node) -> Iterator[str]:
     assert isinstance(node.spec, Audio)
     tokens = node.spec.pool.size * 3 if node.spec.pool else 6
@@ -171,6 +185,7 @@ _SHRINK: Mapping[type, Callable[[Node], Iterator[str]]] = MappingProxyType(
         NativeVit: _native,
         Patches: _patches,
         PatchMerger: _merger,
+        Queries: _queries,
         Audio: _audio,
         Encoder: _encoder,
         Transformer: _decoder,

@@ -7,6 +7,7 @@ from .families import FAMILIES
 from .images import IMAGES
 from .llamas import LARGER, LLAMAS
 from .native import NATIVE
+from .queried import QUERIED
 from .record import Published
 from .sounds import SOUNDS
 from .texts import TEXTS as _TEXTS
@@ -14,6 +15,6 @@ from .texts import TEXTS as _TEXTS
 # decoders: part -> what was published
 TEXTS: dict[str, Published] = {**_TEXTS, **LARGER, **FAMILIES}
 # models of several modalities: graph -> what was published
-MODELS: dict[str, Published] = {**IMAGES, **NATIVE, **SOUNDS}
+MODELS: dict[str, Published] = {**IMAGES, **QUERIED, **NATIVE, **SOUNDS}
 
 __all__ = ["ENCODER_DECODERS", "LLAMAS", "MASKED", "MODELS", "TEXTS", "TEXT_ENCODERS", "Published"]

@@ -9,14 +9,14 @@ from .record import HUB, Published
 from .record import text_sizes as _sizes
 from .texts import TEXTS
 
-_TOWER = ("image_size", "patch_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size")
+TOWER = ("image_size", "patch_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size")
 _SO400M = (1152, 27, 16, 4304)
 
 
 def tower(kind: str, *sizes: int, **fields: Any) -> dict[str, Any]:
     """The config of a tower of CLIP or SigLIP; the latter without its pooling head."""
     headless = {"vision_use_head": False} if kind == "siglip" else {}
-    return {"model_type": f"{kind}_vision_model", **dict(zip(_TOWER, sizes, strict=True)), **headless, **fields}
+    return {"model_type": f"{kind}_vision_model", **dict(zip(TOWER, sizes, strict=True)), **headless, **fields}
 
 
 _CLIP = tower("clip", 336, 14, 1024, 24, 16, 4096)
@@ -27,7 +27,7 @@ _UNTIED = {"tie_word_embeddings": False}
 
 def _intern_vit(**fields: Any) -> dict[str, Any]:
     """InternViT-300M unless fields say otherwise."""
-    sizes = dict(zip(_TOWER, ([448, 448], [14, 14], 1024, 24, 16, 4096), strict=True))
+    sizes = dict(zip(TOWER, ([448, 448], [14, 14], 1024, 24, 16, 4096), strict=True))
     return {"model_type": "internvl_vision", **sizes, "attention_bias": True, **fields}
 
 
@@ -246,7 +246,7 @@ IMAGES: dict[str, Published] = {
         {
             "model_type": "idefics3",
             "text_config": llama3(4096, 14336, 32, 32, factor=8.0, vocab_size=128259),
-            "vision_config": dict(zip(_TOWER, (364, 14, *_SO400M), strict=True)) | {"model_type": "idefics3_vision"},
+            "vision_config": dict(zip(TOWER, (364, 14, *_SO400M), strict=True)) | {"model_type": "idefics3_vision"},
             **_UNTIED,
         },
         8_462_086_384,
@@ -260,7 +260,7 @@ IMAGES: dict[str, Published] = {
             "scale_factor": 3,
             "text_config": llama(2048, 8192, 24, 32, vocab_size=49280, rope_theta=130000.0)
             | {"max_position_embeddings": 8192},
-            "vision_config": dict(zip(_TOWER, (384, 14, *_SO400M), strict=True)) | {"model_type": "smolvlm_vision"},
+            "vision_config": dict(zip(TOWER, (384, 14, *_SO400M), strict=True)) | {"model_type": "smolvlm_vision"},
             **_UNTIED,
         },
         2_246_784_880,
