@@ -281,7 +281,8 @@ def test_components_know_all_their_modules(name: str) -> None:
     for node in graphvlm.load(GRAPHS / f"{name}.yaml").nodes.values():
         sublayers = {sublayer for sublayer, _ in ports_of(Settings(node.tree))}
         modules = component(node.kind, node.type).modules | sublayer_modules(sublayers)
-        modules |= segment_modules(modules, segment_names(Settings(node.tree)))
+        segments = segment_names(Settings(node.tree))
+        modules |= segment_modules(modules, segments) | frozenset(segments)
         for piece in (piece for parameter in node.parameters for piece in parameter.pieces):
             path = ".".join("*" if part.isdigit() else part for part in piece.path.split("."))
             stem = path.rpartition(".")[0]
