@@ -78,6 +78,7 @@ _HERE: Mapping[str, frozenset[str]] = {
             "qformer_config.attention_probs_dropout_prob",
         )
     ),
+    "idefics2": frozenset({"perceiver_config.hidden_size"}),  # of another width than the text, it is given that
     "hunyuan_v1_dense": frozenset({"rope_parameters.factor"}),  # `alpha` is read instead
     "paligemma": frozenset({"hidden_size", "vocab_size"}),  # of the text
     "phi3": frozenset({"original_max_position_embeddings"}),  # without scaled positions
