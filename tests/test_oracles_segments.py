@@ -184,3 +184,26 @@ def test_experts_choose_their_tokens(name: str, tmp_path: Path, monkeypatch: pyt
     given["vision_features"] = given["vision_features"].flatten(1, -2)  # frame by frame
     check(model.train(), given, case)
     assert name != "moma" or next(draws, None) is None
+
+
+def test_marked_tokens_are_a_segment_too(tmp_path: Path) -> None:
+    """The same mixture in one sequence, whose flags say which tokens are of the image; its positions are given."""
+    case = recorded("kempnerforge/mot", tmp_path)
+    graph = mixture(case.config)
+    graph["nodes"]["fused"] = {"kind": "fusion", "type": "prefix", "inputs": {"image": "adapter", "text": "text"}}
+    graph["inputs"]["flags"] = "mask"
+    llm = graph["nodes"]["llm"]
+    llm["segments"] = {"text": {}, "image": {"where": "image_tokens"}}
+    llm["inputs"] = {"features": "fused", "image_tokens": "flags"}
+    llm["position"] |= {"type": "mrope", "sections": [1, 1, 2]}
+    model = loaded(graph, case)
+    ids, image = case.inputs["input_ids"], model.adapter(case.inputs["vision_features"])
+    count, length = image.size(1), ids.size(1)
+    x = torch.cat((image, model.text(ids)), dim=1)
+    flags = (torch.arange(count + length) < count).expand(len(ids), -1).long()
+    places = torch.cat((torch.arange(count), torch.arange(length))).expand(3, len(ids), -1)
+    logits = model.llm.head(model.llm(x, None, flags, places, None)[:, count:])
+    assert agree(logits, case.outputs["logits"])
+    loss = F.cross_entropy(logits.flatten(0, 1), case.inputs["labels"].flatten())
+    torch.autograd.backward(loss)
+    check_gradients(model, case)

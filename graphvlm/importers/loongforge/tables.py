@@ -210,7 +210,7 @@ LATER: Mapping[str, str] = MappingProxyType(
     {
         "GlmConfig": "attention to the keys that an indexer chooses (`experimental_attention_variant: dsa`)",
         "DeepseekV4Config": "hyper-connections, compressed attention and hashed experts",
-        "ErnieMoeConfig": "experts that each kind of token has of its own",
+        "ErnieMoeConfig": "positions whose rows and columns take turns",
         "RiceVisionConfig": "a class token before the patches of each image of any size",
         "ErnieVisionConfig": "a merger of frames after the tower",
         "MiniCPMV46VisionConfig": "a merger of neighbouring patches between the layers of an encoder",
