@@ -14,11 +14,6 @@ def relative_error(ours: Tensor, reference: Tensor) -> float:
     return float((ours.float() - reference.float()).abs().max() / reference.float().abs().max())
 
 
-def rms(values: Tensor) -> float:
-    """The root of the mean square."""
-    return float(values.float().square().mean().sqrt())
-
-
 def attended(inputs: dict[str, Tensor]) -> Tensor:
     """The positions that are not padding: at the others, implementations are free."""
     return inputs["attention_mask"].bool()
