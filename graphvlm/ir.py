@@ -43,7 +43,10 @@ class Input:
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """One call of one component, with its shapes known; `owner` is the node whose weights it calls, if not its own."""
+    """One call of one component, with its shapes known; `owner` is the node whose weights it calls, if not its own.
+
+    If it is `spread`, tensor-parallel ranks have all of its weights and encode different images.
+    """
 
     name: str
     kind: str
@@ -55,6 +58,7 @@ class Node:
     checkpoint: NodeCheckpoint
     tensor_parallel: int = 1
     fsdp: bool = True
+    spread: bool = False
     owner: str = ""
 
     @property

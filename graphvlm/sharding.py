@@ -91,12 +91,13 @@ def read_parallelism(
 def _as_owner(node: Node, laid: Mapping[str, Node]) -> Node:
     """A node with the degrees of the weights that it calls."""
     owner = laid[node.module]
-    return replace(node, tensor_parallel=owner.tensor_parallel, fsdp=owner.fsdp)
+    return replace(node, tensor_parallel=owner.tensor_parallel, fsdp=owner.fsdp, spread=owner.spread)
 
 
 def _laid(node: Node, degree: int, settings: Settings, own: Settings | None, problems: Problems) -> Node:
     written = own is not None and own.has("tp")
-    wanted = int(own.get("tp")) if own is not None and written else degree
+    spread = own is not None and own.get("images") == "shard"
+    wanted = int(own.get("tp")) if own is not None and written else 1 if spread else degree
     mesh = settings.labels("parallelism", "mesh", "tp", text=f"the mesh has {degree}")
     place = own.span("tp") if own is not None and written else settings.span("parallelism", "mesh", "tp")
     if wanted not in (1, degree):
@@ -119,7 +120,25 @@ def _laid(node: Node, degree: int, settings: Settings, own: Settings | None, pro
         )
     elif wanted > 1:
         _check_degree(node, wanted, Label(place, f"tp {wanted}"), problems)
-    return replace(node, tensor_parallel=wanted, fsdp=own is None or own.get("fsdp") != "none")
+    if spread and own is not None:
+        _check_spread(node, degree, wanted, own, problems)
+    return replace(node, tensor_parallel=wanted, fsdp=own is None or own.get("fsdp") != "none", spread=spread)
+
+
+def _check_spread(node: Node, degree: int, wanted: int, own: Settings, problems: Problems) -> None:
+    """Different images for the ranks of `tp` need such ranks, a whole node on each, and images to choose from."""
+    wired = [port for name, port in node.signature.inputs.items() if name in node.inputs]
+    first = {port.shape[0] for port in (*wired, *node.signature.outputs.values())}
+    why, edit = "", "remove `images`"
+    if degree == 1:
+        why = "the mesh has no `tp` above 1: each rank encodes the images of its samples"
+    elif wanted > 1:
+        why, edit = f"its ranks hold parts of it (tp {wanted}), and all of them see every image", "write `tp: 1`"
+    elif len(first) > 1 or len(node.signature.outputs) > 1 or isinstance(next(iter(first)), int):
+        why = "what goes in and comes out has no common first axis of images"
+    if why:
+        message = f"the images of `{node.name}` cannot be shared out over `tp`: {why}"
+        problems.error("images-not-shared", message, own.span("images"), help=edit)
 
 
 def _unsplit(node: Node) -> str:

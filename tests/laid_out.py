@@ -66,6 +66,7 @@ class Spy(TorchDispatchMode):
 _COLLECTIVES = {
     "c10d._allgather_base_": "dp all-gather",
     "c10d._reduce_scatter_base_": "dp reduce-scatter",
+    "c10d.allreduce_": "dp all-reduce",
     "_c10d_functional.all_reduce": "tp all-reduce",
     "_c10d_functional.all_gather_into_tensor": "tp all-gather",
 }

@@ -248,6 +248,20 @@ CASES = [
     ),
     Case("unsupported-degree", {"generation": PARALLEL % ("tp: 4", "llm: {tp: 2}, vision: {tp: 1}")}, "2", ("4",)),
     Case("unsupported-degree", {"generation": PARALLEL % ("dp: 4", "llm: {tp: 2}")}, "2", ("{dp: 4}",), "", "`tp: 2`"),
+    *(
+        Case(
+            "images-not-shared",
+            {"generation": PARALLEL % (mesh, f"{nodes}, {name}: {{{tp}images: shard}}")},
+            "shard",
+            (),
+            *said,
+        )
+        for mesh, nodes, name, tp, *said in (
+            ("dp: 2", "llm: {tp: 1}", "vision", "", "the mesh has no `tp` above 1", "remove `images`"),
+            ("tp: 2", "vision: {tp: 1}", "projector", "tp: 2, ", "its ranks hold parts of it (tp 2)", "write `tp: 1`"),
+            ("tp: 2", "vision: {tp: 1}", "llm", "", "no common first axis of images", "remove `images`"),
+        )
+    ),
     Case("unknown-node", {"generation": PARALLEL % ("tp: 1", "lm: {tp: 1}")}, "lm", (), "", "did you mean `llm`?"),
     # lengths
     Case("limit-beyond-decoder", {"generation": "limits: {tokens: 300}\ngeneration"}, "300", ("256",)),

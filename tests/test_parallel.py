@@ -76,6 +76,8 @@ CASES = {
     "split": ({"tp": 4}, {}, False),
     "both": ({"dp": 2, "tp": 2}, {"vision": {"tp": 1}}, False),
     "both_tied": ({"dp": 2, "tp": 2}, {"projector": {"tp": 1}}, True),
+    "shared": ({"tp": 4}, {"vision": {"images": "shard"}}, False),
+    "shared_both": ({"dp": 2, "tp": 2}, {"vision": {"images": "shard"}, "projector": {"tp": 1}}, False),
     "crossed": ({"dp": 2, "tp": 2}, {}, False),
 }
 

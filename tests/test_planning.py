@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
@@ -116,6 +117,28 @@ def test_parameters_and_exchanges_to_the_byte(mesh: dict[str, int], changes: tup
         # the last token has no label: its logits are not there
         assert exchange.sent == pytest.approx(rings * (ranks - 1) / ranks * spy.bytes[name], rel=0.01), name
     assert set(spy.calls) == {f"{each.axis} {each.collective}" for each in found.exchanges if each.calls}
+
+
+def test_images_on_different_ranks(pretended: None) -> None:
+    """Parameters on a rank, and the number of collectives of each kind over both axes together."""
+    from torch.testing._internal.distributed.fake_pg import FakeStore
+
+    mesh = {"dp": 3, "tp": 2}
+    changes = (on(mesh), "parallelism.nodes.vision.images=shard")
+    found = planned(*changes)
+    dist.init_process_group("fake", store=FakeStore(), rank=0, world_size=6)
+    model = laid(graphvlm.compile(Source("planned.yaml", GRAPH), overrides=changes), mesh)
+    assert sum(node.stored for node in found.nodes) == sum(local(each).numel() for each in model.parameters())
+    with Spy() as spy:
+        step(model).backward()
+    counted, planned_calls = Counter[str](), Counter[str]()
+    for name, calls in spy.calls.items():
+        counted[name.split()[1]] += calls
+    for exchange in found.exchanges:
+        planned_calls[exchange.collective] += exchange.calls
+    assert planned_calls == counted
+    split = planned(on(mesh), "parallelism.nodes.vision.tp=1")
+    assert found.nodes[0].forward < 0.6 * split.nodes[0].forward
 
 
 def test_parameters_of_a_large_model(pretended: None) -> None:

@@ -27,11 +27,20 @@ class NodePlan:
 
 
 @dataclass(frozen=True, slots=True)
+class Spread:
+    """A node that has different images on each rank: its module, and what is gathered at once, the inner first."""
+
+    module: str
+    units: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class ParallelView:
     """Everything on the page of `parallel.py`.
 
     FSDP gathers each layer of the `stacks` by itself, then each of the `units`, modules without those inside them. The
-    weights of `kept` stay gathered until the backward pass, for a head reads them too.
+    weights of `kept` stay gathered until the backward pass, for a head reads them too. Nodes of `spread` encode other
+    images on each rank of a tensor-parallel group.
     """
 
     mesh: tuple[tuple[str, int], ...]
@@ -39,6 +48,7 @@ class ParallelView:
     stacks: tuple[str, ...]
     units: tuple[str, ...]
     kept: tuple[str, ...]
+    spread: tuple[Spread, ...]
     gathered: bool
     methods: tuple[str, ...]
 
@@ -46,16 +56,27 @@ class ParallelView:
 def make(graph: Graph, methods: tuple[str, ...]) -> ParallelView:
     """The view for a graph after its passes; `methods` of the model are called besides `forward`."""
     tied = tied_tables(graph)
+    sharded = [node for node in graph.owners if not node.spread]
     plans = tuple(plan for node in graph.owners if (plan := _plan(node)))
     return ParallelView(
         mesh=tuple(graph.parallelism.mesh.items()),
         plans=plans,
-        stacks=tuple(node.name for node in graph.owners if node.fsdp and node.spec.stack and node.spec.stack.order),
-        units=tuple(f"model.{unit}" for node in graph.owners if node.name not in tied for unit in _units(node)),
+        stacks=tuple(node.name for node in sharded if _has_layers(node)),
+        units=tuple(f"model.{unit}" for node in sharded if node.name not in tied for unit in _units(node)),
         kept=tuple(f"model.{node.name}" for node in graph.owners if node.name in tied),
+        spread=tuple(_spread(node) for node in graph.owners if node.spread),
         methods=methods,
         gathered=any("Replicate()" in style for plan in plans for _, style in plan.own),
     )
+
+
+def _has_layers(node: Node) -> bool:
+    return bool(node.fsdp and node.spec.stack and node.spec.stack.order)
+
+
+def _spread(node: Node) -> Spread:
+    module = f"model.{node.name}"
+    return Spread(module, (*((f"*{module}.layers",) if _has_layers(node) else ()), module))
 
 
 def _units(node: Node) -> tuple[str, ...]:

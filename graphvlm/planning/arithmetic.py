@@ -7,9 +7,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from ..blocks.settings import Attention, Delta, Op
+from ..component import Port
 from ..ir import Graph, Node
 from .weights import Weight
-from .workload import rows
+from .workload import evaluate, rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,31 +45,39 @@ def work(graph: Graph, weights: Iterable[Weight], sizes: Mapping[str, int]) -> d
     own: dict[str, list[Weight]] = defaultdict(list)
     for weight in weights:
         own[weight.node].append(weight)
+    ranks = graph.parallelism.mesh.get("tp", 1)
     found: dict[str, Work] = {}
     for name, node in graph.nodes.items():
-        tokens = stack_tokens(node, sizes)
+        tokens = stack_tokens(node, sizes, ranks)
         products, trained = _products(graph, node, own, tokens, sizes)
         passes = any(found[ref.name].returns for ref in node.inputs.values() if ref.name in found)
         returns = passes or any(weight.trained for weight in own[node.module])
-        scores = _scores(node, tokens, sizes) / node.tensor_parallel
+        alone = tokens / sequences(node, sizes, ranks)
+        scores = _scores(node, tokens, alone, sizes) / node.tensor_parallel
         found[name] = Work(tokens, products, trained, scores, returns, passes)
     return found
 
 
-def stack_tokens(node: Node, sizes: Mapping[str, int]) -> int:
-    """How many tokens run through the blocks of a node, those of all images or sequences together."""
-    stream = node.signature.inputs.get("features") if node.kind == "decoder" else None
-    port = stream or next(iter(node.signature.outputs.values()))
-    count = rows(port.shape, sizes)
+def stack_tokens(node: Node, sizes: Mapping[str, int], ranks: int) -> int:
+    """How many tokens run through the blocks of a node on one rank, those of all images or sequences together."""
+    port = _stream(node)
     inside, outside = getattr(node.spec, "tokens", None), port.shape[1] if len(port.shape) > 1 else None
-    return count // outside * inside if isinstance(inside, int) and isinstance(outside, int) else count
+    if isinstance(inside, int) and isinstance(outside, int):
+        return sequences(node, sizes, ranks) * inside
+    count = rows(port.shape, sizes)
+    return -(-count // ranks) if node.spread else count
 
 
-def sequences(node: Node, sizes: Mapping[str, int]) -> int:
-    """Into how many sequences, which do not see each other, these tokens fall."""
+def sequences(node: Node, sizes: Mapping[str, int], ranks: int) -> int:
+    """Into how many sequences, which do not see each other, these tokens fall; `ranks` share those of spread nodes."""
+    count = evaluate(_stream(node).shape[0], sizes)
+    return -(-count // ranks) if node.spread else count
+
+
+def _stream(node: Node) -> Port:
+    """The port whose tokens run through a node."""
     stream = node.signature.inputs.get("features") if node.kind == "decoder" else None
-    port = stream or next(iter(node.signature.outputs.values()))
-    return rows((*port.shape[:1], 1), sizes)
+    return stream or next(iter(node.signature.outputs.values()))
 
 
 def _products(
@@ -109,11 +118,10 @@ def _cross(node: Node, path: str) -> str:
     return op.cross.port if isinstance(op, Attention) and op.cross else ""
 
 
-def _scores(node: Node, tokens: int, sizes: Mapping[str, int]) -> float:
+def _scores(node: Node, tokens: int, alone: float, sizes: Mapping[str, int]) -> float:
     stack = node.spec.stack
     if stack is None:
         return 0.0
-    alone = tokens / sequences(node, sizes)
     each = [sum(_score(node, s.op, tokens, alone, sizes) for s in kind.sublayers) for kind in stack.kinds]
     return sum(each[index] for index in stack.order)
 
@@ -126,7 +134,7 @@ def _score(node: Node, op: Op, tokens: int, alone: float, sizes: Mapping[str, in
         return 0.0
     keys = alone
     if op.cross:
-        keys = rows(node.signature.inputs[op.cross.port].shape, sizes) / sequences(node, sizes)
+        keys = rows(node.signature.inputs[op.cross.port].shape, sizes) / (tokens / alone)
     elif op.window:
         keys = min(keys, op.window)
     elif op.grid and op.grid.within == "window":

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from ..ir import Graph, Node
 from ..sharding import splits, tied_tables
 from .arithmetic import Work, met
 from .weights import Weight, starred
-from .workload import Workload, rows
+from .workload import Workload, evaluate, rows
 
 REDUCED = 4  # gradients are reduced in float32
 
@@ -30,19 +30,24 @@ class Exchange:
 
 
 def traffic(
-    graph: Graph, weights: Iterable[Weight], works: Mapping[str, Work], sizes: Mapping[str, int], work: Workload
+    graph: Graph, weights: tuple[Weight, ...], works: Mapping[str, Work], sizes: Mapping[str, int], work: Workload
 ) -> tuple[Exchange, ...]:
-    """The exchanges of one step, those of `dp` first."""
+    """The exchanges of one step, axis by axis; those of `dp` first."""
     mesh = graph.parallelism.mesh
-    dp, tp = mesh.get("dp", 1), mesh.get("tp", 1)
-    return (
-        *(_sharded(graph, tuple(weights), works, work, dp) if dp > 1 else ()),
-        *(_split(graph, works, sizes, work, tp) if tp > 1 else ()),
-    )
+    found = [
+        *(each for axis, degree in mesh.items() if degree > 1 for each in _sharded(graph, weights, works, work, axis)),
+        *(_split(graph, works, sizes, work, mesh["tp"]) if mesh.get("tp", 1) > 1 else ()),
+        *_shared(graph, weights, sizes, work),
+    ]
+    merged: dict[tuple[str, str], Exchange] = {}
+    for each in found:
+        other = merged.get((each.axis, each.collective), Exchange(each.axis, each.collective, 0, 0.0))
+        merged[each.axis, each.collective] = replace(other, calls=other.calls + each.calls, sent=other.sent + each.sent)
+    return tuple(each for each in merged.values() if each.calls)
 
 
 def _sharded(
-    graph: Graph, weights: tuple[Weight, ...], works: Mapping[str, Work], work: Workload, dp: int
+    graph: Graph, weights: tuple[Weight, ...], works: Mapping[str, Work], work: Workload, axis: str
 ) -> tuple[Exchange, ...]:
     """FSDP: a unit is gathered before its forward pass and again before its backward pass, but for tables that stay.
 
@@ -50,9 +55,11 @@ def _sharded(
     """
     units: dict[str, list[Weight]] = defaultdict(list)
     for weight in weights:
-        units[weight.unit].append(weight)
+        if weight.axis == axis:
+            units[weight.unit].append(weight)
     tied = tied_tables(graph)
-    part = (dp - 1) / dp
+    ranks = graph.parallelism.mesh[axis]
+    part = (ranks - 1) / ranks
     gathers = scatters = 0
     gathered = scattered = 0.0
     idle = _fetched_for_nothing(weights, works)
@@ -60,14 +67,14 @@ def _sharded(
         called = [works[node.name] for node in graph.nodes.values() if node.module == unit[0].node]
         times = len(called) + (name in idle or (name not in tied and sum(each.returns for each in called)))
         gathers += times
-        gathered += times * sum(weight.stored for weight in unit) * dp * work.compute
+        gathered += times * sum(weight.stored for weight in unit) * ranks * work.compute
         trained = [weight.stored for weight in unit if weight.trained]
         if trained:
             scatters += 1
-            scattered += sum(trained) * dp * REDUCED
+            scattered += sum(trained) * ranks * REDUCED
     return (
-        Exchange("dp", "all-gather", gathers, gathered * part),
-        Exchange("dp", "reduce-scatter", scatters, scattered * part),
+        Exchange(axis, "all-gather", gathers, gathered * part),
+        Exchange(axis, "reduce-scatter", scatters, scattered * part),
     )
 
 
@@ -78,6 +85,22 @@ def _fetched_for_nothing(weights: tuple[Weight, ...], works: Mapping[str, Work])
         last[weight.node] = weight.node if weight.node in (weight.unit, last.get(weight.node)) else weight.unit
     names = list(last)
     return {last[name] for name, following in pairwise(names) if works[following].returns and not works[name].returns}
+
+
+def _shared(graph: Graph, weights: tuple[Weight, ...], sizes: Mapping[str, int], work: Workload) -> Iterable[Exchange]:
+    """Images on different ranks: their features come together, gradients are summed over the axis without shards."""
+    mesh = graph.parallelism.mesh
+    for node in graph.nodes.values():
+        if node.spread:
+            shape = next(iter(node.signature.outputs.values())).shape
+            ranks, images = mesh["tp"], evaluate(shape[0], sizes)
+            numbers = rows((-(-images // ranks) * ranks, *shape[1:]), sizes) * evaluate(shape[-1], sizes)
+            yield Exchange("tp", "all-gather", 1, (ranks - 1) / ranks * numbers * work.compute)
+    for axis, ranks in mesh.items():
+        trained = [each for each in weights if each.trained and graph.nodes[each.node].spread and each.axis != axis]
+        if trained and ranks > 1:
+            summed = sum(each.stored for each in trained) * REDUCED
+            yield Exchange(axis, "all-reduce", len({each.unit for each in trained}), 2 * (ranks - 1) / ranks * summed)
 
 
 def _split(

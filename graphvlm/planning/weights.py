@@ -14,7 +14,7 @@ from ..sharding import Way, fsdp_unit, splits
 class Weight:
     """One parameter: its numbers in the whole model, on a tensor-parallel rank, and on one rank after sharding.
 
-    `unit` is the module that FSDP gathers it with. `per_token` says whether each token meets
+    `unit` is the module that FSDP gathers it with, over the ranks of `axis`. `per_token` says whether each token meets
     all of it in a product; `share` is the part that it does meet, of experts.
     """
 
@@ -25,6 +25,7 @@ class Weight:
     stored: int
     trained: bool
     unit: str
+    axis: str
     per_token: bool
     share: float = 1.0
 
@@ -34,16 +35,17 @@ def weights(graph: Graph) -> tuple[Weight, ...]:
     lasting = [freeze for freeze in graph.freeze if freeze.until is None]
     whole = frozenset(name for freeze in lasting for name in freeze.nodes)
     frozen = frozenset(path for freeze in lasting for path in freeze.parameters)
-    dp, tp = graph.parallelism.mesh.get("dp", 1), graph.parallelism.mesh.get("tp", 1)
+    mesh = graph.parallelism.mesh
     found = []
     for node in graph.owners:
         ways = splits(node)
+        axis = list(mesh)[-1] if node.spread else "dp"
         for parameter in node.spec.parameters():
             own = f"{node.name}.{parameter.path}"
             pieces = [f"{node.name}.{piece.path}" for piece in parameter.pieces]
             trained = node.name not in whole and own not in frozen and not all(piece in frozen for piece in pieces)
-            shape = _local(parameter, ways, tp)
-            stored = (-(-shape[0] // dp), *shape[1:])
+            shape = _local(parameter, ways, mesh.get("tp", 1))
+            stored = (-(-shape[0] // mesh.get(axis, 1)), *shape[1:])
             found.append(
                 Weight(
                     node=node.name,
@@ -53,6 +55,7 @@ def weights(graph: Graph) -> tuple[Weight, ...]:
                     stored=prod(stored),
                     trained=trained,
                     unit=fsdp_unit(node, parameter.path),
+                    axis=axis,
                     per_token=_is_matrix(node, parameter),
                     share=_share(node, parameter.path),
                 )

@@ -12,24 +12,15 @@ class Attention(nn.Module):
     def __init__(self, config: VisionConfig) -> None:
         super().__init__()
         self.head_dim = config.head_dim
-        self.wq = nn.Linear(config.dim, config.heads * config.head_dim)  # tp: column
-        self.wk = nn.Linear(
-            config.dim,
-            config.kv_heads * config.head_dim,
-            bias=False,
-        )  # tp: column
-        self.wv = nn.Linear(config.dim, config.kv_heads * config.head_dim)  # tp: column
-        self.wo = nn.Linear(
-            config.heads * config.head_dim,
-            config.dim,
-            bias=False,
-        )  # tp: row
+        self.wq = nn.Linear(config.dim, config.heads * config.head_dim)
+        self.wk = nn.Linear(config.dim, config.kv_heads * config.head_dim, bias=False)
+        self.wv = nn.Linear(config.dim, config.kv_heads * config.head_dim)
+        self.wo = nn.Linear(config.heads * config.head_dim, config.dim, bias=False)
         self.q_norm = nn.RMSNorm(config.head_dim, eps=config.norm_eps)
         self.k_norm = nn.RMSNorm(config.head_dim, eps=config.norm_eps)
 
     def forward(self, x: Tensor) -> Tensor:  # [images, tokens, dim]
         images, tokens, _ = x.shape
-        # -1 and not the number of heads: under tensor parallelism a rank holds its own.
         q = self.wq(x).view(images, tokens, -1, self.head_dim).transpose(1, 2)
         k = self.wk(x).view(images, tokens, -1, self.head_dim).transpose(1, 2)
         v = self.wv(x).view(images, tokens, -1, self.head_dim).transpose(1, 2)
@@ -42,8 +33,8 @@ class Attention(nn.Module):
 class MLP(nn.Module):
     def __init__(self, config: VisionConfig) -> None:
         super().__init__()
-        self.up = nn.Linear(config.dim, config.mlp_hidden)  # tp: column
-        self.down = nn.Linear(config.mlp_hidden, config.dim)  # tp: row
+        self.up = nn.Linear(config.dim, config.mlp_hidden)
+        self.down = nn.Linear(config.mlp_hidden, config.dim)
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.down(F.gelu(self.up(x), approximate="tanh"))
@@ -53,8 +44,8 @@ class MLP(nn.Module):
 class Variant1MLP(nn.Module):
     def __init__(self, config: VisionConfig) -> None:
         super().__init__()
-        self.up = nn.Linear(config.dim, config.variant_1_mlp_hidden)  # tp: column
-        self.down = nn.Linear(config.variant_1_mlp_hidden, config.dim)  # tp: row
+        self.up = nn.Linear(config.dim, config.variant_1_mlp_hidden)
+        self.down = nn.Linear(config.variant_1_mlp_hidden, config.dim)
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.down(F.gelu(self.up(x), approximate="tanh"))
