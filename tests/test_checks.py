@@ -253,10 +253,10 @@ CASES = [
             "images-not-shared",
             {"generation": PARALLEL % (mesh, f"{nodes}, {name}: {{{tp}images: shard}}")},
             "shard",
-            (),
-            *said,
+            message=why,
+            help=edit,
         )
-        for mesh, nodes, name, tp, *said in (
+        for mesh, nodes, name, tp, why, edit in (
             ("dp: 2", "llm: {tp: 1}", "vision", "", "the mesh has no `tp` above 1", "remove `images`"),
             ("tp: 2", "vision: {tp: 1}", "projector", "tp: 2, ", "its ranks hold parts of it (tp 2)", "write `tp: 1`"),
             ("tp: 2", "vision: {tp: 1}", "llm", "", "no common first axis of images", "remove `images`"),
