@@ -61,7 +61,7 @@ _HERE: Mapping[str, frozenset[str]] = {
     "cohere2": frozenset({"head_dim"}),
     "deepseek_v2": frozenset({"head_dim"}),
     "deepseek_v3": frozenset({"head_dim"}),
-    "mistral3": frozenset({"vision_config.head_dim", "vision_config.image_size"}),
+    **dict.fromkeys(("mistral3", "lighton_ocr"), frozenset({"vision_config.head_dim", "vision_config.image_size"})),
     "got_ocr2": frozenset({"image_seq_length"}),
     "gpt_oss": frozenset({"hidden_act"}),  # a gate of its own
     "llama4": frozenset(

@@ -106,7 +106,7 @@ MISSING: Mapping[str, str] = MappingProxyType(
         "pix2struct": f"{_ENC_DEC}; patches with row and column embeddings",
         "pp_chart2table": _SAM,
         "pp_formulanet": f"{_ENC_DEC}; {_SAM}",
-        "qianfan_ocr": "its reader; tower and projector are those of InternVL",
+        "qianfan_ocr": "its reader, and names of keys: transformers writes others than the published files have",
         "qwen2_5_omni": _SPEECH,
         "qwen2_5_omni_thinker": "positions that run through sound, images and text together",
         "qwen2_5_vl": _NATIVE,

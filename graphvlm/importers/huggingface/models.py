@@ -36,6 +36,8 @@ MULTIMODAL: Mapping[str, Model] = MappingProxyType(
         "llava": Model("LlavaForConditionalGeneration", "llava"),
         "llama4": Model("Llama4ForConditionalGeneration", "llama4"),
         "mllama": Model("MllamaForConditionalGeneration", "mllama"),
+        "lighton_ocr": Model("LightOnOcrForConditionalGeneration", "padded"),
+        "glm46v": Model("Glm46VForConditionalGeneration", "native"),
         "vipllava": Model("VipLlavaForConditionalGeneration", "llava"),
         "internvl": Model("InternVLForConditionalGeneration", "shuffled"),
         "aya_vision": Model("AyaVisionForConditionalGeneration", "shuffled"),

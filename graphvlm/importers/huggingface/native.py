@@ -31,17 +31,24 @@ QWEN3_5, QWEN3_5_MOE = (
     ConfigTable(model_type, {**_PARTS_FIELDS, "image_token_id": 248056, "video_token_id": 248057}, harmless=_AROUND)
     for model_type in ("qwen3_5", "qwen3_5_moe")
 )
-GLM4V = ConfigTable(
-    "glm4v",
-    {**_PARTS_FIELDS, "image_token_id": 151343, "video_token_id": 151344},
-    harmless=frozenset({"image_start_token_id", "image_end_token_id", "video_start_token_id", "video_end_token_id"}),
+GLM4V, GLM46V = (
+    ConfigTable(
+        model_type,
+        {**_PARTS_FIELDS, "image_token_id": 151343, "video_token_id": 151344},
+        harmless=frozenset(
+            {"image_start_token_id", "image_end_token_id", "video_start_token_id", "video_end_token_id"}
+        ),
+    )
+    for model_type in ("glm4v", "glm46v")
 )
+# Classes whose parts are those of another.
+_PARTS_OF: Mapping[str, str] = MappingProxyType({"glm46v": "glm4v"})
 
 
 def _parts(model_type: str) -> Mapping[str, Values]:
     return MappingProxyType(
         {
-            part: {"model_type": f"{model_type}_{part.removesuffix('_config')}"}
+            part: {"model_type": f"{_PARTS_OF.get(model_type, model_type)}_{part.removesuffix('_config')}"}
             for part in ("vision_config", "text_config")
         }
     )
@@ -140,7 +147,7 @@ def _checkpoint(model_type: str, native: Native) -> dict[str, Any]:
         "qwen3_vl_moe": "qwen3_vl",
         "qwen3_5": "qwen3_vl",
         "qwen3_5_moe": "qwen3_vl",
-    }.get(model_type, model_type)
+    }.get(model_type, _PARTS_OF.get(model_type, model_type))
     return {"use": f"checkpoint/{layout}"} | ({"prefixes": dict(native.prefixes)} if native.prefixes else {})
 
 
@@ -160,7 +167,7 @@ def _renamed(config: Fields) -> Fields:
     written = tree.get("model_type")
     if written is None or written.plain() != model_type:
         return config
-    own = dict(tree.items()) | {"model_type": Tree(f"{model_type}_vision", written.span)}
+    own = dict(tree.items()) | {"model_type": Tree(_parts(model_type)["vision_config"]["model_type"], written.span)}
     whole = dict(config.tree.items()) | {"vision_config": mapping(own, tree.span, dict(tree.keys))}
     return Fields(mapping(whole, config.tree.span, dict(config.tree.keys)), config.table, config.problems)
 
@@ -168,6 +175,6 @@ def _renamed(config: Fields) -> Fields:
 FAMILIES: Mapping[str, Family] = MappingProxyType(
     {
         table.model_type: Family(table, _read, _parts(table.model_type))
-        for table in (QWEN2_VL, QWEN2_5_VL, QWEN3_VL, QWEN3_VL_MOE, QWEN3_5, QWEN3_5_MOE, GLM4V)
+        for table in (QWEN2_VL, QWEN2_5_VL, QWEN3_VL, QWEN3_VL_MOE, QWEN3_5, QWEN3_5_MOE, GLM4V, GLM46V)
     }
 )

@@ -1,4 +1,4 @@
-"""A Mistral 3 config as a graph: images padded to one size, the patches of which are merged and projected."""
+"""Mistral 3 and LightOnOCR as graphs: images padded to one size, the patches of which are merged and projected."""
 
 from __future__ import annotations
 
@@ -23,6 +23,17 @@ MISTRAL3 = ConfigTable(
         "projector_hidden_act": "gelu",
         "vision_feature_layer": -1,
         "multimodal_projector_bias": False,
+        "spatial_merge_size": 2,
+        "tie_word_embeddings": True,
+    },
+)
+
+LIGHTON_OCR = ConfigTable(
+    "lighton_ocr",
+    {
+        "vision_config": None,
+        "text_config": None,
+        "image_token_id": 151655,
         "spatial_merge_size": 2,
         "tie_word_embeddings": True,
     },
@@ -63,20 +74,55 @@ PARTS: Mapping[str, Values] = MappingProxyType(
     }
 )
 
+_LIGHTON_PARTS: Mapping[str, Values] = MappingProxyType(
+    {
+        "vision_config": {**PARTS["vision_config"], "hidden_act": "silu"},
+        "text_config": {
+            "model_type": "qwen3",
+            "head_dim": 128,
+            "hidden_size": 1024,
+            "intermediate_size": 3072,
+            "max_position_embeddings": 40960,
+            "num_attention_heads": 16,
+            "num_hidden_layers": 28,
+            "num_key_value_heads": 8,
+            "rms_norm_eps": 1e-6,
+            "rope_theta": 1000000,
+            "sliding_window": None,
+            "vocab_size": 151936,
+        },
+    }
+)
+
 _INPUTS: Values = MappingProxyType({"pixel_values": "image", "image_sizes": "sizes", "input_ids": "tokens"})
 
 
 def read_mistral3(config: Fields) -> Imported | None:
     """The graph of a Mistral 3 config; None where a part is of an unknown type."""
+    settings = {
+        "activation": config.activation("projector_hidden_act"),
+        "bias": config.boolean("multimodal_projector_bias"),
+    }
+    return _read(config, PARTS, settings, "checkpoint/mistral3")
+
+
+def read_lighton_ocr(config: Fields) -> Imported | None:
+    """The graph of a LightOnOCR config; None where a part is of an unknown type."""
+    return _read(config, _LIGHTON_PARTS, {"activation": "gelu", "bias": False}, "checkpoint/lighton_ocr")
+
+
+def _read(config: Fields, parts: Mapping[str, Values], settings: dict[str, Any], checkpoint: str) -> Imported | None:
+    """The graph of either; `settings` are those of its projector."""
     config.check_names()
-    text = read_part(config, "text_config", TEXT_TABLES, PARTS["text_config"])
-    vision = read_part(config, "vision_config", NATIVE_TABLES, PARTS["vision_config"])
+    text = read_part(config, "text_config", TEXT_TABLES, parts["text_config"])
+    vision = read_part(config, "vision_config", NATIVE_TABLES, parts["vision_config"])
     if text is None or vision is None:
         return None
     group = config.integer("spatial_merge_size")
     patches, tower = read_padded(vision, group)
     llm = read_decoder(text, "fused", tied=config.boolean("tie_word_embeddings"))
-    token = read_placeholder(config, llm["vocab"], "image_token_id", "image_token_index")
+    other = "image_token_index" if config.knows("image_token_index") else ""
+    token = read_placeholder(config, llm["vocab"], "image_token_id", other)
     merger = {
         "kind": "projector",
         "type": "patch_merger",
@@ -86,15 +132,14 @@ def read_mistral3(config: Fields) -> Imported | None:
         "layers": 1,
         "out": tower["dim"],
         "bias": False,
-        "inputs": _features(config, tower),
+        "inputs": _features(config, tower) if config.knows("vision_feature_layer") else "vision",
         "checkpoint": {"names": {"linear_1": "patch_merger.merging_layer"}},
     }
     projector = {
         "kind": "projector",
         "type": "mlp",
         "layers": 2,
-        "activation": config.activation("projector_hidden_act"),
-        "bias": config.boolean("multimodal_projector_bias"),
+        **settings,
         "inputs": "merger",
     }
     towers = {"patches": patches, "vision": tower, "merger": merger, "projector": projector}
@@ -102,7 +147,7 @@ def read_mistral3(config: Fields) -> Imported | None:
     body = {
         "nodes": {**towers, **language},
         "outputs": {"logits": "llm.logits"},
-        "checkpoint": {"use": "checkpoint/mistral3"},
+        "checkpoint": {"use": checkpoint},
     }
     return Imported(body, text, _INPUTS)
 
@@ -125,4 +170,9 @@ def _features(config: Fields, tower: dict[str, Any]) -> str:
     return f"vision.layer_{place}"
 
 
-FAMILIES: Mapping[str, Family] = MappingProxyType({"mistral3": Family(MISTRAL3, read_mistral3, PARTS)})
+FAMILIES: Mapping[str, Family] = MappingProxyType(
+    {
+        "mistral3": Family(MISTRAL3, read_mistral3, PARTS),
+        "lighton_ocr": Family(LIGHTON_OCR, read_lighton_ocr, _LIGHTON_PARTS),
+    }
+)

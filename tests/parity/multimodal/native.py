@@ -10,6 +10,7 @@ import torch
 from torch import Generator
 from transformers import (
     Glm4vConfig,
+    Glm46VConfig,
     Qwen2_5_VLConfig,
     Qwen2VLConfig,
     Qwen3_5Config,
@@ -30,7 +31,7 @@ def inputs(config: Any, padding: Padding, generator: Generator) -> Inputs:
     vision = config.vision_config
     group = vision.spatial_merge_size
     # GLM-4V's own tower takes images of one frame alone
-    sizes = [(1 if config.model_type == "glm4v" else t, h, w) for t, h, w in GRIDS]
+    sizes = [(1 if config.model_type in ("glm4v", "glm46v") else t, h, w) for t, h, w in GRIDS]
     grids = iter(sizes)
     runs = [[[IMAGE_TOKEN] * (t * h * w // group**2) for t, h, w in (next(grids) for _ in range(n))] for n in IMAGES]
     made = prompts(generator, padding, runs)
@@ -103,7 +104,7 @@ def qwen3_5_moe() -> Any:
     return qwen3_5(Qwen3_5MoeConfig, shared_expert_intermediate_size=24, **experts)
 
 
-def glm4v(**changes: Any) -> Any:
+def glm4v(make: Any = Glm4vConfig, **changes: Any) -> Any:
     settings: dict[str, Any] = {
         **_VISION,
         "hidden_size": 60,
@@ -115,7 +116,9 @@ def glm4v(**changes: Any) -> Any:
     rope = {"rope_type": "default", "mrope_section": [1, 2, 1], "rope_theta": 5000.0, "partial_rotary_factor": 0.5}
     text = _text([], hidden_size=48, num_attention_heads=3, num_key_value_heads=1, rope_parameters=rope, **changes)
     tokens = {name: token for name, token in _TOKENS.items() if not name.startswith("vision")}
-    return Glm4vConfig(text_config=text, vision_config=settings, **tokens)
+    if make is Glm46VConfig:  # whose parts are those of the other
+        settings["model_type"], text["model_type"] = "glm4v_vision", "glm4v_text"
+    return make(text_config=text, vision_config=settings, **tokens)
 
 
 _CONFIGS: Mapping[str, Callable[[], Any]] = MappingProxyType(
@@ -128,6 +131,7 @@ _CONFIGS: Mapping[str, Callable[[], Any]] = MappingProxyType(
         "qwen3_5": qwen3_5,
         "qwen3_5_moe": qwen3_5_moe,
         "glm4v": glm4v,
+        "glm46v": lambda: glm4v(Glm46VConfig),
     }
 )
 

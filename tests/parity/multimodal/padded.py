@@ -6,9 +6,9 @@ from typing import Any
 
 import torch
 from torch import Generator
-from transformers import Mistral3Config
+from transformers import LightOnOcrConfig, Mistral3Config
 
-from ..reference import IMAGE_TOKEN, SIZES, Padding
+from ..reference import IMAGE_TOKEN, SIZES, Padding, qwen3
 from .case import IMAGES, Inputs, Multimodal, prompts
 
 SIZES_OF_IMAGES = ((16, 24), (8, 8), (40, 16))
@@ -24,23 +24,32 @@ def inputs(config: Any, padding: Padding, generator: Generator) -> Inputs:
     return made | {"pixel_values": pixels, "image_sizes": torch.tensor(SIZES_OF_IMAGES)}
 
 
+VISION: dict[str, Any] = {
+    "model_type": "pixtral",
+    "hidden_size": 60,
+    "intermediate_size": 44,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 3,
+    "num_channels": 2,
+    "image_size": 40,
+    "patch_size": 4,
+}
+
+
 def mistral3(**changes: Any) -> Any:
-    vision = {
-        "model_type": "pixtral",
-        "hidden_size": 60,
-        "intermediate_size": 44,
-        "num_hidden_layers": 3,
-        "num_attention_heads": 3,
-        "num_channels": 2,
-        "image_size": 40,
-        "patch_size": 4,
-    }
     text = {"model_type": "mistral", **SIZES, "sliding_window": None}
     settings = {"image_token_index": IMAGE_TOKEN, "tie_word_embeddings": False, **changes}
-    return Mistral3Config(vision_config=vision, text_config=text, **settings)
+    return Mistral3Config(vision_config=VISION, text_config=text, **settings)
+
+
+def lighton_ocr(**changes: Any) -> Any:
+    settings = {"image_token_id": IMAGE_TOKEN, "tie_word_embeddings": False, **changes}
+    return LightOnOcrConfig(vision_config=VISION, text_config=qwen3().to_dict(), **settings)
 
 
 CASES = {
+    "lighton_ocr": Multimodal(lighton_ocr, inputs),
+    "lighton_ocr_tied": Multimodal(lambda: lighton_ocr(tie_word_embeddings=True, spatial_merge_size=1), inputs),
     "mistral3": Multimodal(mistral3, inputs),
     "mistral3_tapped": Multimodal(
         lambda: mistral3(vision_feature_layer=-2, multimodal_projector_bias=True, tie_word_embeddings=True), inputs
