@@ -268,6 +268,7 @@ class Llm(nn.Module):
         rope = self.rope(positions_of(x, mask, cache), x.dtype)
         visible = attention_mask(x, mask, cache)
         for i, layer in enumerate(self.layers):
-            x = layer(x, rope, visible, None if cache is None else cache.layers[i], marked)
+            own = None if cache is None else cache.layers[i]
+            x = layer(x, rope, visible, own, marked)
         x = self.norm(x)
         return x
