@@ -46,6 +46,7 @@ COMPILED = (
     "image_alone",
     "many_outputs",
     "linear_attention",
+    "marked_segments",
 )
 EXPORTED = (*COMPILED, "window", "tied", "text_alone", "prefix", "linear_rope", "qk_norm_alone", "hidden", "all_linear")
 

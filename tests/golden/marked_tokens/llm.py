@@ -68,7 +68,7 @@ def by_mark(
     inside: Callable[[Tensor], Tensor],
     outside: Callable[[Tensor], Tensor],
 ) -> Tensor:
-    """`inside` of the tokens of `x` [batch, ..., seq, dim] that are `marked`, `outside` of the others."""
+    """`inside` of the `marked` tokens of `x` [batch, ..., seq, dim], else `outside`."""
     if marked is None:
         return outside(x)
     if torch.compiler.is_compiling() or x.is_meta or x.ndim == 4:
@@ -95,7 +95,7 @@ class Parted(nn.Module):
         self.image = make(*arguments, **options)
 
     def forward(self, x: Tensor, marked: Tensor | None) -> Tensor:
-        """`marked` [batch, seq] is true for the tokens of `image`; without it there are none."""
+        """`marked` [batch, seq] is true for tokens of `image`; without it none are."""
         return by_mark(x, marked, self.image, self.text)
 
 
@@ -259,7 +259,7 @@ class Llm(nn.Module):
         `mask` [batch, seq] is true where a token stands and false at padding, on
         either side. With a `cache`, the first call takes the prompt and its mask, each
         further one the next token of every row.
-        `marked` [batch, seq] is true for the tokens of `image`; without it there are none.
+        `marked` [batch, seq] is true for tokens of `image`; without it none are.
         """
         if marked is not None:
             marked = marked.bool()

@@ -317,7 +317,7 @@ def positions_of(
     sizes: list[int],
     mask: Tensor | None,
 ) -> Tensor:
-    """Position of each token, padding of the last segment not counted: [batch or 1, seq]."""
+    """Positions of tokens, without padding of the last segment: [batch or 1, seq]."""
     if mask is None:
         own = torch.arange(sizes[-1], device=x.device)[None]
     else:
@@ -328,7 +328,7 @@ def positions_of(
 
 
 def joined_mask(sizes: list[int], masks: tuple[Tensor | None, ...]) -> Tensor | None:
-    """True where a token of all segments stands, [batch, seq]; None if that is everywhere."""
+    """True where a token of any segment stands, [batch, seq]; None if all do."""
     given = [mask for mask in masks if mask is not None]
     if not given:
         return None
@@ -370,11 +370,11 @@ class Llm(nn.Module):
         image_mask: Tensor | None,
         mask: Tensor | None,
     ) -> Tensor:
-        """Hidden states of all tokens for those of the segments, each [batch, tokens, dim].
+        """Hidden states of all tokens, for those of each segment [batch, tokens, dim].
 
         `mask` [batch, seq] is true where one of the last segment stands and false at
         padding, on either side.
-        `image_mask` [batch, runs] is false for equal runs of tokens that are not there.
+        `image_mask` [batch, runs] is false for runs of tokens that are not there.
         """
         parts = (image, text)
         sizes = [0 if part is None else part.size(1) for part in parts]
