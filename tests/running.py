@@ -177,6 +177,12 @@ VARIANTS: Mapping[str, tuple[str, ...]] = MappingProxyType(
             "nodes.llm.sublayers.image_mlp={op: mlp, hidden: 30, scope: image, norm: {place: shared}}",
             "nodes.llm.sublayers.image_mlp.moe={experts: 2, router: {chooses: expert, capacity: 0.6, noise: gumbel}}",
         ),
+        "squares": (
+            "nodes.pooled={kind: projector, type: transformer, inputs: vision, segments: {query: {window: 2}}}",
+            "nodes.pooled={layers: {count: 1, each: [cross]}, norm: {type: layer, place: none}, final_norm: false}",
+            "nodes.pooled.sublayers={cross: {op: attention, heads: 3, kv: image, residual: {skip: false}}}",
+            "nodes.projector.inputs=pooled",
+        ),
         "linear_projector": ("nodes.projector={type: linear, layers: null, activation: null}",),
         "long_projector": ("nodes.projector={layers: 3, hidden: 28, activation: quick_gelu, bias: false}",),
         "prefix": (

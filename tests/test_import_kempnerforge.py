@@ -18,6 +18,7 @@ import graphvlm
 from graphvlm.diagnostics import Diagnostic, GraphError, Source
 from graphvlm.importers import import_config
 from graphvlm.ir import Graph
+from graphvlm.weights import expected
 
 from .running import ROOT
 
@@ -168,6 +169,17 @@ def test_settings_are_read(tmp_path: Path) -> None:
     assert graph.nodes["adapter"].inputs["features"].name == "vision"
 
 
+def test_pooling_by_attention_is_two_nodes(tmp_path: Path) -> None:
+    path = tmp_path / "pooled.toml"
+    pooled = MODEL.replace('hidden_dim = 20\nactivation = "relu"', 'type = "attentional_pool"\npool_window = 7')
+    path.write_text(pooled, encoding="utf-8")
+    graph = graphvlm.load(Source("imported.yaml", import_config(path)))
+    assert graph.nodes["pool"].signature.outputs["query"].shape[1:] == (1, 768)
+    keys = {key for key in expected(graph) if key.startswith("adapter.")}
+    names = ("q_proj", "k_proj", "v_proj", "o_proj", "out_proj")
+    assert keys == {f"adapter.{name}.{leaf}" for name in names for leaf in ("weight", "bias")}
+
+
 CROSS = '[vlm]\narch = "cross_attention"\ncross_attention_every_n_layers = {}\n'
 CHOOSING = 'arch = "moma"\nmoma_experts_per_modality = {{image = 2, text = {}}}'
 # the line that is replaced, and by what -> the rule, a word of the message, and the line it points at
@@ -185,7 +197,6 @@ REFUSED = [
     ("moe_frequency = 2", "qk_norm = 1", "invalid-config", "true or false", 8),
     ('type = "clip"', 'type = "dino"', "invalid-config", "`siglip2`", 12),
     ('path = "openai/clip-vit-base-patch32"', 'path = "openai/clip"', "unsupported-config", "catalog", 13),
-    ("hidden_dim = 20", 'type = "attentional_pool"', "unsupported-config", "attentional_pool", 16),
     ("hidden_dim = 20", 'pre_norm = "rmsnorm"', "unsupported-config", "pre_norm", 16),
     ('freeze = [{module = "vision_encoder"}, ', 'freeze = [{module = "llm"}, ', "unsupported-config", "llm", 20),
     ("[vlm]", CROSS.format(8), "contradictory-config", "none would see the image", 21),

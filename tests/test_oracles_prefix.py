@@ -151,3 +151,43 @@ def test_adapter(name: str, tmp_path: Path) -> None:
     assert x.grad is not None
     assert agree(x.grad, case.outputs["grad_x"])
     check_gradients(model, case)
+
+
+@pytest.mark.parametrize(("window", "output"), [(2, "y"), (3, "y_window3")])
+def test_pooling_by_attention(window: int, output: str, tmp_path: Path) -> None:
+    """The mean of each window attends to what is in it, and a projection follows."""
+    case = recorded("kempnerforge/adapter_attentional_pool", tmp_path)
+    config = case.config
+    names = {f"layers.*.cross.w{name}": f"{name}_proj" for name in "qkvo"}
+    cross = {"op": "attention", "heads": config["adapter"]["pool_heads"], "bias": True, "kv": "image"}
+    pool = {
+        "kind": "projector",
+        "type": "transformer",
+        "inputs": {"image": "x"},
+        "segments": {"query": {"window": window}},
+        "layers": {"count": 1, "each": ["cross"]},
+        "norm": {"type": "layer", "place": "none"},
+        "sublayers": {"cross": {**cross, "residual": {"skip": False}}},
+        "final_norm": False,
+        "checkpoint": {"names": names},
+    }
+    linear = {"kind": "projector", "type": "linear", "inputs": "pool", "out": config["out_dim"]}
+    graph = {
+        "version": 1,
+        "name": f"pooled_{output}",
+        "inputs": {"x": {"type": "features", "dim": config["in_dim"], "tokens": config["in_tokens"]}},
+        "nodes": {"pool": pool, "adapter": {**linear, "checkpoint": {"names": {"linear": "out_proj"}}}},
+        "outputs": {"y": "adapter"},
+        "checkpoint": {"prefixes": {"pool": "", "adapter": ""}},
+    }
+    model = loaded(graph, case)
+    x = case.inputs["x"].requires_grad_()
+    made = model(x).y
+    assert agree(made, case.outputs[output])
+    if output == "y":
+        loss = F.mse_loss(made, case.inputs["target"])
+        assert agree(loss, case.outputs["loss"])
+        torch.autograd.backward(loss)
+        assert x.grad is not None
+        assert agree(x.grad, case.outputs["grad_x"])
+        check_gradients(model, case)

@@ -16,6 +16,7 @@ from .running import TINY
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 CROSS = "nodes.queries.sublayers.cross"
+SQUARES = "nodes.queries={dim: 24, segments: {query:"
 WIDE = "nodes.queries={dim: 24, sublayers: {cross: {"
 QUERIES = {
     "kind": "projector",
@@ -49,6 +50,14 @@ MISTAKES = (
         *("bad-skip", "`cross` and `mlp` of `queries` stand in brackets", "write the same `skip`"),
     ),
     ("nodes.queries={attention: null}", "bad-each", "no sublayer `attn`", ""),
+    (f"{SQUARES} {{learned: null, window: 3}}}}}}", "shape-mismatch", "9 * tokens", "puts tokens together"),
+    (f"{SQUARES} {{window: 2}}}}}}", "bad-queries", "must be one, of learned tokens", "{learned: 32}"),
+    (
+        f"{SQUARES} {{learned: null, window: 2}}}}, grid: [2, 6]}}",
+        "grid-mismatch",
+        "they are 2 x 6",
+        "`grid: [rows, columns]`",
+    ),
 )
 
 

@@ -261,7 +261,7 @@ def _weights(op: Op, dim: int) -> Iterator[Parameter]:
 def layer(kind: LayerKind, dim: int) -> Iterator[Parameter]:
     """Weights of one layer."""
     for sublayer in kind.sublayers:
-        if sublayer.place != "shared":
+        if sublayer.normed:
             yield from norm(f"{sublayer.name}_norm", sublayer.norm, dim)
         for parameter in _weights(sublayer.op, dim):
             yield parameter.under(sublayer.name)

@@ -322,8 +322,13 @@ class CrossPorts:
     written: dict[Var, Written]
 
 
-def cross_ports(node: str, settings: Settings, axes: tuple[Dim, Dim, Dim], *, skippable: bool = True) -> CrossPorts:
-    """What the sublayers of a node, whose tokens have these axes, add to its signature."""
+def cross_ports(
+    node: str, settings: Settings, axes: tuple[Dim, Dim, Dim], *, skippable: bool = True, keys: Dim = 0
+) -> CrossPorts:
+    """What the sublayers of a node, whose tokens have these axes, add to its signature.
+
+    With `keys`, the tokens are made of so many of what is read, and as wide.
+    """
     found = CrossPorts({}, {}, {})
     readers = [(name, own) for name, own in ports_of(settings) if own.has("kv")]
     alone = len({port_of(own) for _, own in readers}) == 1
@@ -331,10 +336,11 @@ def cross_ports(node: str, settings: Settings, axes: tuple[Dim, Dim, Dim], *, sk
     batch, seq, dim = axes
     for _, own in readers:
         port = port_of(own)
-        width = dim if port in joined else Var(f"{node}.{port}.dim", "dim", hole=True)
-        shape = (batch, Var(f"{node}.{port}.keys", "tokens"), width)
+        same = bool(keys) or port in joined
+        width = dim if same else Var(f"{node}.{port}.dim", "dim", hole=True)
+        shape = (batch, keys or Var(f"{node}.{port}.keys", "tokens"), width)
         found.ports.setdefault(port, Port("features", shape, skippable=skippable))
-        if isinstance(width, Var) and port not in joined:
+        if isinstance(width, Var) and not same:
             found.sizes["kv_dim" if alone else f"kv_dim of {port}"] = width
             if own.has("kv_dim"):
                 found.written.setdefault(width, Written(int(own.get("kv_dim")), own.span("kv_dim"), node, "kv_dim"))

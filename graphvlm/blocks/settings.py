@@ -19,7 +19,7 @@ NormType = Literal["rms", "layer"]
 
 # Where the norm of a sublayer stands: before the operation; after the residual sum; before and after the operation;
 # after the operation alone; or nowhere, as the operation reads what the one beside it reads.
-NormPlace = Literal["pre", "post", "sandwich", "branch", "shared"]
+NormPlace = Literal["pre", "post", "sandwich", "branch", "shared", "none"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,11 +142,6 @@ class Cross:
     norm: Norm | None = None
     own: bool = False
 
-    @property
-    def masked(self) -> bool:
-        """Whether not every key is always seen."""
-        return bool(self.visible or self.present)
-
 
 @dataclass(frozen=True, slots=True)
 class Latent:
@@ -234,6 +229,11 @@ class Sublayer:
     residual: Residual = Residual()
     rows: str = ""
     scope: str = ""
+
+    @property
+    def normed(self) -> bool:
+        """Whether it has a norm of its own."""
+        return self.place not in ("shared", "none")
 
 
 @dataclass(frozen=True, slots=True)
@@ -388,7 +388,7 @@ def _reads(sublayer: Sublayer, port: str) -> bool:
 
 def norms_of(sublayer: Sublayer) -> Iterator[Norm | None]:
     """All norms of a sublayer, those inside its operation too."""
-    if sublayer.place != "shared":
+    if sublayer.normed:
         yield sublayer.norm
     if isinstance(sublayer.op, Attention):
         yield sublayer.op.qk_norm

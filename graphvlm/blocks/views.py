@@ -312,7 +312,7 @@ class _Classes:
         name, residual = sublayer.name, sublayer.residual
         if name not in ("attn", "mlp") and not kind.name:
             kind = replace(kind, name=_stem(name))
-        norm = "" if sublayer.place == "shared" else self._norm(sublayer.norm, kind)
+        norm = self._norm(sublayer.norm, kind) if sublayer.normed else ""
         op = sublayer.op
         made = self._op(op, kind)
         size = "config.dim" if residual.gate == "layer_scale" else "1"

@@ -94,7 +94,7 @@ def cross_view(op: Attention, cross: Cross, kind: LayerKind, fields: Fields, giv
         kv_heads=kv_heads,
         head_dim=head_dim,
         grouped=grouped,
-        masked=cross.masked,
+        masked=is_masked(cross),
         q_bias=bias_argument(op.bias.q),
         k_bias=bias_argument(op.bias.k),
         v_bias=bias_argument(op.bias.v),
@@ -110,9 +110,14 @@ def cross_view(op: Attention, cross: Cross, kind: LayerKind, fields: Fields, giv
     )
 
 
+def is_masked(cross: Cross) -> bool:
+    """Whether not every key is always seen."""
+    return bool(cross.visible or cross.present)
+
+
 def reads(cross: Cross) -> tuple[tuple[str, str], ...]:
     """What an attention is given directly besides its tokens, with the types: what is at the port, a mask over it."""
-    return ((cross.port, "Tensor"), *(((seen_name(cross), "Tensor"),) if cross.masked else ()))
+    return ((cross.port, "Tensor"), *(((seen_name(cross), "Tensor"),) if is_masked(cross) else ()))
 
 
 def seen_name(cross: Cross) -> str:

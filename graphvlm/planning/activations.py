@@ -55,7 +55,7 @@ def _of_maps(node: Node) -> float:
 
 def _of_sublayer(sublayer: Sublayer, dim: int, split: int) -> float:
     """Numbers a token that a sublayer keeps; what is split over `split` ranks is held in parts."""
-    around = {"pre": 2, "sandwich": 3, "post": 2, "branch": 2, "shared": 0}[sublayer.place] * dim
+    around = {"pre": 2, "sandwich": 3, "post": 2, "branch": 2, "shared": 0, "none": 0}[sublayer.place] * dim
     if sublayer.residual.gate:
         around += dim
     op = sublayer.op

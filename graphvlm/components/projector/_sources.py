@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from ...blocks.settings import Attention, Cross, Stack
-from ...blocks.views_cross import seen_name
+from ...blocks.views_cross import is_masked, seen_name
 from ...dims import Dim, show
 
 
@@ -48,7 +48,7 @@ def shown_sources(stack: Stack, shapes: Mapping[str, tuple[Dim, ...]], optional:
     rows = tuple(dict.fromkeys(s.rows for kind in stack.kinds for s in kind.sublayers if s.rows))
     arguments = []
     for cross in crosses:
-        arguments += [cross.port, *([seen_name(cross)] if cross.masked else [])]
+        arguments += [cross.port, *([seen_name(cross)] if is_masked(cross) else [])]
     return Shown(
         parameters=("self", *(f"{port}: Tensor{' | None' if port in optional else ''}" for port in shapes)),
         arguments=(*dict.fromkeys(arguments), *(f"{port}_rows" for port in rows)),
@@ -66,7 +66,7 @@ def _crosses(stack: Stack) -> list[Cross]:
 def _prepared(
     crosses: list[Cross], rows: tuple[str, ...], shapes: Mapping[str, tuple[Dim, ...]], optional: frozenset[str]
 ) -> Iterator[Prepared]:
-    masked = [cross for cross in crosses if cross.masked]
+    masked = [cross for cross in crosses if is_masked(cross)]
     for port in dict.fromkeys(cross.port for cross in masked):
         found = [cross for cross in masked if cross.port == port]
         present = found[0].present

@@ -3,31 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ...blocks.expressions import norm_expression, norm_field
 from ...blocks.parameters import MODULES, Parameter, norm, plain, stack
 from ...blocks.parse import parse_norm, parse_stack
 from ...blocks.parse_sublayers import cross_ports, ports_of
+from ...blocks.segments import read_segments
 from ...blocks.settings import Norm, Stack
 from ...blocks.views import StackView, Use, stack_view
-from ...code import Field, NodePage, Statement, Wiring
+from ...code import Field, NodePage, Statement, Wiring, literal
 from ...component import Inferred, Port, Signature, Spec, counted, sizes_of
 from ...diagnostics import Label
-from ...dims import Dim, Var
+from ...dims import Dim, Many, Sum, Var
 from ...ir import Node
 from ...names import class_name, reserved
 from ...problems import Problems
 from ...settings import Settings
 from ._sources import Shown, shown_sources
+from ._squares import Squares, read_squares, side_of
 
 
 @dataclass(frozen=True, slots=True)
 class Queries(Spec):
-    """A decided stack over `count` learned tokens, the segment `segment`, that attend to what flows into `ports`.
+    """A decided stack over `count` learned tokens, the segment `segment`, that attend to what flows into some ports.
 
-    `shapes` are those of the ports, in their order.
+    `shapes` are those of the ports, in their order. With `squares`, tokens are not learned, but the means of squares of
+    those that flow in.
     """
 
     segment: str
@@ -36,6 +39,7 @@ class Queries(Spec):
     input_norm: Norm | None
     final_norm: Norm | None
     shapes: tuple[tuple[str, tuple[Dim, ...]], ...]
+    squares: Squares | None = None
 
     @property
     def stack(self) -> Stack:
@@ -46,7 +50,8 @@ class Queries(Spec):
 
     def _parameters(self) -> Iterator[Parameter]:
         dim = self.layers.dim
-        yield plain(self.segment, self.count, dim)
+        if not self.squares:
+            yield plain(self.segment, self.count, dim)
         if self.input_norm:
             yield from norm("input_norm", self.input_norm, dim)
         yield from stack(self.layers)
@@ -54,14 +59,16 @@ class Queries(Spec):
             yield from norm("norm", self.final_norm, dim)
 
     def summary(self) -> str:
-        tokens, layers = counted(self.count, "learned token"), counted(len(self.layers.order), "layer")
+        tokens = counted(self.count, "mean" if self.squares else "learned token")
+        layers = counted(len(self.layers.order), "layer")
         return f"transformer, {tokens}, {layers}, {self.layers.dim} wide"
 
     def resolved(self) -> dict[str, Any]:
-        return {"dim": self.layers.dim, **self.layers.resolved()}
+        grid = {"grid": list(self.squares.grid)} if self.squares else {}
+        return {"dim": self.layers.dim, **grid, **self.layers.resolved()}
 
     def with_stack(self, stack: Stack) -> Queries:
-        return Queries(self.segment, self.count, stack, self.input_norm, self.final_norm, self.shapes)
+        return replace(self, layers=stack)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +85,12 @@ class QueriesView:
     final_norm: str
     shown: Shown
     output: str
+    squares: bool
+
+    @property
+    def torch(self) -> bool:
+        """Whether the file calls functions of `torch` itself."""
+        return not self.squares or self.stack.torch
 
 
 class TransformerComponent:
@@ -88,13 +101,14 @@ class TransformerComponent:
     def signature(self, name: str, settings: Settings) -> Signature:
         sizes, written = sizes_of(name, settings, "dim", removable=False)
         images, dim = Var(f"{name}.images", "images"), sizes["dim"]
-        segments = settings.get("segments")
-        learned = {segment: int((own or {}).get("learned", 1)) for segment, own in segments.items()}
-        count = next(iter(learned.values()))
-        crossed = cross_ports(name, settings, (images, count, dim), skippable=False)
+        segment, *_ = read_segments(settings)
+        side, tokens = side_of(settings), Var(f"{name}.tokens", "tokens")
+        count: Dim = tokens if side else segment.learned or 1
+        keys: Dim = Sum((Many(side**2, tokens),)) if side else 0
+        crossed = cross_ports(name, settings, (images, count, dim), skippable=False, keys=keys)
         return Signature(
             inputs=crossed.ports,
-            outputs={segment: Port("features", (images, tokens, dim)) for segment, tokens in learned.items()},
+            outputs={segment.name: Port("features", (images, count, dim))},
             sizes=sizes | crossed.sizes,
             written=written | crossed.written,
         )
@@ -106,14 +120,19 @@ class TransformerComponent:
         blocks = parse_stack(settings, inferred, mlp_bias=True, problems=problems)
         if blocks is None or segment is None:
             return None
-        settings_norm = parse_norm(settings, "norm")
+        settings_norm, squares = parse_norm(settings, "norm"), None
+        if side_of(settings):
+            squares = read_squares(settings, inferred, blocks, problems)
+            if squares is None:
+                return None
         return Queries(
             segment=segment,
-            count=int(settings.get("segments", segment, "learned")),
+            count=squares.count if squares else int(settings.get("segments", segment, "learned")),
             layers=blocks,
             input_norm=settings_norm if settings.get("input_norm", default=False) else None,
             final_norm=settings_norm if settings.get("final_norm", default=True) else None,
             shapes=tuple((name, port.shape) for name, port in inferred.inputs.items()),
+            squares=squares,
         )
 
     def page(self, node: Node, wiring: Wiring) -> NodePage:
@@ -123,7 +142,11 @@ class TransformerComponent:
         config = f"{name}Config"
         outer = (spec.input_norm, spec.final_norm)
         blocks = stack_view(spec.layers, config, Use(direct=True), tp=node.tensor_parallel, outer=outer)
-        fields: tuple[Field, ...] = (Field("tokens", "int", str(spec.count), "learned"), *blocks.fields)
+        first: tuple[Field, ...] = (Field("tokens", "int", str(spec.count), "learned"),)
+        if spec.squares:
+            grid = Field("grid", "tuple[int, int]", literal(spec.squares.grid), "rows and columns of tokens")
+            first = (grid, Field("window", "int", str(spec.squares.side)))
+        fields: tuple[Field, ...] = (*first, *blocks.fields)
         norms = []
         for found in outer:
             code = ""
@@ -142,6 +165,7 @@ class TransformerComponent:
             final_norm=norms[1],
             shown=shown_sources(spec.layers, dict(spec.shapes), _optional(node)),
             output=f"[images, {spec.count}, {spec.layers.dim}]",
+            squares=spec.squares is not None,
         )
         call = Statement(
             wiring.results[spec.segment],
@@ -166,7 +190,7 @@ def _segment(settings: Settings, inferred: Inferred, problems: Problems) -> str 
     """The name of the one segment, which is learned."""
     segments, node = settings.get("segments"), inferred.node
     name = str(next(iter(segments)))
-    if len(segments) > 1 or not settings.has("segments", name, "learned"):
+    if len(segments) > 1 or settings.has("segments", name, "learned") == bool(side_of(settings)):
         problems.error(
             "bad-queries",
             f"`segments` of `{node}` must be one, of learned tokens",

@@ -166,13 +166,14 @@ def _wired(llm: dict[str, Any], inputs: object) -> dict[str, Any]:
 def _graph(parts: Parts, description: str, nodes: dict[str, Any]) -> dict[str, Any]:
     vision = {} if parts.vision.node is None else {"vision": parts.vision.node}
     frozen = _frozen(parts)
+    pools = {name: _PREFIXES["adapter"] for name, node in parts.adapter.items() if "segments" in node}
     return {
         "description": description,
         "inputs": {**parts.vision.input, "input_ids": "tokens"},
         "nodes": {**vision, **parts.adapter, **nodes},
         "outputs": {"logits": "llm.logits"},
         **({"freeze": frozen} if frozen else {}),
-        "checkpoint": {"prefixes": {**(_VISION_PREFIX if vision else {}), **_PREFIXES}},
+        "checkpoint": {"prefixes": {**(_VISION_PREFIX if vision else {}), **pools, **_PREFIXES}},
     }
 
 

@@ -43,8 +43,25 @@ def read_vision(vision: Section) -> Vision:
     return Vision("vision", {"pixel_values": "image"}, node)
 
 
-def _linear(inputs: str) -> Nodes:
-    checkpoint = {"names": {"linear": "proj"}}
+def _attention_pool(inputs: str, window: int, heads: int) -> dict[str, Any]:
+    """The mean of each window attends to the tokens of the window, and what it finds takes its place."""
+    cross = {"op": "attention", "heads": heads, "bias": True, "kv": "image", "residual": {"skip": False}}
+    names = {"wq": "q_proj", "wk": "k_proj", "wv": "v_proj", "wo": "o_proj"}
+    return {
+        "kind": "projector",
+        "type": "transformer",
+        "inputs": {"image": inputs},
+        "segments": {"query": {"window": window}},
+        "layers": {"count": 1, "each": ["cross"]},
+        "norm": {"type": "layer", "place": "none"},
+        "sublayers": {"cross": cross},
+        "final_norm": False,
+        "checkpoint": {"names": {f"layers.*.cross.{ours}": theirs for ours, theirs in names.items()}},
+    }
+
+
+def _linear(inputs: str, name: str = "proj") -> Nodes:
+    checkpoint = {"names": {"linear": name}}
     return {"adapter": {"kind": "projector", "type": "linear", "inputs": inputs, "checkpoint": checkpoint}}
 
 
@@ -60,11 +77,8 @@ def read_adapter(adapter: Section, inputs: str) -> Nodes:
         pool = {"kind": "projector", "type": "pool", "inputs": inputs, "window": window}
         return {"pool": pool, **_linear("pool")}
     if kind == "attentional_pool":
-        adapter.unsupported(
-            "type",
-            "`adapter.type` is `attentional_pool`: attention within windows of tokens is not in the language yet",
-            "the adapters that can be imported are `mlp_2layer`, `linear` and `avgpool`",
-        )
+        window, heads = adapter.integer("pool_window"), adapter.integer("pool_heads")
+        return {"pool": _attention_pool(inputs, window, heads), **_linear("pool", "out_proj")}
     hidden = adapter.integer("hidden_dim", least=0)
     node = {
         "kind": "projector",
