@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from .component import What
-from .ir import Graph, Ref
+from .ir import Graph, Node, Ref
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,11 +134,13 @@ def _frontiers(graph: Graph, stage_of: Mapping[str, str]) -> dict[str, tuple[tup
     """Stage -> the values that others read of it, and whether they can do without."""
     skippable: dict[str, dict[Ref, bool]] = {}
     for name, node in graph.nodes.items():
-        for port, ref in node.inputs.items():
+        tail = tail_of(graph, node)
+        reads = [(ref, node.signature.inputs[port].skippable) for port, ref in node.inputs.items()]
+        for ref, without in [*reads, *([(tail, False)] if tail else [])]:
             stage = stage_of.get(ref.name) if ref.port else None
             if stage is not None and stage != stage_of.get(name):
                 values = skippable.setdefault(stage, {})
-                values[ref] = values.get(ref, True) and node.signature.inputs[port].skippable
+                values[ref] = values.get(ref, True) and without
     consumed = set(skippable)
     for ref in graph.outputs.values():
         stage = stage_of.get(ref.name)
@@ -149,3 +151,18 @@ def _frontiers(graph: Graph, stage_of: Mapping[str, str]) -> dict[str, tuple[tup
         stage: (tuple(sorted(values, key=lambda ref: (order[ref.name], ref.port))), all(values.values()))
         for stage, values in skippable.items()
     }
+
+
+def tail_of(graph: Graph, node: Node) -> Ref | None:
+    """What a decoder that gives less than it reads measures its outputs by: the earliest value on its stream that is
+    as long as what it gives."""
+    if not getattr(node.spec, "cut", False):
+        return None
+    ref, found = node.inputs.get(node.signature.stream), None
+    wanted = next(iter(node.signature.outputs.values())).shape[1]
+    while ref is not None:
+        if graph.port(ref).shape[1] == wanted:
+            found = ref
+        before = graph.nodes.get(ref.name) if ref.port else None
+        ref = before.inputs.get(before.signature.stream) if before else None
+    return found

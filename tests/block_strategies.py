@@ -11,7 +11,7 @@ from hypothesis.strategies import DrawFn
 
 Plain = dict[str, Any]
 
-ACTIVATIONS = ("gelu", "gelu_tanh", "quick_gelu", "silu", "relu")
+ACTIVATIONS = ("gelu", "gelu_tanh", "quick_gelu", "silu", "relu", "relu2")
 
 _flags = st.booleans()
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from functools import cache
 from math import prod
 from pathlib import Path
@@ -18,10 +17,11 @@ from graphvlm.components.encoder.native_vit import NativeVit
 from graphvlm.components.encoder.patches import Patches
 from graphvlm.components.encoder.token_embedding import TokenEmbedding
 from graphvlm.components.fusion.scatter import Scatter
-from graphvlm.dims import Dim, Many, Sum, Var
+from graphvlm.dims import Var
 from graphvlm.ir import Graph, Ref
 
 from . import tiling
+from .open_sizes import Sizes, of_encoders, of_patches, open_terms
 from .shrinking import LINEAR, shrunk
 
 ROOT = Path(__file__).parents[1]
@@ -239,35 +239,17 @@ def shrinking(name: str) -> tuple[str, ...]:
     return (*lines, "generation={bos_token_id: 1, eos_token_id: [2], pad_token_id: 0}")
 
 
-@dataclass(frozen=True)
-class Sizes:
-    """A number for every open dimension of a graph, by the key of its variable."""
-
-    of: Mapping[str, int] = field(default_factory=dict)
-
-    def evaluate(self, dim: Dim | Many) -> int:
-        """The number that a dimension comes to."""
-        if isinstance(dim, Var):
-            return self.of[dim.key]
-        if isinstance(dim, Many):
-            return dim.count * self.evaluate(dim.var)
-        return sum(map(self.evaluate, dim.terms)) if isinstance(dim, Sum) else dim
-
-    def shape(self, dims: tuple[Dim, ...]) -> tuple[int, ...]:
-        """The numbers of a shape."""
-        return tuple(map(self.evaluate, dims))
-
-
 _DEFAULT = {"batch": 2, "seq": 6, "images": 3, "tokens": 5, "channels": 3, "height": 28, "width": 42, "clips": 2}
-_DEFAULT |= {"columns": 5, "patches": 5, "numbers": 6, "depth": 2, "tiles": 2}
+_DEFAULT |= {"columns": 5, "patches": 5, "numbers": 6, "depth": 2, "tiles": 2, "frames": 12, "runs": 1}
 
 
 def sizes(graph: Graph, **wanted: int) -> Sizes:
     """Sizes by the names people call them (`batch=3, seq=7`); a text is `seq` longer than its placeholders."""
     numbers = {**_DEFAULT, **wanted}
-    dims = [var for given in graph.inputs.values() for dim in given.port.shape for var in _open(dim)]
+    dims = [var for given in graph.inputs.values() for dim in given.port.shape for var in open_terms(dim)]
     found = tiling.open_sizes(graph, {var.key: numbers[var.name] for var in dims})
-    found |= dict(_patches(graph, Sizes(found)))
+    found |= dict(of_patches(graph, Sizes(found)))
+    found |= dict(of_encoders(graph, Sizes(found)))
     for name, given in graph.inputs.items():
         if given.port.what == "tokens":
             batch, seq = given.port.shape
@@ -275,22 +257,6 @@ def sizes(graph: Graph, **wanted: int) -> Sizes:
                 rows = sum(count for _, count in _placeholders(graph, name, Sizes(found)))
                 found[seq.key] += -(-rows // Sizes(found).evaluate(batch))
     return Sizes(found)
-
-
-def _patches(graph: Graph, known: Sizes) -> Iterator[tuple[str, int]]:
-    """How many blocks of patches images without padding are cut into."""
-    for node in graph.nodes.values():
-        if isinstance(node.spec, Patches):
-            images, _, height, width = known.shape(node.signature.inputs["image"].shape)
-            side = node.spec.size * node.spec.group
-            (blocks,) = _open(node.signature.outputs["patches"].shape[0])
-            yield blocks.key, images * (height // side) * (width // side)
-
-
-def _open(dim: Dim) -> list[Var]:
-    """The variables in a size of an input."""
-    terms = dim.terms if isinstance(dim, Sum) else (dim,)
-    return [term.var if isinstance(term, Many) else term for term in terms if isinstance(term, (Many, Var))]
 
 
 def _placeholders(graph: Graph, tokens: str, known: Sizes) -> list[tuple[int, int]]:
@@ -326,7 +292,8 @@ def inputs(graph: Graph, known: Sizes | None = None, *, seed: int = 0, padded: b
         elif given.port.what == "counts":
             made[name] = torch.tensor(tiling.image_counts(_images_of(graph, name, known), shape[0]))
         elif given.port.what == "sizes":
-            whole = next((node for node in graph.nodes.values() if isinstance(node.spec, Patches)), None)
+            readers = [node for node in graph.nodes.values() if Ref(name) in node.inputs.values()]
+            whole = next((node for node in readers if isinstance(node.spec, Patches)), None)
             size = known.shape(whole.signature.inputs["image"].shape)[2:] if whole else ()
             made[name] = torch.tensor([size] * shape[0] if whole else tiling.image_sizes(shape[0]))
         elif given.port.what in ("tile_grid", "tile_mask"):

@@ -18,7 +18,7 @@ from torch import Tensor
 from graphvlm.dims import Var
 from graphvlm.ir import Graph
 
-from .running import Sizes
+from .open_sizes import Sizes
 
 _COMMENT = re.compile(r"#\s*\[([^\]]*)\]")
 
@@ -97,10 +97,12 @@ def watch(folder: Path, call: Callable[[], Any]) -> tuple[Any, list[Seen]]:
 def contradictions(graph: Graph, known: Sizes, seen: list[Seen]) -> Iterator[str]:
     """Every comment that is not what was there."""
     names: dict[str, set[int]] = {}
-    for given in graph.inputs.values():
-        for dim in given.port.shape:
-            if isinstance(dim, Var):
-                names.setdefault(dim.name, set()).add(known.evaluate(dim))
+    ports = [given.port for given in graph.inputs.values()]
+    for node in graph.nodes.values():
+        ports += [*node.signature.inputs.values(), *node.signature.outputs.values()]
+    for dim in (dim for port in ports for dim in port.shape):
+        if isinstance(dim, Var) and dim.key in known.of:
+            names.setdefault(dim.name, set()).add(known.evaluate(dim))
     for each in seen:
         if not _agrees(each, names if each.file == "model.py" else {}):
             yield (

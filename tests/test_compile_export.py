@@ -16,7 +16,8 @@ from torch.export import Dim
 from graphvlm.dims import Many, Sum, Var
 from graphvlm.ir import Graph
 
-from .running import RUN, VARIANTS, Sizes, inputs, packaged, randomise, sizes, small, variant
+from .open_sizes import Sizes
+from .running import RUN, VARIANTS, inputs, packaged, randomise, sizes, small, variant
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_thread")]
 

@@ -26,9 +26,10 @@ from graphvlm.passes import apply_all, dead_layers
 
 from .block_strategies import Plain
 from .mutations import damaged
+from .open_sizes import Sizes
 from .packages import lint, type_check, write
 from .renaming import renamed
-from .running import GRAPHS, SHIPPED, TINY, VARIANTS, Sizes, inputs, packaged, randomise, sizes, small, variant
+from .running import GRAPHS, SHIPPED, TINY, VARIANTS, inputs, packaged, randomise, sizes, small, variant
 from .shapes import contradictions, watch
 from .strategies import graphs
 

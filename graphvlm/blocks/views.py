@@ -103,10 +103,8 @@ class LimitView:
 
 @dataclass(frozen=True, slots=True)
 class StackView:
-    """All classes of a stack and how its `ModuleList` is filled.
-
-    `window` and `chunk` are what limits how far queries see, `linear` is which layers have linear attention.
-    """
+    """All classes of a stack and how its `ModuleList` is filled. `window` and `chunk` are what limits how far queries
+    see, `linear` is which layers have linear attention."""
 
     config: str
     attentions: tuple[AttentionView, ...]
@@ -126,6 +124,7 @@ class StackView:
     offset_norm: bool
     parts: PartsView | None
     fields: tuple[Field, ...]
+    peers: tuple[SourceView, ...] = ()  # the sources of all stacks of the package, if several have some: of one type
 
     @property
     def limits(self) -> tuple[LimitView, ...]:
@@ -152,17 +151,17 @@ class StackView:
     @property
     def masked(self) -> bool:
         """Whether not every key from elsewhere is always seen."""
-        return any(source.masked for source in self.sources)
+        return any(source.masked for source in self.peers or self.sources)
 
     @property
     def all_masked(self) -> bool:
         """Whether that holds wherever keys come from."""
-        return all(source.masked for source in self.sources)
+        return all(source.masked for source in self.peers or self.sources)
 
     @property
     def rowed(self) -> bool:
         """Whether tokens that see nothing stay as they are."""
-        return any(source.rows for source in self.sources)
+        return any(source.rows for source in self.peers or self.sources)
 
     @property
     def choosing(self) -> bool:
@@ -177,7 +176,8 @@ class StackView:
 
     @property
     def quick_gelu(self) -> bool:
-        return "quick_gelu" in {view.activation for view in self.mlps} | {view.activation for view in self.moes}
+        views: tuple[MlpView | MoeView | DeltaView, ...] = (*self.mlps, *self.moes, *self.deltas)
+        return any(view.activation == "quick_gelu" for view in views)
 
     @property
     def own_scores(self) -> bool:

@@ -161,8 +161,14 @@ class AttentionView:
 
     @property
     def rows(self) -> str:
-        """Rows of the merged projection."""
-        return f"({self.heads} + 2 * {self.kv_heads}) * {self.head_dim}" if self.grouped else f"3 * {self.inner}"
+        """Rows of the merged projection, by the attributes of the class where those of the config fill a line."""
+        if not self.grouped:
+            return f"3 * {self.inner}"
+        whole = f"({self.heads} + 2 * {self.kv_heads}) * {self.head_dim}"
+        return whole if len(whole) <= _LINE else "(self.heads + 2 * self.kv_heads) * self.head_dim"
+
+
+_LINE = 75  # what an argument of a module may be long
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from ..component import component
 from ..dims import show_shape
 from ..ir import Graph, Node, Ref
 from ..names import class_name
-from ..stages import Stage, Stages, split
+from ..stages import Stage, Stages, split, tail_of
 from . import frozen
 from .wiring import Namer, longer, tokens_of, wiring
 
@@ -156,7 +156,14 @@ def make(graph: Graph) -> Pages:
     for stage_nodes in [*(stage.nodes for stage in stages.encoders), stages.joint]:
         for name in stage_nodes:
             node = graph.nodes[name]
-            wired = wiring(graph, node, namer, set(stage_nodes), keep=keep and node is decoder, cached=_cached(node))
+            wired = wiring(
+                graph,
+                node,
+                namer,
+                set(stage_nodes),
+                keep=keep and node is decoder,
+                cached=node is decoder and _cached(node),
+            )
             page = component(node.kind, node.type).page(node, wired)
             pages[name] = replace(page, template="", fields=(), construct="") if node.owner else page
     pages = {name: pages[name] for name in graph.nodes}
@@ -278,7 +285,8 @@ def _unpack(view: EncodeView) -> tuple[Statement, ...]:
 
 def _joint_inputs(graph: Graph, stages: Stages) -> list[str]:
     """Graph inputs that nodes of the joint stage read themselves, tokens first."""
-    read = [ref.name for name in stages.joint for ref in graph.nodes[name].inputs.values() if not ref.port]
+    nodes = [graph.nodes[name] for name in stages.joint]
+    read = [ref.name for node in nodes for ref in (*node.inputs.values(), tail_of(graph, node)) if ref and not ref.port]
     return [name for name in graph.inputs if name in read]
 
 

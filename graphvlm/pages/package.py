@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ..blocks.segments import marked_segment
 from ..blocks.views import StackView
 from ..code import NodePage, literal
-from ..dims import Sum
+from ..dims import Dim, Many, Sum
 from ..ir import Graph, Node
 from . import checkpoint, model, parallel, readme
 
@@ -63,12 +63,13 @@ def make(graph: Graph) -> dict[str, Page]:
         "parallel.py": Page("package/parallel.py.j2", {"parallel": parallel.make(graph, view.methods)}),
         "checkpoint.py": Page("package/checkpoint.py.j2", {"checkpoint": checkpoint.make(graph)}),
     }
-    for name, page in made.nodes.items():
+    nodes = _together(made.nodes)
+    for name, page in nodes.items():
         if page.template:
             pages[f"{name}.py"] = Page(page.template, {"node": page.context})
     if _keeps(graph):
         generate = _generate(graph, view) if view.decoder and view.cached else None
-        memory, sources = _memory(graph), _sources(made.nodes.values())
+        memory, sources = _memory(graph), _sources(nodes.values())
         views = {"model": view, "generate": generate, "memory": memory, "sources": sources}
         pages["generate.py"] = Page("package/generate.py.j2", views)
     call = tuple(a.name for a in view.forward_arguments if a.name in graph.inputs)
@@ -83,6 +84,19 @@ def _memory(graph: Graph) -> MemoryView:
     stacks = [node.spec.stack for node in graph.nodes.values() if node.kind == "decoder"]
     linear = [each for stack in stacks if stack for each in stack.linear]
     return MemoryView(linear=any(linear), keyed=not all(linear))
+
+
+def _together(pages: Mapping[str, NodePage]) -> Mapping[str, NodePage]:
+    """The pages of all nodes, where decoders that read more than their tokens know of each other."""
+    stacks = {name: stack for name, page in pages.items() if (stack := _sources([page])) is not None}
+    if len(stacks) < 2:
+        return pages
+    peers = tuple(source for stack in stacks.values() for source in stack.sources)
+    found = dict(pages)
+    for name, stack in stacks.items():
+        context: Any = pages[name].context
+        found[name] = replace(pages[name], context=replace(context, stack=replace(stack, peers=peers)))
+    return found
 
 
 def _sources(pages: Iterable[NodePage]) -> StackView | None:
@@ -143,10 +157,20 @@ def _prefixes(graph: Graph, view: model.ModelView) -> Iterator[tuple[str, str]]:
         joined = {port for port in node.inputs if longer and node.kind == "fusion"} | {*_segments(node)}
         for port, ref in node.inputs.items():
             if port in joined and port != stream and node.signature.inputs[port].what == "features":
+                each = _for_each(node.signature.inputs[port].shape[0], node.signature.inputs[stream].shape[0])
+                times = f"{each} * " if each > 1 else ""
                 encoder = fields.get(ref.name)
                 if encoder is None:
-                    yield ref.name, ref.name
+                    yield ref.name, f"{times}{ref.name}"
                 else:
                     alone = encoder.result == "Tensor"
-                    yield encoder.variable, encoder.variable if alone else f"{encoder.variable}.{ref.name}"
+                    yield encoder.variable, f"{times}{encoder.variable}{'' if alone else f'.{ref.name}'}"
         name = node.inputs[stream].name
+
+
+def _for_each(images: Dim, texts: Dim) -> int:
+    """How many images there are for each text: 2 of `2 * batch` for `batch`."""
+    if isinstance(images, int) and isinstance(texts, int):
+        return images // texts
+    many = images.terms[0] if isinstance(images, Sum) else None
+    return many.count if isinstance(many, Many) else 1

@@ -5,7 +5,7 @@ from __future__ import annotations
 from ..code import Wiring
 from ..dims import show_shape
 from ..ir import Graph, Node, Ref
-from ..stages import NOUNS, Stage, Stages
+from ..stages import NOUNS, Stage, Stages, tail_of
 
 
 class Namer:
@@ -65,7 +65,7 @@ def wiring(graph: Graph, node: Node, namer: Namer, stage: set[str], *, keep: boo
     embedding = graph.nodes[graph.stream_start(node.name)[1]].module if tokens_of(graph, node) else ""
     if node.kind != "decoder":
         return Wiring(arguments, results, shapes, embedding=embedding, read=read)
-    tail = _tail(graph, node)
+    tail = tail_of(graph, node)
     kept = ("[:, -keep.size(1) :][keep]" if longer(graph, node) else "[keep]") if keep else ""
     return Wiring(arguments, results, shapes, variable(tail) if tail else "", embedding, kept, read)
 
@@ -74,18 +74,6 @@ def longer(graph: Graph, decoder: Node) -> bool:
     """Whether the outputs of a decoder begin before the tokens of the text."""
     tokens = tokens_of(graph, decoder)
     return bool(tokens) and decoder.signature.outputs["hidden"].shape[1] != graph.inputs[tokens].port.shape[1]
-
-
-def _tail(graph: Graph, node: Node) -> Ref | None:
-    """The earliest value on the stream into `node` that is as long as what `node` gives."""
-    ref, found = node.inputs.get(node.signature.stream), None
-    wanted = next(iter(node.signature.outputs.values())).shape[1]
-    while ref is not None:
-        if graph.port(ref).shape[1] == wanted:
-            found = ref
-        before = graph.nodes.get(ref.name) if ref.port else None
-        ref = before.inputs.get(before.signature.stream) if before else None
-    return found
 
 
 def tokens_of(graph: Graph, node: Node) -> str:

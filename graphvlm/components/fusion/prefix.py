@@ -53,7 +53,7 @@ class PrefixComponent:
         vocab, tail = Var(f"{name}.vocab", "vocab"), Var(f"{name}.tail", "seq")
         images = int(settings.get("images", default=1))
         both = Sum((Many(images, tokens) if images > 1 else tokens, seq))
-        of_image = Var(f"{name}.images", "images") if images > 1 else batch
+        of_image = Sum((Many(images, batch),)) if images > 1 else batch
         only_text = settings.get("logits", default="text") == "text"
         return Signature(
             inputs={

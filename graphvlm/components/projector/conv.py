@@ -88,6 +88,7 @@ class ConvView:
     config: str
     summary: str
     resized: bool
+    offset_norm: bool
     lines: tuple[Line, ...]
     before: str
     after: str
@@ -151,6 +152,7 @@ class ConvComponent:
             config=f"{name}Config",
             summary=spec.summary(),
             resized=spec.resized is not None,
+            offset_norm=spec.norm is not None and spec.norm.unit_offset,
             lines=tuple(_line(spec, index, last=index == count - 1) for index in range(count)),
             before=f"[images, {prod(spec.grid)}, {spec.inside}]",
             after=f"[images, {tokens}, {spec.out}]",

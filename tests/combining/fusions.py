@@ -1,0 +1,84 @@
+"""Fusions for the table of parts: joining features of the same tokens, and bringing features into a text."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from ..block_strategies import ACTIVATIONS
+from .flow import Features, Growing, Stream, through
+from .projectors import fitting, linear
+
+
+def concat(made: Growing, group: list[Features]) -> Features:
+    """Features of the same tokens side by side."""
+    reads = {f"part_{index}": each.ref for index, each in enumerate(group)}
+    name = made.node("fusion/concat", reads, **made.maybe(activation=lambda: made.pick(*ACTIVATIONS)))
+    return through(group[0], name, sum(each.dim for each in group))
+
+
+def add(made: Growing, group: list[Features]) -> Features:
+    """Their sum, once they are equally wide."""
+    width = group[0].dim
+    level = [each if each.dim == width else through(each, _to(made, each, width), width) for each in group]
+    reads = {f"part_{index}": each.ref for index, each in enumerate(level)}
+    gates = {port: made.pick(0.5, 1) for port in reads if made.chance()}
+    return through(level[0], made.node("fusion/add", reads, **({"gates": gates} if gates else {})), width)
+
+
+def _to(made: Growing, source: Features, width: int) -> str:
+    return made.node("projector/linear", source.ref, out=width)
+
+
+def scatter(made: Growing, stream: Stream, sources: list[Features], dim: int) -> Stream | None:
+    """Some of the features at the places of their tokens."""
+    if not stream.ids or stream.prefixed:
+        return None
+    chosen = [sources.pop(0)]
+    while sources and made.chance():
+        chosen.append(sources.pop(0))
+    ports = {f"seen_{index}": wide(made, each, dim) for index, each in enumerate(chosen)}
+    placeholder = {port: made.token() for port in ports}
+    masks = {f"{port}_mask": each.mask for port, each in ports.items() if each.mask and made.chance(3) is False}
+    counts = {port: each.tokens for port, each in ports.items() if isinstance(each.tokens, int) and made.chance(4)}
+    name = made.node(
+        "fusion/scatter",
+        {"text": stream.ref, **{port: each.ref for port, each in ports.items()}, "ids": stream.ids, **masks},
+        placeholder=placeholder,
+        **({"tokens": counts} if counts else {}),
+    )
+    made.scattered[name] = [(each, placeholder[port]) for port, each in ports.items()]
+    return replace(stream, ref=name, placed=name)
+
+
+def prefix(made: Growing, stream: Stream, sources: list[Features], dim: int) -> Stream | None:
+    """Features before everything else; of what comes in stacks, nobody knows how many there are."""
+    if sources[0].rows.startswith("in "):
+        return None
+    image = wide(made, sources.pop(0), dim)
+    more = made.maybe(logits=lambda: made.pick("text", "all"))
+    if image.rows.startswith(("of pixels", "of feats")) and made.chance():
+        more["images"] = 2
+    name = made.node("fusion/prefix", {"text": stream.ref, "image": image.ref}, **more)
+    return replace(stream, ref=name, prefixed=True, placed="")
+
+
+def spread(made: Growing, stream: Stream, dim: int) -> list[str]:
+    """What a decoder adds in its layers, at the tokens of a scatter: features of as many tokens."""
+    placed = made.scattered.get(stream.placed, [])
+    if not placed or not stream.ids:
+        return []
+    source, token = placed[0]
+    if source.mask:
+        return []
+    depths = made.pick(1, 2)
+    reads = {f"image_{depth + 1}": wide(made, replace(source), dim).ref for depth in range(depths)}
+    name = made.node("fusion/spread", {"ids": stream.ids, **reads}, placeholder={"image": token}, depths=depths)
+    return [f"{name}.depth_{depth + 1}" for depth in range(depths)]
+
+
+def wide(made: Growing, source: Features, dim: int) -> Features:
+    """The features if they are as wide as the stream, else behind a projector that finds out how wide that is."""
+    if source.dim == dim:
+        return source
+    found = linear(made, source) if made.chance(6) else source
+    return found if found.dim == dim else replace(fitting(made, found), dim=dim)

@@ -1,0 +1,172 @@
+"""Any legal combination of parts: random graphs over every component, and what random graphs have found so far."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, note, settings
+
+import graphvlm
+from graphvlm.diagnostics import GraphError
+
+from .combining import demands
+from .combining.cases import Case, cases, check
+from .combining.parts import KNOWN
+from .packages import lint, write
+
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_thread")]
+
+ROOT = Path(__file__).parents[1]
+
+DECODER: dict[str, Any] = {
+    "kind": "decoder",
+    "type": "transformer",
+    "vocab": 40,
+    "dim": 16,
+    "max_tokens": 96,
+    "norm": "rms",
+    "attention": {"heads": 2},
+    "mlp": {"hidden": 20},
+    "position": "none",
+    "layers": 2,
+    "inputs": "text",
+}
+VIT: dict[str, Any] = {
+    "kind": "encoder",
+    "type": "vit",
+    "image": {"size": 8},
+    "patch": {"size": 4},
+    "position": "learned",
+    "dim": 16,
+    "layers": 1,
+    "norm": "layer",
+    "attention": {"heads": 2},
+    "mlp": {"hidden": 20},
+    "inputs": "pixels",
+}
+
+
+def graph(*, inputs: dict[str, Any], outputs: dict[str, str] | None = None, **nodes: dict[str, Any]) -> dict[str, Any]:
+    """A text and a decoder, with other nodes and settings."""
+    text = {"kind": "encoder", "type": "token_embedding", "inputs": "input_ids"}
+    base: dict[str, Any] = {"text": text, "llm": deepcopy(DECODER)}
+    for name, node in nodes.items():
+        base[name] = {**base.get(name, {}), **node}
+    order = [*(name for name in base if name != "llm"), "llm"]
+    return {
+        "version": 1,
+        "name": "found",
+        "inputs": {"input_ids": "tokens", **inputs},
+        "nodes": {name: base[name] for name in order},
+        "outputs": outputs or {"logits": "llm.logits"},
+    }
+
+
+_CROSS = {"op": "attention", "heads": 2, "kv": "image"}
+_EACH = {"count": 2, "each": ["attn", "cross", "mlp"]}
+
+# What drawing graphs at random has found: each was refused without reason, failed, or gave something else.
+FOUND: dict[str, dict[str, Any]] = {
+    "a norm that is added to one behind a convolution": graph(
+        inputs={"pixels": "image"},
+        vision=VIT,
+        seen={
+            "kind": "projector",
+            "type": "conv",
+            "convolutions": [{"kernel": 3}],
+            "inputs": "vision",
+            "norm": {"type": "rms", "unit_offset": True},
+        },
+        fused={"kind": "fusion", "type": "prefix", "inputs": {"text": "text", "image": "seen"}},
+        llm={"inputs": "fused"},
+    ),
+    "bounds in a second feed-forward": graph(
+        inputs={},
+        llm={
+            "sublayers": {"more": {"op": "mlp", "hidden": 12, "gated": True, "clamp": 2.0, "up_offset": 1.0}},
+            "layers": {"count": 2, "each": ["attn", "mlp", "more"]},
+        },
+    ),
+    "quick_gelu in linear attention alone": graph(
+        inputs={}, llm={"attention": {"linear": {"key_heads": 2, "key_dim": 4, "activation": "quick_gelu"}}}
+    ),
+    "given embeddings behind an image, beside a text that is only read": graph(
+        inputs={"pixels": "image", "given": {"type": "features", "dim": 16}},
+        vision=VIT,
+        text={"dim": 16, "vocab": 40},
+        fused={"kind": "fusion", "type": "prefix", "inputs": {"text": "given", "image": "vision"}},
+        llm={"inputs": {"features": "fused", "image": "text"}, "sublayers": {"cross": _CROSS}, "layers": _EACH},
+    ),
+    "two decoders that see different things of what they attend to": graph(
+        inputs={"feats": {"type": "features", "dim": 12, "tokens": 4}, "stands": "mask"},
+        first={
+            **DECODER,
+            "inputs": {"features": "text", "image": "feats", "image_mask": "stands"},
+            "sublayers": {"cross": {**_CROSS, "mask": {"present": "image_mask"}, "rows": "image"}},
+            "layers": _EACH,
+        },
+        llm={
+            "inputs": {"features": "first.hidden", "image": "feats"},
+            "sublayers": {"cross": {**_CROSS, "kv": "image"}},
+            "layers": _EACH,
+        },
+    ),
+    "layers of long names whose heads share keys": graph(
+        inputs={},
+        llm={
+            "attention": {"heads": 4, "kv_heads": 2, "head_dim": 4},
+            "layers": {
+                "count": 3,
+                "where": [
+                    {"at": [1], "name": "unusual", "attention": {"heads": 2, "head_dim": 6}},
+                    {"at": [2], "name": "unusually_long_name", "attention": {"heads": 6, "head_dim": 2}},
+                ],
+            },
+        },
+    ),
+    "generation behind two images for each text": graph(
+        inputs={"feats": {"type": "features", "dim": 16}},
+        fused={"kind": "fusion", "type": "prefix", "images": 2, "inputs": {"text": "text", "image": "feats"}},
+        llm={"inputs": "fused"},
+    ),
+}
+
+
+@pytest.mark.parametrize("name", FOUND)
+def test_what_was_found_is_mended(name: str, tmp_path: Path) -> None:
+    graph = demands.load(FOUND[name])  # which is legal
+    check(Case(FOUND[name], batch=2, seq=5, padded=True, slow="saved"))
+    write(tmp_path / "found", graphvlm.render(graph))
+    assert lint(tmp_path) == ""
+
+
+def test_as_many_images_as_texts_are_not_twice_as_many() -> None:
+    """The same features, once one for each text and once two."""
+    first = {"kind": "fusion", "type": "prefix", "images": 2, "inputs": {"text": "text", "image": "feats"}}
+    second = {"kind": "fusion", "type": "prefix", "inputs": {"text": "first", "image": "feats"}}
+    plain = graph(
+        inputs={"feats": {"type": "features", "dim": 16}}, first=first, second=second, llm={"inputs": "second"}
+    )
+    with pytest.raises(GraphError) as caught:
+        demands.load(plain)
+    (found,) = caught.value.diagnostics
+    assert found.rule == "shape-mismatch"
+    assert found.message == "`second.image` takes features of batch images, `feats` gives 2 * batch"
+
+
+def test_every_component_is_drawn() -> None:
+    """A new component is one entry in the table of `tests/combining/parts.py`."""
+    folders = (ROOT / "graphvlm" / "components").glob("*/*.py")
+    registered = {f"{path.parent.name}/{path.stem}" for path in folders if not path.stem.startswith("_")}
+    assert registered == KNOWN
+
+
+@settings(max_examples=25)
+@given(cases())
+def test_any_parts_go_together(case: Case) -> None:
+    """Built, run, trained, padded, generated from; or refused by a diagnostic that says why."""
+    note(demands.text_of(case.plain))
+    check(case, slow=False)
