@@ -22,6 +22,8 @@ from graphvlm.components.projector.conv import Conv
 from graphvlm.components.projector.linear import Linear
 from graphvlm.components.projector.mlp import MlpProjector
 from graphvlm.components.projector.patch_merger import PatchMerger
+from graphvlm.components.projector.pixel_shuffle import PixelShuffle
+from graphvlm.components.projector.pool import Pool
 from graphvlm.components.projector.transformer import Queries
 from graphvlm.ir import Node
 
@@ -52,6 +54,9 @@ def _vit(node: Node) -> Iterator[str]:
         yield ".attention.mask.grid_window=3"
     yield f"={{dim: 24, layers: {layers}, image: {{size: {side * node.spec.patch}}}}}"
     yield from (".attention.heads=3", f".mlp.hidden={_HIDDEN}")
+    deep = node.tree.get("output", "layers")
+    if deep:
+        yield f".output.layers={[(-2, 1)[index % 2] for index, _ in enumerate(deep.plain())]}"
 
 
 def _stack(node: Node) -> Iterator[str]:
@@ -109,6 +114,15 @@ def _merger(node: Node) -> Iterator[str]:
 
 def _projector(node: Node) -> Iterator[str]:
     yield from (f".{key}={size}" for key, size in (("hidden", _HIDDEN), ("out", 48)) if node.tree.get(key))
+
+
+def _pool(node: Node) -> Iterator[str]:
+    """Towers of images of one size have three rows of patches."""
+    yield ".window=3"
+
+
+def _shuffle(node: Node) -> Iterator[str]:
+    yield ".factor=3"
 
 
 def _conv(node: Node) -> Iterator[str]:
@@ -179,6 +193,8 @@ _SHRINK: Mapping[type, Callable[[Node], Iterator[str]]] = MappingProxyType(
         **dict.fromkeys((Scatter, Spread, GridPositions), _placeholders),
         **dict.fromkeys((Linear, MlpProjector), _projector),
         Conv: _conv,
+        Pool: _pool,
+        PixelShuffle: _shuffle,
         Vit: _vit,
         ImageStack: _stack,
         TiledVit: _tiled,

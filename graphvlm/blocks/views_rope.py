@@ -23,8 +23,8 @@ class RotationView:
 
 @dataclass(frozen=True, slots=True)
 class RopeClassView:
-    """One `Rope` class. `dim`, `rates` and `factor` are expressions; a class for several positions is given the first
-    two when it is built, and `dim` and `rates` are empty. `factor` is empty where cos and sin are left as they are.
+    """One `Rope` class. `dim`, `rates` and `factor` are expressions; a class for several positions gets its `rates`,
+    and for a table `dim`, when it is built: here both are empty. `factor` is empty where cos and sin stay as they are.
     `sections` is the config field for positions of three numbers, which are `spread` over the pairs or not."""
 
     config: str
@@ -146,8 +146,9 @@ def ropes_view(
         )
         classes.append(made)
         for index in group:
-            given = ("config",) if alone else ("config", turned[index], f"{prefixes[index]}frequencies")
-            constructs[index] = f"{made.name}({', '.join(given)})"
+            width = (turned[index],) if first.table else ()
+            given = () if alone else (*width, f"{prefixes[index]}frequencies")
+            constructs[index] = f"{made.name}({', '.join(('config', *given))})"
     views = tuple(
         RopeView(
             config, f"{prefix}rope", constructs[index], f"{prefix}frequencies", turned[index], rope.type, rope.varies

@@ -168,7 +168,7 @@ class Vision(nn.Module):
         place = places(grid, patches.size(0), self.group)
         # Patches do not overlap, so that their convolution is one product.
         weight = self.patch.weight.flatten(1)
-        x: Tensor = F.linear(patches, weight, self.patch.bias)[None]
+        x: Tensor = F.linear(patches, weight)[None]
         rope = rotation(place, self.head_dim, self.theta, x.dtype)
         groups = group(place.image)
         for layer in self.layers:
