@@ -99,13 +99,15 @@ def _importance(graph: Graph) -> Callable[[str], tuple[bool, int]]:
 
 
 def _nouns(graph: Graph, own: Mapping[tuple[str, ...], list[str]]) -> dict[tuple[str, ...], str]:
-    """`image` for the only input of images, `audio` for that of sounds; otherwise the name of the input.
+    """`image` for the only input of images, `audio` for that of sounds, `image_text` for both with text; otherwise the
+    name of the input.
 
     Patches and images may be those of a video: they are if the text reads them at a port called so.
     """
     nouns = {}
     for group, nodes in own.items():
-        noun = NOUNS.get(graph.inputs[group[0]].port.what, "")
+        kinds = dict.fromkeys(NOUNS.get(graph.inputs[name].port.what, "") for name in group)
+        noun = "_".join(filter(None, kinds)) if "text" in kinds else next(iter(kinds))
         nouns[group] = next(_senses(graph, nodes), noun) if noun else ""
     found = list(nouns.values())
     return {group: noun if noun and found.count(noun) == 1 else group[0] for group, noun in nouns.items()}

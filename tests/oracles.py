@@ -65,8 +65,11 @@ def agree(made: Tensor, expected: Tensor) -> bool:
     )
 
 
-def check_gradients(model: Any, case: Case, unread: frozenset[str] = frozenset()) -> None:
-    """The norm of the gradient of every parameter, under the reference's names; `unread` are not in our model."""
+def check_gradients(model: Any, case: Case, unread: frozenset[str] = frozenset(), frozen: tuple[str, ...] = ()) -> None:
+    """The norm of the gradient of every parameter, under the reference's names; `unread` are not in our model.
+
+    What begins with `frozen` learned nothing in the reference.
+    """
     expected = {
         key.removeprefix("grad_norm/"): float(value) for key, value in case.outputs.items() if "grad_norm/" in key
     }
@@ -74,7 +77,7 @@ def check_gradients(model: Any, case: Case, unread: frozenset[str] = frozenset()
         for parameter in model.parameters():
             parameter.copy_(parameter.grad)
     references = sys.modules[f"{type(model).__module__.rpartition('.')[0]}.checkpoint"].references
-    made = {key: float(gradient.norm()) for key, gradient in references(model)}
+    made = {key: float(gradient.norm()) for key, gradient in references(model) if not key.startswith(frozen)}
     assert made.keys() == expected.keys() - unread
     largest = max(expected.values())
     for key, norm in made.items():

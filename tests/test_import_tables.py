@@ -72,6 +72,8 @@ ALSO = {
     "qwen2_audio": {"audio_token_id"},
     "got_ocr2": {"image_token_id"},
     "blip-2": {"image_token_id"},
+    "t5": {"decoder_start_token_id", "n_positions", "scale_decoder_outputs", "tie_word_embeddings"},
+    "mt5": {"n_positions"},
     **{name: {"image_token_id"} for name in ("llama4", "mllama")},
     "llava_next": {"image_token_id"},
     "llava_next_video": {"image_token_id"},

@@ -144,7 +144,12 @@ def _bounded(decoder: Node) -> bool:
 
 def _start(graph: Graph, view: model.ModelView) -> tuple[int, str] | None:
     start = graph.generation.start
-    return None if start is None or not view.encoders else (start, view.encoders[0].first)
+    if start is None or not view.encoders:
+        return None
+    # There may be more images than rows.
+    read = (argument.name for encoder in view.encoders for argument in encoder.arguments)
+    texts = [name for name in read if graph.inputs[name].port.what == "tokens"]
+    return start, (*texts, view.encoders[0].first)[0]
 
 
 def _prefixes(graph: Graph, view: model.ModelView) -> Iterator[tuple[str, str]]:

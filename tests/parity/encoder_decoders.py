@@ -7,9 +7,16 @@ from types import MappingProxyType
 from typing import Any
 
 import torch
-from transformers import MT5Config, MT5ForConditionalGeneration, T5Config, T5ForConditionalGeneration
+from transformers import (
+    Blip2ForConditionalGeneration,
+    MT5Config,
+    MT5ForConditionalGeneration,
+    T5Config,
+    T5ForConditionalGeneration,
+)
 
-from .reference import VOCAB, Padding, Reference, pad
+from .multimodal.queried import blip2
+from .reference import IMAGE_TOKEN, VOCAB, Padding, Reference, pad
 
 SIZES: Mapping[str, Any] = MappingProxyType(
     {
@@ -50,8 +57,15 @@ def as_queries_start(reference: Reference) -> None:
     reference.model.save_pretrained(reference.directory)
 
 
+def _seen(**changes: Any) -> Any:
+    """BLIP-2 with a text that is encoded."""
+    text = T5Config(**SIZES, feed_forward_proj="gated-gelu", **changes)
+    return Blip2ForConditionalGeneration(blip2(text))
+
+
 CASES: Mapping[str, Callable[[], Any]] = MappingProxyType(
     {
+        "blip2_t5": _seen,
         "t5": lambda: T5ForConditionalGeneration(T5Config(**SIZES)),
         "t5_gated": lambda: T5ForConditionalGeneration(T5Config(**SIZES, feed_forward_proj="gated-silu")),
         "t5_untied": untied,
@@ -60,11 +74,16 @@ CASES: Mapping[str, Callable[[], Any]] = MappingProxyType(
 )
 
 
-def inputs(padding: Padding) -> dict[str, torch.Tensor]:
-    """Texts to encode, and others to go on, of different length."""
+def inputs(padding: Padding, name: str) -> dict[str, torch.Tensor]:
+    """Texts to encode, and others to go on, of different length; with two images in the first where a case sees."""
     generator = torch.Generator().manual_seed(7)
-    texts = [torch.randint(3, VOCAB, (length,), generator=generator) for length in (27, 19)]
-    begun = [torch.randint(3, VOCAB, (length,), generator=generator) for length in (21, 15)]
+    texts = [torch.randint(3, IMAGE_TOKEN, (length,), generator=generator) for length in (27, 19)]
+    begun = [torch.randint(3, IMAGE_TOKEN, (length,), generator=generator) for length in (21, 15)]
+    seen = {}
+    if name.startswith("blip2"):
+        image = torch.full((5,), IMAGE_TOKEN)
+        texts = [torch.cat((texts[0][:4], image, image, texts[0][4:])), torch.cat((texts[1][:4], image, texts[1][4:]))]
+        seen = {"pixel_values": torch.randn(3, 3, 45, 45, generator=generator)}
     (ids, mask), (decoder_ids, decoder_mask) = pad(texts, padding), pad(begun, padding)
     found = {"input_ids": ids, "attention_mask": mask, "decoder_input_ids": decoder_ids}
-    return found | {"decoder_attention_mask": decoder_mask}
+    return found | {"decoder_attention_mask": decoder_mask} | seen

@@ -53,7 +53,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], tuple[Refe
 @pytest.mark.parametrize("name", CASES)
 def test_logits(name: str, padding: Padding, made: Callable[[str], Any]) -> None:
     reference, _, ours = made(name)
-    given = inputs(padding)
+    given = inputs(padding, name)
     seen = given["decoder_attention_mask"].bool()
     with torch.no_grad():
         expected, logits = reference.fresh()(**given).logits, ours(**given).logits
@@ -63,12 +63,14 @@ def test_logits(name: str, padding: Padding, made: Callable[[str], Any]) -> None
 @pytest.mark.parametrize("name", CASES)
 def test_logits_without_masks(name: str, made: Callable[[str], Any]) -> None:
     reference, _, ours = made(name)
-    given = {key: tensor for key, tensor in inputs("none").items() if "mask" not in key}
+    given = {key: tensor for key, tensor in inputs("none", name).items() if "mask" not in key}
     with torch.no_grad():
         assert relative_error(ours(**given).logits, reference.fresh()(**given).logits) <= LIMIT
-        encoded = ours.encode_text(given["input_ids"])
-        again = ours(decoder_input_ids=given["decoder_input_ids"], text_features=encoded).logits
-        assert torch.equal(again, ours(**given).logits)
+        ids = given.pop("decoder_input_ids")
+        (stage,) = (found for found in dir(ours) if found.startswith("encode_"))
+        features = stage.replace("encode_", "") + "_features"
+        again = ours(decoder_input_ids=ids, **{features: getattr(ours, stage)(**given)}).logits
+        assert torch.equal(again, ours(decoder_input_ids=ids, **given).logits)
 
 
 @pytest.mark.parametrize("padding", ["left", "right"])
@@ -76,7 +78,7 @@ def test_logits_without_masks(name: str, made: Callable[[str], Any]) -> None:
 def test_greedy_tokens(name: str, padding: Padding, made: Callable[[str], Any]) -> None:
     """The text is encoded once; without a prompt the decoder begins with its first token."""
     reference, package, ours = made(name)
-    given = {key: tensor for key, tensor in inputs(padding).items() if "decoder" not in key}
+    given = {key: tensor for key, tensor in inputs(padding, name).items() if "decoder" not in key}
     expected = reference.fresh().generate(**given, max_new_tokens=NEW, do_sample=False)
     generate = import_module(f"{package.__name__}.generate").generate
     assert torch.equal(generate(ours, **given, max_new_tokens=NEW), expected)
@@ -85,7 +87,7 @@ def test_greedy_tokens(name: str, padding: Padding, made: Callable[[str], Any]) 
 @pytest.mark.parametrize("name", ["t5"])
 def test_greedy_tokens_after_a_prompt(name: str, made: Callable[[str], Any]) -> None:
     reference, package, ours = made(name)
-    given = inputs("none")
+    given = inputs("none", name)
     given["decoder_input_ids"][:, 0] = SIZES["decoder_start_token_id"]  # else the reference puts it before
     expected = reference.fresh().generate(**given, max_new_tokens=NEW, do_sample=False)
     generate = import_module(f"{package.__name__}.generate").generate
@@ -101,7 +103,7 @@ def test_what_is_saved_is_the_checkpoint(name: str, made: Callable[[str], Any], 
 @pytest.mark.parametrize("name", CASES)
 def test_one_graph_when_compiled(name: str, made: Callable[[str], Any]) -> None:
     _, _, ours = made(name)
-    given = inputs("left")
+    given = inputs("left", name)
     compiled: Any = torch.compile(ours, fullgraph=True, backend="eager")
     seen = given["decoder_attention_mask"].bool()
     with torch.no_grad():

@@ -41,9 +41,11 @@ def reference(config: dict[str, Any]) -> tuple[dict[str, tuple[int, ...]], int]:
     (name,) = config.get("architectures", (ARCHITECTURES[config["model_type"]],))
     with torch.device("meta"):
         model = getattr(transformers, name)(made)
-    if config["model_type"] in ENCODERS and config.get("tie_word_embeddings") is False:
+    text = config.get("text_config", config)
+    if text["model_type"] in ENCODERS and text.get("tie_word_embeddings") is False:
         # these classes tie the head whatever their file says, until they find one of its own there
-        model.lm_head.weight = torch.nn.Parameter(model.lm_head.weight.detach())
+        language = getattr(model, "language_model", model)
+        language.lm_head.weight = torch.nn.Parameter(language.lm_head.weight.detach())
     balance = [buffer for name, buffer in model.named_buffers() if name.endswith("e_score_correction_bias")]
     files = revert_weight_conversion(model, model.state_dict())
     count = sum(tensor.numel() for tensor in (*model.parameters(), *balance))

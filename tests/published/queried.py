@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from .encoders import ENCODER_DECODERS
 from .images import TOWER
 from .llamas import mistral
 from .record import HUB, Published
@@ -23,6 +24,12 @@ QUERIED: dict[str, Published] = {
         f"{HUB}Salesforce/blip2-opt-2.7b",
         _blip2("opt_2_7b"),
         3_744_761_856,
+    ),
+    "blip2_flan_t5_xl": Published(
+        "BLIP-2, EVA ViT-g/14, a Q-Former of 32 queries and Flan-T5 XL",
+        f"{HUB}Salesforce/blip2-flan-t5-xl",
+        {"model_type": "blip-2", "text_config": ENCODER_DECODERS["flan_t5_xl"].config, "image_token_index": 32100},
+        3_942_446_592,
     ),
     "idefics2_8b": Published(
         "Idefics2, SigLIP so400m/14 on images of up to 980 pixels, a perceiver of 64 tokens and Mistral 7B v0.1",

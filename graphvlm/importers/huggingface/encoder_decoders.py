@@ -70,18 +70,22 @@ INPUTS: Mapping[str, str] = MappingProxyType(
 def _read(config: Fields) -> Imported:
     """The graph of an encoder-decoder."""
     config.check_names()
-    nodes = {
-        "text": {"kind": "encoder", "type": "token_embedding", "inputs": "input_ids"},
-        "decoder_text": {"module": "text", "inputs": "decoder_input_ids"},
-        "encoder": read_encoder(config, "text", "attention_mask"),
-        "decoder": read_decoder(config, "decoder_text", "encoder", "attention_mask"),
-    }
     body = {
-        "nodes": nodes,
+        "nodes": read_text_to_text(config, "text"),
         "outputs": {"logits": "decoder.logits"},
         "checkpoint": {"use": "checkpoint/t5"},
     }
     return Imported(body, config, INPUTS)
+
+
+def read_text_to_text(config: Fields, features: str) -> Node:
+    """The nodes of a config: embeddings, the encoder of the node `features`, and the decoder."""
+    return {
+        "text": {"kind": "encoder", "type": "token_embedding", "inputs": "input_ids"},
+        "decoder_text": {"module": "text", "inputs": "decoder_input_ids"},
+        "encoder": read_encoder(config, features, "attention_mask"),
+        "decoder": read_decoder(config, "decoder_text", "encoder", "attention_mask"),
+    }
 
 
 def read_encoder(config: Fields, inputs: str, mask: str) -> Node:

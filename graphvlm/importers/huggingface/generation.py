@@ -18,8 +18,8 @@ def read_generation(generation: Tree | None, config: Fields, text: Fields) -> di
         tokens = _lookup(name, generation, config, text)
         if tokens:
             found[name] = tokens if name == "eos_token_id" else tokens[0]
-    if config.knows("decoder_start_token_id"):
-        found |= _start(generation, config, found.get("pad_token_id"))
+    if text.knows("decoder_start_token_id"):
+        found |= _start(generation, text, found.get("pad_token_id"))
     return found
 
 

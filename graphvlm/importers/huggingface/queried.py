@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
+from .encoder_decoders import INPUTS as TEXT_TO_TEXT
+from .encoder_decoders import T5, read_text_to_text
 from .fields import Fields
 from .multimodal import Family, Imported, image_text, read_part, read_placeholder
 from .tables import ConfigTable, Values
@@ -24,7 +26,9 @@ BLIP2 = ConfigTable(
         "image_token_id": None,
     },
     # the width of the heads for retrieval, what follows from the text config, and names of the first release
-    harmless=frozenset({"image_text_hidden_size", "use_decoder_only_language_model", "tie_word_embeddings"}),
+    harmless=frozenset(
+        {"image_text_hidden_size", "use_decoder_only_language_model", "is_encoder_decoder", "tie_word_embeddings"}
+    ),
 )
 
 VISION_TABLES: Mapping[str, ConfigTable] = MappingProxyType(
@@ -87,12 +91,12 @@ PARTS: Mapping[str, Values] = MappingProxyType(
 def read_blip2(config: Fields) -> Imported | None:
     """The tower with its class token and last norm, queries, one linear map, and a whole language model."""
     config.check_names()
-    text = read_part(config, "text_config", TEXT_TABLES, PARTS["text_config"])
+    tables = {**TEXT_TABLES, "t5": T5}
+    text = read_part(config, "text_config", tables, PARTS["text_config"])
     vision_fields = read_part(config, "vision_config", VISION_TABLES, PARTS["vision_config"])
     queries = read_part(config, "qformer_config", QFORMER_TABLES, PARTS["qformer_config"])
     if text is None or vision_fields is None or queries is None:
         return None
-    llm = read_decoder(text, "fused", tied=text.boolean("tie_word_embeddings"))
     seen = {
         "vision": _tower(vision_fields).tower({}),
         "queries": _queries(queries, config.integer("num_query_tokens")),
@@ -103,11 +107,33 @@ def read_blip2(config: Fields) -> Imported | None:
             "checkpoint": {"names": {"linear": "language_projection"}},
         },
     }
-    token = read_placeholder(config, llm["vocab"], "image_token_index", "image_token_id")
+    token = read_placeholder(config, text.integer("vocab_size"), "image_token_index", "image_token_id")
+    if text.table is T5:
+        return _encoded(text, seen, token)
+    llm = read_decoder(text, "fused", tied=text.boolean("tie_word_embeddings"))
     nodes = image_text(text, seen, "projector", llm, token)
     return Imported(
         {"nodes": nodes, "outputs": {"logits": "llm.logits"}, "checkpoint": {"use": "checkpoint/blip2"}}, text
     )
+
+
+def _encoded(text: Fields, seen: dict[str, Any], token: int) -> Imported:
+    """An encoder of the text with the features in it, and a decoder that attends to what it gives."""
+    text.check_names()
+    stacks = read_text_to_text(text, "fused")
+    nodes = {
+        **seen,
+        "text": stacks.pop("text"),
+        "fused": {
+            "kind": "fusion",
+            "type": "scatter",
+            "inputs": {"text": "text", "image": "projector", "ids": "input_ids"},
+            "placeholder": {"image": token},
+        },
+        **stacks,
+    }
+    body = {"nodes": nodes, "outputs": {"logits": "decoder.logits"}, "checkpoint": {"use": "checkpoint/blip2_t5"}}
+    return Imported(body, text, {"pixel_values": "image", **TEXT_TO_TEXT})
 
 
 def _tower(vision: Fields) -> Vision:

@@ -34,7 +34,7 @@ def _opt(**changes: Any) -> Any:
     return OPTConfig(**{**sizes, **special, "max_position_embeddings": 512, **changes})
 
 
-def _blip2(text: Any, vision: dict[str, Any] = {}, queries: dict[str, Any] = {}, **changes: Any) -> Any:  # noqa: B006
+def blip2(text: Any, vision: dict[str, Any] = {}, queries: dict[str, Any] = {}, **changes: Any) -> Any:  # noqa: B006
     return Blip2Config(
         vision_config={**_VISION, **vision},
         qformer_config={**_QUERIES, **queries},
@@ -55,8 +55,8 @@ def with_image(inputs: Inputs) -> Inputs:
 CASES = {
     name: Multimodal(config, square_images(_tokens), "Blip2ForConditionalGeneration", with_image)
     for name, config in {
-        "blip2_opt": lambda: _blip2(_opt()),
-        "blip2_unbiased_llama": lambda: _blip2(
+        "blip2_opt": lambda: blip2(_opt()),
+        "blip2_unbiased_llama": lambda: blip2(
             llama(),
             {"qkv_bias": False, "hidden_act": "gelu_pytorch_tanh"},
             {"cross_attention_frequency": 1, "hidden_act": "relu"},
