@@ -8,8 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-_RESAMPLER = "a projector of learned queries that attend to image features"
-_QFORMER = "a Q-Former (learned segments beside those of a text)"
+_QFORMER = "a Q-Former with a text beside its queries (several segments in a projector)"
 _MAMBA = "state-space layers (Mamba 2)"
 _SHORT_CONV = "short convolutions among the layers"
 _INDEXER = "attention to the keys that an indexer chooses"
@@ -26,10 +25,9 @@ _SPEECH = "speech that comes out, by a talker and a vocoder"
 
 MISSING: Mapping[str, str] = MappingProxyType(
     {
-        "aria": f"{_RESAMPLER}; experts in groups",
+        "aria": "attention through two maps each in its projector; the reader of its experts",
         "aya_vision": _ONLY_READER,
         "blip": "an encoder and a decoder of text with post-norms (BERT) that attend to image features",
-        "blip-2": _QFORMER,
         "chameleon": _VQ,
         "cohere2_vision": _ONLY_READER,
         "cohere_compass": _NATIVE,
@@ -61,14 +59,13 @@ MISSING: Mapping[str, str] = MappingProxyType(
         "glmasr": "rotary positions in the encoder of sound",
         "glmga": _NATIVE,
         "got_ocr2": _SAM,
-        "granite4_vision": f"{_QFORMER} over windows; features added in several layers",
+        "granite4_vision": "a Q-Former over windows; features added in several layers",
         "granite_docling": "a router among projectors; features added in several layers",
-        "granite_speech": f"{_CONFORMER}; {_QFORMER}; adapters of weights that only sound switches on",
-        "granite_speech_plus": f"{_CONFORMER}; {_QFORMER}; adapters of weights that only sound switches on",
+        "granite_speech": f"{_CONFORMER}; a Q-Former over windows; weights that only sound switches on",
+        "granite_speech_plus": f"{_CONFORMER}; a Q-Former over windows; weights that only sound switches on",
         "hunyuan_vl": f"{_NATIVE}; rows that end in a learned token",
         "hyperclovax_vision_v2": "the reader of its text model; its tower is that of Qwen2.5-VL",
-        "idefics": f"{_RESAMPLER}; words beside the vocabulary in a table of their own",
-        "idefics2": _RESAMPLER,
+        "idefics": "its reader; words beside the vocabulary in a table of their own",
         "inkling2": f"{_SHORT_CONV}; logits of relative positions; attention over earlier blocks",
         "inkling_mm_model": f"{_SHORT_CONV}; logits of relative positions",
         "instructblip": _QFORMER,
@@ -76,8 +73,8 @@ MISSING: Mapping[str, str] = MappingProxyType(
         "internvl": _ONLY_READER,
         "janus": f"{_VQ} (only understanding would need its tower's reader)",
         "kimi_k25": "frames of videos with positions of their own that are averaged, and its reader",
-        "kosmos-2": f"{_RESAMPLER}; norms inside attention and mlp",
-        "kosmos-2.5": f"{_RESAMPLER}; patches with row and column embeddings",
+        "kosmos-2": "norms inside attention and mlp",
+        "kosmos-2.5": "norms inside attention and mlp; patches with row and column embeddings",
         "kyutai_speech_to_text": "several codebooks summed at every step (a codec's tokens)",
         "lfm2_vl": _SHORT_CONV,
         "lfm3_vl": f"{_SHORT_CONV}, in the tower too",

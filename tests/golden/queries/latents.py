@@ -29,7 +29,8 @@ class CrossAttention(nn.Module):
         source = self.kv_norm(image)
         source = torch.cat((source, x), dim=1)
         q = self.split(self.wq(x))
-        k, v = self.split(self.wk(source)), self.split(self.wv(source))
+        k = self.split(self.wk(source))
+        v = self.split(self.wv(source))
         x = F.scaled_dot_product_attention(
             q,
             k,

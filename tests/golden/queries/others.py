@@ -21,7 +21,8 @@ class CrossAttention(nn.Module):
 
     def forward(self, x: Tensor, image: Tensor) -> Tensor:  # [images, tokens, dim]
         q = self.split(self.wq(x))
-        k, v = self.split(self.wk(image)), self.split(self.wv(image))
+        k = self.split(self.wk(image))
+        v = self.split(self.wv(image))
         x = F.scaled_dot_product_attention(q, k, v)
         x = self.wo(x.transpose(1, 2).flatten(2))
         return x
@@ -57,7 +58,8 @@ class SecondCrossAttention(nn.Module):
         other_seen: Tensor,
     ) -> Tensor:  # [images, tokens, dim]
         q = self.split(self.wq(x))
-        k, v = self.split(self.wk(other)), self.split(self.wv(other))
+        k = self.split(self.wk(other))
+        v = self.split(self.wv(other))
         x = F.scaled_dot_product_attention(q, k, v, attn_mask=other_seen)
         x = self.wo(x.transpose(1, 2).flatten(2))
         return x

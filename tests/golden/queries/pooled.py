@@ -28,7 +28,8 @@ class CrossAttention(nn.Module):
         image_seen: Tensor,
     ) -> Tensor:  # [images, tokens, dim]
         q = self.q_norm(self.split(self.wq(x)))
-        k, v = self.k_norm(self.split(self.wk(image))), self.split(self.wv(image))
+        k = self.k_norm(self.split(self.wk(image)))
+        v = self.split(self.wv(image))
         x = F.scaled_dot_product_attention(q, k, v, attn_mask=image_seen)
         x = self.wo(x.transpose(1, 2).flatten(2))
         return x

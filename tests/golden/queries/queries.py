@@ -37,7 +37,8 @@ class CrossAttention(nn.Module):
 
     def forward(self, x: Tensor, image: Tensor) -> Tensor:  # [images, tokens, dim]
         q = self.split(self.wq(x))
-        k, v = self.split(self.wk(image)), self.split(self.wv(image))
+        k = self.split(self.wk(image))
+        v = self.split(self.wv(image))
         x = F.scaled_dot_product_attention(q, k, v)
         x = self.wo(x.transpose(1, 2).flatten(2))
         return x
