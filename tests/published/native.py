@@ -136,4 +136,10 @@ NATIVE: dict[str, Published] = {
         {"model_type": "glm4v", "text_config": _GLM_TEXT, "vision_config": {}},
         10_292_777_472,
     ),
+    "lighton_ocr_1b": Published(
+        "LightOnOCR 1B, Pixtral tower and Qwen3 0.6B",
+        f"{HUB}lightonai/LightOnOCR-1B-1025",
+        {"model_type": "lighton_ocr"},  # the class has these sizes
+        1_005_647_872,
+    ),
 }
