@@ -22,8 +22,7 @@ from .words import listed, suggestion
 def check_unused(linked: LinkedGraph, problems: Problems) -> None:
     """Nodes that no output depends on, and inputs that no node reads."""
     alive = linked.alive()
-    edges = [(edge.source.name, name) for name, node in linked.nodes.items() for edge in node.inputs.values()]
-    read = {source for source, _ in edges}
+    read = {source for name in linked.nodes for source in linked.read_by(name)}
     for name, node in linked.nodes.items():
         if name not in alive and name not in read:
             _report_dead(node, linked, alive, problems)

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 What = Literal[
     "image",
+    "video",
     "stack",
     "pixel_mask",
     "stack_mask",
@@ -55,8 +56,8 @@ class Port:
 
     `vocab` is the vocabulary of the token embedding that a stream of features comes from, or goes on to predict.
     `tail` is how many of its last tokens outputs are wanted for. A mask may be that `of` what flows into another port.
-    A node does without what flows into a `skippable`
-    port when the caller passes None there: a prompt without images.
+    A node does without what flows into a `skippable` port when the caller passes None there: a prompt without images.
+    What flows may be a parameter, which depends on no input: `weight` is how the module of the node gives it.
     """
 
     what: What
@@ -66,6 +67,7 @@ class Port:
     tail: Dim | None = None
     skippable: bool = False
     of: str = ""
+    weight: str = ""
 
 
 @dataclass(frozen=True, slots=True)

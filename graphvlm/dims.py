@@ -169,7 +169,7 @@ class Solver:
         return root
 
 
-_NAMES = ("batch", "seq", "clips", "tiles", "images", "height", "width", "tokens")
+_NAMES = ("batch", "seq", "clips", "tiles", "all_frames", "videos", "images", "height", "width", "tokens")
 
 
 def _rank(var: Var) -> tuple[bool, bool, int, str]:

@@ -250,6 +250,7 @@ def _input(name: str, value: Tree, span: Span) -> Input:
 _AXES: Mapping[What, tuple[str | int, ...]] = MappingProxyType(
     {
         "image": ("images", "channels", "height", "width"),
+        "video": ("videos", "frames", "channels", "height", "width"),
         "features": ("images", "tokens", "dim"),
         "patches": ("patches", "numbers"),
         "grid": ("images", 3),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from .component import Component, Port, Signature
@@ -83,8 +83,14 @@ class LinkedGraph:
                 found[name] = found[source.name]
         return found
 
+    def read_by(self, name: str) -> Iterator[str]:
+        """What a node waits for: the inputs and nodes whose values it reads, and not parameters alone."""
+        for edge in self.nodes[name].inputs.values():
+            if not self.port(edge.source).weight:
+                yield edge.source.name
+
     def alive(self) -> frozenset[str]:
-        """Inputs and nodes that some output depends on."""
+        """Inputs and nodes that some output depends on; a parameter of a node alone does not need it to run."""
         found: set[str] = set()
         waiting = [edge.source.name for edge in self.outputs.values()]
         while waiting:
@@ -92,7 +98,7 @@ class LinkedGraph:
             if name not in found:
                 found.add(name)
                 if name in self.nodes:
-                    waiting.extend(edge.source.name for edge in self.nodes[name].inputs.values())
+                    waiting.extend(self.read_by(name))
         return frozenset(found)
 
 

@@ -61,7 +61,8 @@ def _text(graph: Graph) -> frozenset[str]:
 def _dependencies(graph: Graph) -> Mapping[str, frozenset[str]]:
     found: dict[str, frozenset[str]] = {}
     for name, node in graph.nodes.items():
-        sources = (found[ref.name] if ref.port else frozenset((ref.name,)) for ref in node.inputs.values())
+        read = (ref for ref in node.inputs.values() if not graph.port(ref).weight)
+        sources = (found[ref.name] if ref.port else frozenset((ref.name,)) for ref in read)
         found[name] = frozenset().union(*sources)
     return found
 
@@ -124,6 +125,7 @@ def _senses(graph: Graph, nodes: list[str]) -> Iterator[str]:
 # What is seen, heard or read, and what people call it.
 NOUNS: Mapping[What, str] = {
     "image": "image",
+    "video": "video",
     "stack": "image",
     "patches": "image",
     "tiles": "image",
@@ -139,7 +141,7 @@ def _frontiers(graph: Graph, stage_of: Mapping[str, str]) -> dict[str, tuple[tup
         tail = tail_of(graph, node)
         reads = [(ref, node.signature.inputs[port].skippable) for port, ref in node.inputs.items()]
         for ref, without in [*reads, *([(tail, False)] if tail else [])]:
-            stage = stage_of.get(ref.name) if ref.port else None
+            stage = stage_of.get(ref.name) if ref.port and not graph.port(ref).weight else None
             if stage is not None and stage != stage_of.get(name):
                 values = skippable.setdefault(stage, {})
                 values[ref] = values.get(ref, True) and without

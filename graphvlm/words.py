@@ -17,6 +17,7 @@ WHAT: Mapping[str, str] = MappingProxyType(
         "mask": "an attention mask",
         "features": "features",
         "logits": "logits",
+        "video": "videos",
         "tiles": "tiles of images",
         "tile_grid": "grids of tiles",
         "arrangement": "arrangements of tiles",

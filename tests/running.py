@@ -23,6 +23,7 @@ from graphvlm.ir import Graph, Ref
 from . import tiling
 from .open_sizes import Sizes, of_encoders, of_patches, open_terms
 from .shrinking import LINEAR, shrunk
+from .variants import CALLS
 
 ROOT = Path(__file__).parents[1]
 GRAPHS = ROOT / "graphs"
@@ -32,7 +33,7 @@ SHIPPED = tuple(sorted(path.stem for path in GRAPHS.glob("*.yaml")))
 _ELSEWHERE = frozenset(
     (
         *("aya_vision_8b", "audio_flamingo_3", "command_a_vision", "deepseek_vl_1_3b"),
-        *("paligemma_3b", "qwen3_5_9b", "vip_llava_7b"),
+        *("paligemma_3b", "qwen3_5_9b", "video_llava_7b", "vip_llava_7b"),
     )
 )
 # The shipped graphs that are run and compiled: not those, and not those that are another one in another size.
@@ -142,13 +143,6 @@ VARIANTS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "whole_windows": (
             "nodes.vision={class_token: false, output: {drop_cls: null}, attention: {mask: {grid_window: 2}}}",
         ),
-        "calls": (
-            "inputs.other_pixels=image",
-            "nodes.other_vision={module: vision, inputs: other_pixels}",
-            "nodes.other_projector={module: projector, inputs: other_vision}",
-            "nodes.fused={inputs: {video: other_projector}, placeholder: {video: 98}}",
-            "outputs.seen=other_vision",
-        ),
         # each segment with weights of its own; with attention and a feed-forward of its own as well
         "segments": (
             "nodes={fused: null, llm: {inputs: {image: projector, text: text}}}",
@@ -183,6 +177,7 @@ VARIANTS: Mapping[str, tuple[str, ...]] = MappingProxyType(
             "nodes.pooled.sublayers={cross: {op: attention, heads: 3, kv: image, residual: {skip: false}}}",
             "nodes.projector.inputs=pooled",
         ),
+        **CALLS,
         "linear_projector": ("nodes.projector={type: linear, layers: null, activation: null}",),
         "long_projector": ("nodes.projector={layers: 3, hidden: 28, activation: quick_gelu, bias: false}",),
         "prefix": (
@@ -240,7 +235,7 @@ def shrinking(name: str) -> tuple[str, ...]:
 
 
 _DEFAULT = {"batch": 2, "seq": 6, "images": 3, "tokens": 5, "channels": 3, "height": 28, "width": 42, "clips": 2}
-_DEFAULT |= {"columns": 5, "patches": 5, "numbers": 6, "depth": 2, "tiles": 2, "frames": 12, "runs": 1}
+_DEFAULT |= {"columns": 5, "patches": 5, "numbers": 6, "depth": 2, "tiles": 2, "frames": 12, "runs": 1, "videos": 2}
 
 
 def sizes(graph: Graph, **wanted: int) -> Sizes:
@@ -278,7 +273,7 @@ def inputs(graph: Graph, known: Sizes | None = None, *, seed: int = 0, padded: b
         shape = known.shape(given.port.shape)
         if given.port.what == "tokens":
             made[name] = _tokens(graph, name, shape, known, generator)
-        elif given.port.what == "token_types":
+        elif given.port.what in ("token_types", "visible"):
             made[name] = torch.randint(0, 2, shape, generator=generator)
         elif given.port.what == "mask":
             made[name] = torch.ones(shape, dtype=torch.long)
@@ -302,7 +297,8 @@ def inputs(graph: Graph, known: Sizes | None = None, *, seed: int = 0, padded: b
         elif given.port.what in ("visible", "arrangement"):
             made[name] = torch.randint(0, 2, shape, generator=generator)
         else:
-            made[name] = torch.randn(shape, generator=generator)
+            draw = torch.rand if given.port.what == "seconds" else torch.randn
+            made[name] = draw(shape, generator=generator)
     return made
 
 

@@ -35,7 +35,7 @@ LINEAR = "{key_heads: 2, value_heads: 4, key_dim: 6, value_dim: 10, conv: 3}"
 
 def shrunk(node: Node) -> Iterator[str]:
     """The overrides of one node."""
-    make = _SHRINK.get(type(node.spec))
+    make = _SHRINK.get(type(node.spec)) if not node.owner else _call
     for line in make(node) if make else ():
         yield f"nodes.{node.name}{line}"
 
@@ -105,10 +105,15 @@ def _crossed(node: Node) -> Iterator[str]:
         yield f".sublayers.{name}={small}"
 
 
+def _call(node: Node) -> Iterator[str]:
+    """What calls a merger of a tap reads another."""
+    if isinstance(node.spec, PatchMerger) and node.inputs["features"].port != "features":
+        yield f".inputs={node.inputs['features'].name}.layer_{node.name[-1]}"
+
+
 def _merger(node: Node) -> Iterator[str]:
     """The mergers of taps end in the number of theirs."""
-    if node.inputs["features"].port != "features":
-        yield f".inputs=vision.layer_{node.name[-1]}"
+    yield from _call(node)
     yield f".out={24 if node.spec.resolved()['out'] == node.spec.resolved()['in'] else 48}"
 
 
@@ -117,8 +122,8 @@ def _projector(node: Node) -> Iterator[str]:
 
 
 def _pool(node: Node) -> Iterator[str]:
-    """Towers of images of one size have three rows of patches."""
-    yield ".window=3"
+    """Towers of images of one size have three rows of patches: one token of all, or two rows."""
+    yield ".window=3" if node.tree.get("window") else ".tokens=4"
 
 
 def _shuffle(node: Node) -> Iterator[str]:

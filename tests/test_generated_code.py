@@ -75,7 +75,7 @@ def test_keys_are_those_of_the_graph(name: str) -> None:
 def shallow(name: str) -> Graph:
     """A shipped graph with all its widths and few of its layers: a comment is the same for each."""
     overrides = []
-    for node in (node for node in loaded(name).nodes.values() if node.spec.stack):
+    for node in (node for node in loaded(name).owners if node.spec.stack):
         few = [f"nodes.{node.name}{line}" for line in few_layers(node)]
         if few:
             overrides += few

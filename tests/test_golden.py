@@ -45,6 +45,7 @@ OWN = (
     "text_to_text",
     "tiles",
     "two_towers",
+    "videos",
 )
 NAMES = (*SHIPPED, *OWN)
 

@@ -62,6 +62,7 @@ ALSO = {
     **{name: {"head_dim"} for name in _WIDTHS},
     **{name: {"full_attention_interval"} for name in ("qwen3_next", "qwen3_5_text", "qwen3_5_moe_text")},
     "llava": {"image_token_id"},
+    **{name: {"image_token_id", "video_token_id"} for name in ("llava_next_video", "llava_onevision", "video_llava")},
     "vipllava": {"image_token_id", "vision_feature_layers"},
     **{name: {"image_token_id"} for name in ("paligemma", "gemma3")},
     "aya_vision": {"image_token_id", "alignment_intermediate_size"},
@@ -76,8 +77,6 @@ ALSO = {
     "mt5": {"n_positions"},
     **{name: {"image_token_id"} for name in ("llama4", "mllama")},
     "llava_next": {"image_token_id"},
-    "llava_next_video": {"image_token_id"},
-    "llava_onevision": {"image_token_id"},
 }
 
 

@@ -10,7 +10,9 @@ from torch import Tensor
 
 from graphvlm.component import Port
 from graphvlm.components.encoder.image_stack import ImageStack
+from graphvlm.components.encoder.video_frames import VideoFrames
 from graphvlm.components.projector.tile_packing import TilePacking
+from graphvlm.components.projector.video_packing import VideoPacking
 from graphvlm.dims import Var
 from graphvlm.ir import Graph
 
@@ -112,6 +114,13 @@ def open_sizes(graph: Graph, known: Mapping[str, int]) -> dict[str, int]:
         elif isinstance(node.spec, ImageStack):
             stacks, depth = (found[_key(node.signature.inputs["stack"], axis)] for axis in (0, 1))
             found[_key(node.signature.outputs["image"], 0)] = stacks * depth
+        elif isinstance(node.spec, VideoFrames):
+            videos, frames = (found[_key(node.signature.inputs["video"], axis)] for axis in (0, 1))
+            found[_key(node.signature.outputs["image"], 0)] = videos * frames
+        elif isinstance(node.spec, VideoPacking):
+            frames, tokens = found[_key(node.signature.inputs["video"], 1)], node.signature.inputs["features"].shape[1]
+            assert isinstance(tokens, int)
+            found[_key(node.signature.outputs["features"], 1)] = frames * tokens + node.spec.newline
         elif isinstance(node.spec, TilePacking):
             cut = grids[node.inputs["grid"].name]
             packed = packed_tokens(node.spec, cut, image_sizes(len(cut)))

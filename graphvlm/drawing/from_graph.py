@@ -32,5 +32,7 @@ def picture(graph: Graph) -> Picture:
 
 
 def _port(graph: Graph, ref: Ref) -> str:
+    """The port, where the node has others beside its parameters, or it is one of these."""
     outputs = graph.nodes[ref.name].signature.outputs if ref.port else {}
-    return ref.port if len(outputs) > 1 else ""
+    flowing = [port for port, found in outputs.items() if not found.weight]
+    return ref.port if len({*flowing, ref.port}) > 1 else ""

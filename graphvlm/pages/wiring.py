@@ -26,6 +26,8 @@ class Namer:
         if not ref.port:
             return ref.name
         node = self.graph.nodes[ref.name]
+        if weight := node.signature.outputs[ref.port].weight:
+            return f"self.{node.module}.{weight}"
         outputs = list(node.signature.outputs)
         if ref.port in ("hidden", "logits"):
             alone = sum(ref.port in other.signature.outputs for other in self.graph.nodes.values()) == 1
@@ -46,7 +48,7 @@ def wiring(graph: Graph, node: Node, namer: Namer, stage: set[str], *, keep: boo
     """How `node` is called, in the stage of the nodes `stage`."""
 
     def variable(ref: Ref) -> str:
-        return namer.inside(ref) if not ref.port or ref.name in stage else namer.outside[ref]
+        return namer.inside(ref) if ref not in namer.outside or ref.name in stage else namer.outside[ref]
 
     arguments = {port: variable(ref) for port, ref in node.inputs.items()}
     results = {

@@ -47,6 +47,23 @@ def test_text_without_images(name: str, reference: Callable[[str], Reference], o
         assert relative_error(ours(name)(input_ids=ids).logits, expected) <= LIMIT
 
 
+ALONE = [(name, kind) for name, case in MULTIMODAL.items() for kind in case.alone]
+
+
+@pytest.mark.parametrize(("name", "kind"), ALONE)
+def test_one_kind_of_input(
+    name: str, kind: str, reference: Callable[[str], Reference], ours: Callable[[str], Any]
+) -> None:
+    """Images without videos, and videos without images."""
+    config, generator = reference(name).model.config, torch.Generator().manual_seed(5)
+    inputs = MULTIMODAL[name].alone[kind](config, "left", generator)
+    expected = reference(name).logits(inputs)
+    with torch.no_grad():
+        logits = ours(name)(**inputs).logits
+    seen = attended(inputs)
+    assert relative_error(logits[seen], expected[seen]) <= LIMIT
+
+
 def test_dynamic_positions_forget(reference: Callable[[str], Reference], ours: Callable[[str], Any]) -> None:
     """A short sequence after a long one is as if it came first; the reference remembers the long one."""
     inputs = reference("llama_dynamic").inputs("none")

@@ -125,7 +125,7 @@ IMAGES: dict[str, Published] = {
         7_566_747_648,
     ),
     "llava_next_video_7b": Published(
-        "LLaVA-NeXT-Video 7B with its images, CLIP ViT-L/14-336 on tiles and Vicuna-7B",
+        "LLaVA-NeXT-Video 7B, CLIP ViT-L/14-336 on tiles and on frames of videos, and Vicuna-7B",
         f"{HUB}llava-hf/LLaVA-NeXT-Video-7B-hf",
         {
             "model_type": "llava_next_video",
@@ -137,8 +137,20 @@ IMAGES: dict[str, Published] = {
         },
         7_063_431_168,
     ),
+    "video_llava_7b": Published(
+        "Video-LLaVA 7B, CLIP ViT-L/14 for images and another for frames of videos, one projector, Vicuna-7B",
+        f"{HUB}LanguageBind/Video-LLaVA-7B-hf",
+        {
+            "model_type": "video_llava",
+            "text_config": _VICUNA,
+            "vision_config": tower("clip", 224, 14, 1024, 24, 16, 4096),
+            "image_token_index": 32000,
+            "video_token_index": 32001,
+        },
+        7_366_279_168,
+    ),
     "llava_onevision_qwen2_7b": Published(
-        "LLaVA-OneVision with its images, SigLIP so400m/14-384 (26 layers) on tiles and Qwen2 7B",
+        "LLaVA-OneVision, SigLIP so400m/14-384 (26 layers) on tiles and frames of videos, and Qwen2 7B",
         f"{HUB}llava-hf/llava-onevision-qwen2-7b-ov-hf",
         {
             "model_type": "llava_onevision",

@@ -71,7 +71,7 @@ _SMALL = {"model_type": "mistral3", "text_config": _MISTRAL, "vision_config": _P
 
 NATIVE: dict[str, Published] = {
     "qwen2_vl_7b": Published(
-        "Qwen2-VL 7B: images of any size, positions of three numbers",
+        "Qwen2-VL 7B: images and videos of any size, positions of three numbers",
         f"{HUB}Qwen/Qwen2-VL-7B-Instruct",
         _qwen2("qwen2_vl", (3584, 18944, 28, 28, 4), 32768, {"embed_dim": 1280, "hidden_size": 3584}),
         8_291_375_616,
@@ -83,7 +83,7 @@ NATIVE: dict[str, Published] = {
         3_754_622_976,
     ),
     "qwen2_5_vl_7b": Published(
-        "Qwen2.5-VL 7B: images of any size in windows, positions of three numbers",
+        "Qwen2.5-VL 7B: images and videos of any size in windows, positions of three numbers",
         f"{HUB}Qwen/Qwen2.5-VL-7B-Instruct",
         _qwen2_5((3584, 18944, 28, 28, 4), 3420),
         8_292_166_656,
@@ -98,7 +98,7 @@ NATIVE: dict[str, Published] = {
         4_437_815_808,
     ),
     "qwen3_vl_8b": Published(
-        "Qwen3-VL 8B: images of any size, features of four depths, positions of three numbers",
+        "Qwen3-VL 8B: images and videos of any size, features of four depths, positions of three numbers",
         f"{HUB}Qwen/Qwen3-VL-8B-Instruct",
         _qwen3("qwen3_vl", (4096, 12288, 36, 32, 8), {}),
         8_767_123_696,
@@ -116,7 +116,7 @@ NATIVE: dict[str, Published] = {
         235_670_022_896,
     ),
     "qwen3_5_9b": Published(
-        "Qwen3.5 9B with its tower: linear attention in three of four layers",
+        "Qwen3.5 9B with its tower, for images and videos: linear attention in three of four layers",
         f"{HUB}Qwen/Qwen3.5-9B",
         _qwen3_5("qwen3_5", 4096),
         9_409_813_744,

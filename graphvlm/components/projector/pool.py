@@ -1,4 +1,4 @@
-"""`projector/pool`: averages of neighbouring tokens of an image, without weights."""
+"""`projector/pool`: fewer tokens of an image, made of neighbouring ones, without weights."""
 
 from __future__ import annotations
 
@@ -24,16 +24,18 @@ class Pool(Spec):
     grid: Grid
     pooled: Grid
     dim: int
+    method: str = "mean"
 
     @property
     def window(self) -> int | None:
-        """The side of the squares that are averaged; None where the grid does not divide into them."""
+        """The side of the squares that become one token; None if the grid does not divide into them, or is scaled."""
         side = self.grid[0] // self.pooled[0]
-        return side if self.grid == (side * self.pooled[0], side * self.pooled[1]) else None
+        even = self.grid == (side * self.pooled[0], side * self.pooled[1])
+        return side if even and self.method != "bilinear" else None
 
     def summary(self) -> str:
         rows, columns = self.pooled
-        return f"average pooling to {rows} x {columns} tokens"
+        return f"{_NAMES[self.method]} to {rows} x {columns} tokens"
 
     def resolved(self) -> dict[str, Any]:
         return {"grid": list(self.grid)}
@@ -48,6 +50,7 @@ class PoolView:
     config: str
     summary: str
     even: bool
+    method: str
     before: str
     after: str
 
@@ -77,10 +80,11 @@ class PoolComponent:
             return None
         if not isinstance(dim, int):
             raise AssertionError("features without a width after inference")
+        method = settings.get("method", default="mean")
         if settings.has("window"):
             side = int(settings.get("window"))
             even = check_side(grid, "window", settings, inferred.node, problems)
-            return Pool(grid, (grid[0] // side, grid[1] // side), dim) if even else None
+            return Pool(grid, (grid[0] // side, grid[1] // side), dim, method) if even else None
         side = isqrt(int(settings.get("tokens")))
         if side * side != settings.get("tokens") or side > min(grid):
             problems.error(
@@ -90,7 +94,7 @@ class PoolComponent:
                 help=f"use a square, of at most {min(grid)} x {min(grid)}",
             )
             return None
-        return Pool(grid, (side, side), dim)
+        return Pool(grid, (side, side), dim, method)
 
     def page(self, node: Node, wiring: Wiring) -> NodePage:
         spec = node.spec
@@ -103,6 +107,7 @@ class PoolComponent:
             config=f"{name}Config",
             summary=spec.summary(),
             even=spec.window is not None,
+            method=spec.method,
             before=f"[images, {rows * columns}, {spec.dim}]",
             after=f"[images, {fewer * narrower}, {spec.dim}]",
         )
@@ -114,5 +119,7 @@ class PoolComponent:
         construct = f"{name}(config.{node.name})"
         return NodePage("projector/pool.py.j2", view, name, tuple(fields), construct, one_call(node, wiring))
 
+
+_NAMES = {"mean": "average pooling", "max": "maximum pooling", "bilinear": "bilinear scaling"}
 
 COMPONENT = PoolComponent()

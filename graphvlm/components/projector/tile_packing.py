@@ -9,6 +9,7 @@ from typing import Any
 from ...blocks.parameters import Parameter, plain
 from ...code import Field, NodePage, Statement, Wiring
 from ...component import Inferred, Port, Signature, Spec, sizes_of
+from ...diagnostics import Label
 from ...dims import Var
 from ...ir import Node
 from ...names import class_name
@@ -91,7 +92,10 @@ class TilePackingComponent:
         if settings.get("unpad", default=True):
             inputs["sizes"] = Port("sizes", (images, 2))
         packed = Port("features", (1, Var(f"{name}.packed", "tokens"), sizes["dim"]))
-        return Signature(inputs, {"features": packed}, sizes, written)
+        newline = {"newline": Port("features", (1, 1, sizes["dim"]), weight="newline.view(1, 1, -1)")}
+        has = settings.get("newline", default=True)
+        absent = {} if has else {"newline": Label(settings.span("newline"), "no such token")}
+        return Signature(inputs, {"features": packed, **(newline if has else {})}, sizes, written, absent=absent)
 
     def lower(self, settings: Settings, inferred: Inferred, problems: Problems) -> TilePacking | None:
         tokens = inferred.sizes["tokens"]

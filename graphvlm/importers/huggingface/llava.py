@@ -12,6 +12,7 @@ from .multimodal import (
     Imported,
     check_tokens,
     drops_class,
+    fused_language,
     image_text,
     mlp_projector,
     read_llm,
@@ -20,6 +21,7 @@ from .multimodal import (
     read_placeholder,
 )
 from .tables import VISION_TABLES, ConfigTable, Values
+from .text import read_embedding
 from .text_tables import TEXT_TABLES
 from .vision import Vision, read_vision
 
@@ -79,6 +81,23 @@ VIPLLAVA = ConfigTable(
 )
 
 
+VIDEO_LLAVA = ConfigTable(
+    "video_llava",
+    {
+        **LLAVA.understood,
+        "image_seq_length": 256,
+        "video_token_index": 32001,
+        "video_token_id": None,
+    },
+    # how many tokens a video has: what makes prompts reads it
+    harmless=LLAVA.harmless | {"video_seq_length"},
+)
+
+VIDEO_PARTS: Mapping[str, Values] = MappingProxyType(
+    {**PARTS, "vision_config": {**PARTS["vision_config"], "image_size": 224}}
+)
+
+
 def read_llava(config: Fields) -> Imported | None:
     """The graph of a LLaVA config; None where a part is of an unknown type."""
     return _read(config, read_projector(config))
@@ -114,14 +133,49 @@ def _read(config: Fields, projector: dict[str, Any]) -> Imported | None:
     )
 
 
+def read_video_llava(config: Fields) -> Imported | None:
+    """The graph of a Video-LLaVA config: images and videos have a tower each, and one projector.
+
+    Frames keep their class token.
+    """
+    config.check_names()
+    text = read_part(config, "text_config", TEXT_TABLES, VIDEO_PARTS["text_config"])
+    vision_fields = read_part(config, "vision_config", VISION_TABLES, VIDEO_PARTS["vision_config"])
+    if text is None or vision_fields is None:
+        return None
+    llm = read_llm(text, tied=config.boolean("tie_word_embeddings"))
+    vision = read_vision(vision_fields)
+    output = _output(config, vision)
+    whole = {key: value for key, value in output.items() if key != "drop_cls"}
+    features = {"image": "projector", "video": "video_projector"}
+    tokens = {
+        name: read_placeholder(config, llm["vocab"], f"{name}_token_id", f"{name}_token_index") for name in features
+    }
+    nodes = {
+        "vision": vision.tower(output),
+        "projector": read_projector(config),
+        "frames": {"kind": "encoder", "type": "video_frames", "inputs": "pixel_values_videos"},
+        "video_vision": {**vision.tower(whole), "inputs": "frames"},
+        "video_projector": {"module": "projector", "inputs": "video_vision"},
+        **fused_language(read_embedding(text), llm, features, tokens),
+    }
+    body = {"nodes": nodes, "outputs": {"logits": "llm.logits"}, "checkpoint": {"use": "checkpoint/video_llava"}}
+    return Imported(body, text, {"pixel_values": "image", "pixel_values_videos": "video", "input_ids": "tokens"})
+
+
 def _output(config: Fields, vision: Vision) -> dict[str, Any]:
     """Which hidden states the projector reads, and whether without the class token."""
     drop = drops_class(config, vision)
-    check_tokens(config, "image_seq_length", vision.patches + (vision.class_token and not drop), UNSAID_TOKENS)
+    unsaid = config.table.understood["image_seq_length"]
+    check_tokens(config, "image_seq_length", vision.patches + (vision.class_token and not drop), unsaid)
     key = "vision_feature_layers" if config.has("vision_feature_layers") else "vision_feature_layer"
     return read_output(config, vision, drop=drop, key=key)
 
 
 FAMILIES: Mapping[str, Family] = MappingProxyType(
-    {"llava": Family(LLAVA, read_llava, PARTS), "vipllava": Family(VIPLLAVA, read_vipllava, PARTS)}
+    {
+        "llava": Family(LLAVA, read_llava, PARTS),
+        "vipllava": Family(VIPLLAVA, read_vipllava, PARTS),
+        "video_llava": Family(VIDEO_LLAVA, read_video_llava, VIDEO_PARTS),
+    }
 )

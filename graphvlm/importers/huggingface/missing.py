@@ -121,7 +121,6 @@ MISSING: Mapping[str, str] = MappingProxyType(
         "unlimited_ocr": f"{_SAM} beside CLIP",
         "vibevoice_asr": "convolutional tokenizers of sound",
         "video_llama_3": f"{_NATIVE}; frames that are merged and left out",
-        "video_llava": "calls (`module:`): one projector behind two towers",
         "vipllava": "features of several layers in its reader",
         "vision-encoder-decoder": _ENC_DEC,
         "voxtral_realtime": "causal convolutions of sound; norms that time conditions",
@@ -130,5 +129,5 @@ MISSING: Mapping[str, str] = MappingProxyType(
 
 # What a type that is imported takes in the reference, and here does not.
 PARTLY: Mapping[str, str] = MappingProxyType(
-    dict.fromkeys(("llava_next_video", "llava_onevision"), "its images alone: videos need calls (`module:`)")
+    dict.fromkeys(("glm4v", "glm46v"), "its images alone: frames of videos have the token of images")
 )

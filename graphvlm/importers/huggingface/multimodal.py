@@ -185,3 +185,16 @@ def fused_language(
         },
         "llm": llm,
     }
+
+
+def called_again(nodes: Mapping[str, Any], inputs: Mapping[str, str]) -> dict[str, Any]:
+    """Calls of nodes for videos, each named after its node; `inputs` maps the inputs of images to those of videos."""
+
+    def again(reference: str) -> str:
+        name, dot, port = reference.partition(".")
+        return (f"video_{name}" if name in nodes else inputs.get(name, name)) + dot + port
+
+    def of(given: Any) -> Any:
+        return {port: again(each) for port, each in given.items()} if isinstance(given, Mapping) else again(given)
+
+    return {f"video_{name}": {"module": name, "inputs": of(node["inputs"])} for name, node in nodes.items()}

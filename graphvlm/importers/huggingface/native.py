@@ -8,7 +8,7 @@ from typing import Any
 
 from ...tree import Tree, mapping
 from .fields import Fields
-from .multimodal import Family, Imported, fused_language, read_part, read_placeholder
+from .multimodal import Family, Imported, called_again, fused_language, read_part, read_placeholder
 from .native_vision import NATIVE_TABLES, Native, read_native
 from .rope import read_sections
 from .tables import ConfigTable, Values
@@ -54,7 +54,10 @@ def _parts(model_type: str) -> Mapping[str, Values]:
     )
 
 
-_INPUTS: Values = MappingProxyType({"pixel_values": "patches", "image_grid_thw": "grid", "input_ids": "tokens"})
+_IMAGES: Values = MappingProxyType({"pixel_values": "patches", "image_grid_thw": "grid"})
+_VIDEOS: Values = MappingProxyType({"pixel_values_videos": "patches", "video_grid_thw": "grid"})
+_SECONDS: Values = MappingProxyType({"second_per_grid_ts": "seconds"})
+_WORDS: Values = MappingProxyType({"input_ids": "tokens"})
 
 
 def _read(config: Fields) -> Imported | None:
@@ -74,13 +77,49 @@ def _read(config: Fields) -> Imported | None:
     if text.table.model_type in _ALONE:
         _within(text, llm)
     _check_width(vision, native, llm)
-    token = read_placeholder(config, llm["vocab"], "image_token_id")
+    tokens = _placeholders(config, llm["vocab"])
+    films = "video" in tokens
+    again = called_again(native.nodes, dict(zip(_IMAGES, _VIDEOS, strict=True))) if films else {}
     body = {
-        "nodes": {**native.nodes, **_language(text, llm, native, token)},
+        "nodes": {**native.nodes, **again, **_language(text, llm, native, tokens, _positions(vision) if films else {})},
         "outputs": {"logits": "llm.logits"},
         "checkpoint": _checkpoint(config.table.model_type, native),
     }
-    return Imported(body, text, _INPUTS)
+    videos = {**_VIDEOS, **(_SECONDS if _timed(vision) else {})} if films else {}
+    return Imported(body, text, {**_IMAGES, **videos, **_WORDS})
+
+
+# Classes whose frames of a video are like images, at tokens of images: a caller can pass them so.
+_FRAMES_ARE_IMAGES = frozenset({"glm4v", "glm46v"})
+
+
+def _placeholders(config: Fields, vocab: int) -> dict[str, int]:
+    """The tokens of images and, where they have some of their own, of videos."""
+    kinds = ("image",) if config.table.model_type in _FRAMES_ARE_IMAGES else ("image", "video")
+    tokens = {name: read_placeholder(config, vocab, f"{name}_token_id") for name in kinds}
+    if len({*tokens.values()}) < len(tokens):
+        config.problems.conflict(
+            f"`image_token_id` and `video_token_id` are both {tokens['image']}",
+            config.span("video_token_id"),
+            help="correct one of them: each kind has a token of its own",
+        )
+    return tokens
+
+
+def _timed(vision: Fields) -> bool:
+    """Whether the frames of a video are as far apart as its processor says."""
+    return vision.knows("tokens_per_second")
+
+
+# Classes whose frames of a video stand together; those of the others have their times between them, as text.
+_TOGETHER = frozenset({"qwen2_vl_vision", "qwen2_5_vl_vision"})
+
+
+def _positions(vision: Fields) -> dict[str, Any]:
+    """What the positions of videos have beside those of images."""
+    if _timed(vision):
+        return {"interval": {"video": vision.integer("tokens_per_second")}}
+    return {} if vision.table.model_type in _TOGETHER else {"frames": {"video": "apart"}}
 
 
 # Classes that tie the head if either part of the config says so; for the others the whole config decides.
@@ -106,26 +145,34 @@ def _within(text: Fields, llm: dict[str, Any]) -> None:
         llm["position"] |= read_sections(text, (11, 11, 10), "interleaved", dim)
 
 
-def _language(text: Fields, llm: dict[str, Any], native: Native, token: int) -> dict[str, Any]:
-    """The nodes of the text, with features of the image and positions."""
+def _language(
+    text: Fields, llm: dict[str, Any], native: Native, tokens: Mapping[str, int], positions: Mapping[str, Any]
+) -> dict[str, Any]:
+    """The nodes of the text, with features of images and videos, and positions."""
     merged = next(reversed([name for name in native.nodes if name not in native.deep]))
-    nodes = fused_language(read_embedding(text), llm, {"image": merged}, {"image": token})
+    features = {"image": merged} | ({"video": f"video_{merged}"} if "video" in tokens else {})
+    nodes = fused_language(read_embedding(text), llm, features, tokens)
     llm["inputs"] = {"features": "fused", "positions": "positions"}
     before = {"text": nodes.pop("text"), "fused": nodes.pop("fused")}
     before["positions"] = {
         "kind": "encoder",
         "type": "grid_positions",
-        "inputs": {"ids": "input_ids", "image": "image_grid_thw"},
-        "placeholder": {"image": token},
+        "inputs": {"ids": "input_ids", **{name: f"{name}_grid_thw" for name in tokens}},
+        "placeholder": dict(tokens),
         "group": native.group,
+        **positions,
     }
+    if "interval" in positions:
+        before["positions"]["inputs"]["video_seconds"] = "second_per_grid_ts"
     if native.deep:
         features = {f"image_{index}": name for index, name in enumerate(native.deep, start=1)}
+        if "video" in tokens:
+            features |= {f"video_{index}": f"video_{name}" for index, name in enumerate(native.deep, start=1)}
         before["deep"] = {
             "kind": "fusion",
             "type": "spread",
             "inputs": {"ids": "input_ids", **features},
-            "placeholder": {"image": token},
+            "placeholder": dict(tokens),
             "depths": len(native.deep),
         }
         llm["inject"] = list(range(len(native.deep)))

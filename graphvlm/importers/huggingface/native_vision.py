@@ -70,10 +70,10 @@ NATIVE_TABLES: Mapping[str, ConfigTable] = MappingProxyType(
                 "window_size": 112,
                 "out_hidden_size": 3584,
                 "fullatt_block_indexes": (7, 15, 23, 31),
+                "tokens_per_second": 4,
                 "rope_parameters": None,
             },
-            # how far frames of a video are apart in positions
-            harmless=_UNREAD | {"tokens_per_second"},
+            harmless=_UNREAD,
         ),
         "qwen3_vl_vision": ConfigTable("qwen3_vl_vision", _QWEN3),
         "qwen3_vl_moe_vision": ConfigTable("qwen3_vl_moe_vision", _QWEN3),

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from math import isqrt
 from types import MappingProxyType
 from typing import Any
 
@@ -39,18 +40,26 @@ LLAVA_ONEVISION = ConfigTable(
         "image_token_index": 151646,
         "vision_feature_select_strategy": "full",
         "vision_feature_layer": -1,
+        "video_token_index": 151647,
+        "video_token_id": None,
         "image_grid_pinpoints": None,
         "vision_aspect_ratio": "anyres_max_9",
     },
-    # videos are not read
-    harmless=LLAVA.harmless | {"use_image_newline_parameter", "video_token_index", "video_token_id"},
+    harmless=LLAVA.harmless | {"use_image_newline_parameter"},
 )
 
 LLAVA_NEXT_VIDEO = ConfigTable(
     "llava_next_video",
-    {**LLAVA_NEXT.understood, "image_token_index": 32001, "spatial_pool_mode": "average"},
-    # videos are not read
-    harmless=LLAVA_NEXT.harmless | {"video_token_index", "video_token_id", "video_seq_length", "spatial_pool_stride"},
+    {
+        **LLAVA_NEXT.understood,
+        "image_token_index": 32001,
+        "video_token_index": 32000,
+        "video_token_id": None,
+        "spatial_pool_mode": "average",
+        "spatial_pool_stride": 2,
+    },
+    # how many tokens a frame has: what makes prompts reads it
+    harmless=LLAVA_NEXT.harmless | {"video_seq_length"},
 )
 
 _ONEVISION_PARTS: Mapping[str, Values] = MappingProxyType(
@@ -72,31 +81,73 @@ _ONEVISION_PARTS: Mapping[str, Values] = MappingProxyType(
 INPUTS: Mapping[str, Any] = MappingProxyType({"pixel_values": "stack", "image_sizes": "sizes", "input_ids": "tokens"})
 
 
+_WITH_VIDEOS: Mapping[str, Any] = MappingProxyType({"pixel_values_videos": "video", "input_ids": "tokens"})
+
+
 def read_llava_next(config: Fields) -> Imported | None:
     """The graph of a LLaVA-NeXT config; None where a part is of an unknown type."""
     return _read(config, PARTS, _RESOLUTIONS)
 
 
 def read_llava_next_video(config: Fields) -> Imported | None:
-    """The graph of a LLaVA-NeXT-Video config, of its images; None where a part is of an unknown type."""
-    config.choice("spatial_pool_mode", ("average", "max"))  # what pools videos has no weights then
-    return _read(config, PARTS, _RESOLUTIONS)
+    """The graph of a LLaVA-NeXT-Video config; None where a part is of an unknown type.
+
+    Frames of videos have fewer tokens than images: squares of them become one, before the projector.
+    """
+    return _read(config, PARTS, _RESOLUTIONS, videos=_pooled_frames)
 
 
 def read_llava_onevision(config: Fields) -> Imported | None:
-    """The graph of a LLaVA-OneVision config, of its images; None where a part is of an unknown type.
+    """The graph of a LLaVA-OneVision config; None where a part is of an unknown type.
 
-    Large images are scaled down, and in a prompt with several none is cut.
+    Large images are scaled down, and in a prompt with several none is cut. Frames of videos are scaled to half.
     """
     ratio = str(config.choice("vision_aspect_ratio", [f"anyres_max_{count}" for count in range(1, 37)]))
     settings = {"max_tiles": int(ratio.removeprefix("anyres_max_"))}
     sides = range(384, 2305, 384)
-    imported = _read(config, _ONEVISION_PARTS, [[high, wide] for high in sides for wide in sides], settings)
+    resolutions = [[high, wide] for high in sides for wide in sides]
+    imported = _read(config, _ONEVISION_PARTS, resolutions, settings, _scaled_frames)
     if imported is None:
         return None
     imported.body["nodes"]["tiles"]["inputs"]["counts"] = "batch_num_images"
-    inputs = {"pixel_values": "stack", "image_sizes": "sizes", "batch_num_images": "counts", "input_ids": "tokens"}
-    return Imported(imported.body, imported.text, inputs)
+    images = {"pixel_values": "stack", "image_sizes": "sizes", "batch_num_images": "counts"}
+    return Imported(imported.body, imported.text, {**images, **_WITH_VIDEOS})
+
+
+def _pooled_frames(config: Fields, vision: Vision) -> dict[str, Any]:
+    """The nodes of a video: frames through the tower of the images, pooled, then through their projector."""
+    method = {"average": "mean", "max": "max"}[config.choice("spatial_pool_mode", ("average", "max"))]
+    stride, side = config.integer("spatial_pool_stride"), isqrt(vision.patches)
+    if side % stride:
+        config.unsupported(
+            "spatial_pool_stride",
+            f"`spatial_pool_stride` is {stride}, and the {side} x {side} tokens of a frame do not divide by it; "
+            "transformers leaves the last ones out",
+            f"write a number that divides {side}",
+        )
+    pooled = {"kind": "projector", "type": "pool", "window": stride, "method": method, "inputs": "video_vision"}
+    return {**_FRAMES, "pooled": pooled, "video_projector": {"module": "projector", "inputs": "pooled"}}
+
+
+def _scaled_frames(_: Fields, vision: Vision) -> dict[str, Any]:
+    """The nodes of a video: frames like images, scaled to half, behind each other, with a newline at the end."""
+    side = -(-isqrt(vision.patches) // 2)
+    scaled = {"kind": "projector", "type": "pool", "tokens": side**2, "method": "bilinear", "inputs": "video_projector"}
+    packed = {"features": "pooled", "video": "pixel_values_videos", "newline": "packed.newline"}
+    return {
+        **_FRAMES,
+        "video_projector": {"module": "projector", "inputs": "video_vision"},
+        "pooled": scaled,
+        "video_packed": {"kind": "projector", "type": "video_packing", "inputs": packed},
+    }
+
+
+_FRAMES: Mapping[str, Any] = MappingProxyType(
+    {
+        "frames": {"kind": "encoder", "type": "video_frames", "inputs": "pixel_values_videos"},
+        "video_vision": {"module": "vision", "inputs": "frames"},
+    }
+)
 
 
 def _read(
@@ -104,8 +155,12 @@ def _read(
     parts: Mapping[str, Values],
     resolutions: list[list[int]],
     packing: Mapping[str, Any] = MappingProxyType({}),
+    videos: Callable[[Fields, Vision], dict[str, Any]] | None = None,
 ) -> Imported | None:
-    """The graph of either; `resolutions` are those of a config that names none, `packing` more settings of it."""
+    """The graph of any; `resolutions` are those of a config that names none, `packing` more settings of it.
+
+    `videos` makes the nodes that see videos, the last of which gives their features, where the model takes any.
+    """
     config.check_names()
     text = read_part(config, "text_config", TEXT_TABLES, parts["text_config"])
     vision_fields = read_part(config, "vision_config", VISION_TABLES, parts["vision_config"])
@@ -117,18 +172,24 @@ def _read(
     llm = read_decoder(text, "fused", tied=tied)
     llm["head"].pop("softcap", None)  # the head of this class is its own, and does not bound its logits
     vision = read_vision(vision_fields)
-    token = read_placeholder(config, llm["vocab"], "image_token_id", "image_token_index")
+    seen = videos(config, vision) if videos else {}
+    features = {"image": "packed"} | ({"video": next(reversed(seen))} if seen else {})
+    tokens = {
+        name: read_placeholder(config, llm["vocab"], f"{name}_token_id", f"{name}_token_index") for name in features
+    }
     packed = {"features": "projector", "grid": "tiles.grid", "sizes": "image_sizes"}
     body = {
         "nodes": {
             **read_tower(config, vision, resolutions),
             "packed": {"kind": "projector", "type": "tile_packing", "inputs": packed, **packing},
-            **fused_language(read_embedding(text), llm, {"image": "packed"}, {"image": token}),
+            **seen,
+            **fused_language(read_embedding(text), llm, features, tokens),
         },
         "outputs": {"logits": "llm.logits"},
         "checkpoint": {"use": "checkpoint/llava_next"},
     }
-    return Imported(body, text, INPUTS)
+    images = {name: what for name, what in INPUTS.items() if name != "input_ids"}
+    return Imported(body, text, {**images, **_WITH_VIDEOS} if seen else INPUTS)
 
 
 def read_tower(config: Fields, vision: Vision, resolutions: list[list[int]]) -> dict[str, Any]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -12,6 +12,7 @@ from torch import Generator, Tensor
 from ..reference import IMAGE_TOKEN, LENGTH, Padding, pad
 
 Inputs = dict[str, Tensor]
+VIDEO_TOKEN = 1  # no word of a prompt: these begin with 3
 IMAGES = (1, 2, 0)  # of each row: the last is text alone
 
 
@@ -20,13 +21,15 @@ class Multimodal:
     """A family: its config, and the inputs of one call, for the config, the side to pad and a source of chance.
 
     The inputs are named as the graph names them, beside `attention_mask`; `reference` turns them into those of the
-    reference, where it wants others. `model` is a class of `transformers`, unless AutoModelForImageTextToText has it.
+    reference, where it wants others; `alone` makes those of one kind, where there are several. `model` is a class of
+    `transformers`, unless AutoModelForImageTextToText has it.
     """
 
     config: Callable[[], Any]
     inputs: Callable[[Any, Padding, Generator], Inputs]
     model: str = ""
     reference: Callable[[Inputs], Inputs] = dict
+    alone: Mapping[str, Callable[[Any, Padding, Generator], Inputs]] = field(default_factory=dict)
 
     def make(self) -> Any:
         """The reference model with weights that it draws itself."""

@@ -3,13 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from types import MappingProxyType
 from typing import Any
 
-from transformers import LlavaConfig, VipLlavaConfig
+import torch
+from torch import Generator
+from transformers import LlavaConfig, VideoLlavaConfig, VipLlavaConfig
 
-from ..reference import IMAGE_TOKEN, MIXED, clip, gemma, gemma2, llama, mistral, qwen2, qwen3, qwen3_moe, siglip
-from .case import Multimodal, square_images
+from ..reference import (
+    IMAGE_TOKEN,
+    MIXED,
+    Padding,
+    clip,
+    gemma,
+    gemma2,
+    llama,
+    mistral,
+    qwen2,
+    qwen3,
+    qwen3_moe,
+    siglip,
+)
+from .case import IMAGES, VIDEO_TOKEN, Inputs, Multimodal, prompts, square_images
 
 
 def tokens(config: Any) -> int:
@@ -73,4 +89,40 @@ _SEVERAL: Mapping[str, Callable[[], Any]] = MappingProxyType(
     }
 )
 
+FRAMES = 2
+VIDEOS = (1, 1, 0)
+
+
+def video_llava(**changes: Any) -> Any:
+    tokens = {"image_token_index": IMAGE_TOKEN, "video_token_index": VIDEO_TOKEN}
+    return VideoLlavaConfig(vision_config=clip(), text_config=llama(), **tokens, **changes)
+
+
+def seen(kinds: tuple[str, ...], config: Any, padding: Padding, generator: Generator) -> Inputs:
+    """Images and videos, each through a tower of its own; frames have their class token too."""
+    size = config.vision_config.image_size
+    runs = {"image": [IMAGE_TOKEN] * tokens(config)}
+    runs["video"] = [VIDEO_TOKEN] * (FRAMES * ((size // config.vision_config.patch_size) ** 2 + 1))
+    counts = {"image": IMAGES, "video": VIDEOS}
+    rows = [[runs[kind] for kind in kinds for _ in range(counts[kind][row])] for row in range(len(IMAGES))]
+    pixels = {
+        "pixel_values": torch.randn(sum(IMAGES), 3, size, size, generator=generator),
+        "pixel_values_videos": torch.randn(sum(VIDEOS), FRAMES, 3, size, size, generator=generator),
+    }
+    names = {"image": "pixel_values", "video": "pixel_values_videos"}
+    return prompts(generator, padding, rows) | {names[kind]: pixels[names[kind]] for kind in kinds}
+
+
+_FILMED: Mapping[str, Callable[[], Any]] = MappingProxyType(
+    {
+        "video_llava": video_llava,
+        "video_llava_full": lambda: video_llava(vision_feature_select_strategy="full", vision_feature_layer=-1),
+    }
+)
+
+_KINDS = ("image", "video")
 CASES = {name: Multimodal(config, square_images(tokens)) for name, config in {**_CONFIGS, **_SEVERAL}.items()}
+CASES |= {
+    name: Multimodal(config, partial(seen, _KINDS), alone={kind: partial(seen, (kind,)) for kind in _KINDS})
+    for name, config in _FILMED.items()
+}

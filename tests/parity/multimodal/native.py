@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from types import MappingProxyType
 from typing import Any
 
@@ -20,35 +21,64 @@ from transformers import (
 )
 
 from ..reference import IMAGE_TOKEN, MIXED, SIZES, Padding
-from .case import IMAGES, Inputs, Multimodal, prompts
+from .case import VIDEO_TOKEN, Inputs, Multimodal, prompts
 
 # Frames, rows and columns of patches: as wide as high or not, one block alone, two frames of a video.
-GRIDS = ((1, 4, 6), (1, 2, 2), (2, 10, 4))
+GRIDS = ((1, 4, 6), (1, 2, 2), (2, 6, 4))
+FILMS = ((2, 4, 2), (3, 2, 4))
+SECONDS = (0.7, 1.3)  # between their frames
+# Which stand in each prompt, and in which order.
+MIXED_ROWS = (("image", "video"), ("video", "image", "image"), ())
+# Frames of their videos are images.
+IMAGES_ALONE = ("glm4v", "glm46v")
+# These have the times of frames as text between them.
+APART = ("qwen3_vl", "qwen3_vl_moe", "qwen3_5", "qwen3_5_moe")
 
 
-def inputs(config: Any, padding: Padding, generator: Generator) -> Inputs:
-    """Prompts with images of different sizes, and their patches."""
-    vision = config.vision_config
-    group = vision.spatial_merge_size
+def seen(kinds: tuple[str, ...], config: Any, padding: Padding, generator: Generator) -> Inputs:
+    """Prompts with images or videos of different sizes, or both, and their patches."""
     # GLM-4V's own tower takes images of one frame alone
-    sizes = [(1 if config.model_type in ("glm4v", "glm46v") else t, h, w) for t, h, w in GRIDS]
-    grids = iter(sizes)
-    runs = [[[IMAGE_TOKEN] * (t * h * w // group**2) for t, h, w in (next(grids) for _ in range(n))] for n in IMAGES]
-    made = prompts(generator, padding, runs)
+    images = [(1 if config.model_type in IMAGES_ALONE else t, h, w) for t, h, w in GRIDS]
+    grids = {"image": images, "video": list(FILMS)}
+    left = {kind: iter(sizes) for kind, sizes in grids.items()}
+    rows = [[kind for kind in row if kind in kinds] for row in MIXED_ROWS]
+    made = prompts(generator, padding, [[run for kind in row for run in _runs(config, kind, left)] for row in rows])
+    for kind, pixels in (("image", "pixel_values"), ("video", "pixel_values_videos")):
+        if kind in kinds:
+            made |= {pixels: _patches(config, grids[kind], generator), f"{kind}_grid_thw": torch.tensor(grids[kind])}
+    timed = "video" in kinds and config.model_type == "qwen2_5_vl"
+    return made | ({"second_per_grid_ts": torch.tensor(SECONDS)} if timed else {})
+
+
+def _runs(config: Any, kind: str, left: Mapping[str, Iterator[tuple[int, ...]]]) -> list[list[int]]:
+    """The tokens of the next image or video: one run, or one for each frame."""
+    frames, rows, columns = next(left[kind])
+    tokens = rows * columns // config.vision_config.spatial_merge_size**2
+    if kind == "image":
+        return [[IMAGE_TOKEN] * (frames * tokens)]
+    return [[VIDEO_TOKEN] * tokens] * frames if config.model_type in APART else [[VIDEO_TOKEN] * (frames * tokens)]
+
+
+def _patches(config: Any, grids: Sequence[tuple[int, ...]], generator: Generator) -> torch.Tensor:
+    vision = config.vision_config
     numbers = vision.in_channels * vision.temporal_patch_size * vision.patch_size**2
-    patches = sum(t * h * w for t, h, w in sizes)
-    pixels = torch.randn(patches, numbers, generator=generator)
-    return made | {"pixel_values": pixels, "image_grid_thw": torch.tensor(sizes)}
+    return torch.randn(sum(t * h * w for t, h, w in grids), numbers, generator=generator)
 
 
 def marked(given: Inputs) -> Inputs:
     """With the type of each token, which the processors of these families return."""
-    if "image_grid_thw" not in given:
+    if not {"image_grid_thw", "video_grid_thw"} & {*given}:
         return given
-    return given | {"mm_token_type_ids": (given["input_ids"] == IMAGE_TOKEN).int()}
+    ids = given["input_ids"]
+    return given | {"mm_token_type_ids": (ids == IMAGE_TOKEN).int() + 2 * (ids == VIDEO_TOKEN).int()}
 
 
-_TOKENS = {"image_token_id": IMAGE_TOKEN, "video_token_id": 1, "vision_start_token_id": 2, "vision_end_token_id": 3}
+_TOKENS = {
+    "image_token_id": IMAGE_TOKEN,
+    "video_token_id": VIDEO_TOKEN,
+    "vision_start_token_id": 2,
+    "vision_end_token_id": 3,
+}
 _VISION = {"depth": 3, "hidden_size": 48, "num_heads": 3, "patch_size": 4, "in_channels": 2}
 
 
@@ -135,4 +165,12 @@ _CONFIGS: Mapping[str, Callable[[], Any]] = MappingProxyType(
     }
 )
 
-CASES = {name: Multimodal(config, inputs, reference=marked) for name, config in _CONFIGS.items()}
+
+def _case(name: str, config: Callable[[], Any]) -> Multimodal:
+    if name in IMAGES_ALONE:
+        return Multimodal(config, partial(seen, ("image",)), reference=marked)
+    alone = {kind: partial(seen, (kind,)) for kind in ("image", "video")}
+    return Multimodal(config, partial(seen, ("image", "video")), reference=marked, alone=alone)
+
+
+CASES = {name: _case(name, config) for name, config in _CONFIGS.items()}
