@@ -51,6 +51,8 @@ def _node(node: Plain, reference: Callable[[str], str], new: NewName) -> Plain:
         changed["inputs"] = {port(name): reference(ref) for name, ref in reads.items()}
     else:
         changed["inputs"] = reference(reads)
+    if "module" in node:  # another call of that node
+        changed["module"] = reference(node["module"])
     for key in ("placeholder", "tokens"):
         if isinstance(node.get(key), dict):
             changed[key] = {port(name): value for name, value in node[key].items()}
