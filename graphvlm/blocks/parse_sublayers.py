@@ -159,13 +159,14 @@ def _cross(own: Settings, layer: Layer) -> Cross:
     assert isinstance(width, int)
     normed = own.get("kv_norm", default="none")
     visible, present = own.get("mask", "visible", default=""), own.get("mask", "present", default="")
-    if not visible and not present and mask_of(port) in layer.inferred.inputs:
-        present = mask_of(port)
+    each = not visible and not present and mask_of(port) in layer.inferred.inputs
+    present = mask_of(port) if each else present
     return Cross(
         port,
         width,
         visible=visible,
         present=present,
+        each=each,
         norm=None
         if normed == "none"
         else make_norm(norm_settings(layer.settings.get("norm"), own.get("norm"), normed)),
@@ -348,8 +349,8 @@ def cross_ports(
         for kind, name in masks:
             found.ports.setdefault(name, _mask_port(f"{node}.{name}", kind, batch, seq))
         if not masks and port not in joined:
-            padding = _mask_port(f"{node}.{mask_of(port)}", "present", batch, seq)
-            found.ports.setdefault(mask_of(port), replace(padding, optional=True, of=port))
+            padding = Port("mask", (batch, shape[1]), optional=True, of=port)
+            found.ports.setdefault(mask_of(port), padding)
     return found
 
 

@@ -132,7 +132,8 @@ class Cross:
     """Keys and values of an attention that come from an input port, `dim` wide, and not from its own tokens.
 
     `visible` is the port that says which runs of them each token sees, `present` which of them are there for all.
-    `norm` stands before their projections. With `own`, those of its own tokens follow.
+    (`each` if those have a flag for each key). `norm` stands before their projections. With `own`, those of its own
+    tokens follow.
     """
 
     port: str
@@ -141,6 +142,7 @@ class Cross:
     present: str = ""
     norm: Norm | None = None
     own: bool = False
+    each: bool = False
 
 
 @dataclass(frozen=True, slots=True)

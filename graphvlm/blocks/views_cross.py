@@ -57,6 +57,7 @@ class SourceView:
     port: str
     visible: str
     present: str
+    each: bool
     optional: bool
     rows: bool
 
@@ -129,7 +130,7 @@ def source_views(stack: Stack) -> tuple[SourceView, ...]:
     """What a stack reads besides its tokens."""
     rows = {sublayer.rows for kind in stack.kinds for sublayer in kind.sublayers}
     return tuple(
-        SourceView(cross.port, cross.visible, cross.present, stack.skipped(cross.port), cross.port in rows)
+        SourceView(cross.port, cross.visible, cross.present, cross.each, stack.skipped(cross.port), cross.port in rows)
         for cross in stack.crossed
     )
 

@@ -198,8 +198,7 @@ def _stack(config: Fields, kind: _Kind, *, decodes: bool, scored: bool) -> Node:
         "final_norm": False,
     }
     if crossed:
-        mask = {"present": "encoded_mask"}
-        cross = {"op": "attention", "heads": heads, "bias": True, "kv": "encoded", "kv_dim": dim, "mask": mask}
+        cross = {"op": "attention", "heads": heads, "bias": True, "kv": "encoded", "kv_dim": dim}
         node["sublayers"] = {"cross": cross}
         node["layers"] = {"count": node["layers"], "each": ["attn", "cross", "mlp"]}
     if scored:

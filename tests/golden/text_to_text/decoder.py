@@ -159,12 +159,8 @@ def encoded_source(
         return cache.sources["encoded"]
     encoded = encoded.to(x.dtype)
     if encoded_mask is None:
-        encoded_mask = encoded.new_ones(encoded.size(0), 1)
-    flags = encoded_mask[:, None].bool()  # [batch, 1, runs of keys]
-    keys, runs = encoded.size(1), flags.size(2)
-    if not torch.compiler.is_compiling() and keys % runs:
-        raise ValueError(f"{keys} keys of `encoded` are not {runs} equal runs")
-    seen = flags.repeat_interleave(keys // runs, dim=2)
+        encoded_mask = encoded.new_ones(encoded.shape[:2])
+    seen = encoded_mask[:, None].bool()  # [batch, 1, keys]
     some = seen.any(dim=2, keepdim=True)
     # Who sees nothing sees all, so that its row is finite.
     seen = (seen | ~some)[:, None]  # [batch, 1, seq or 1, keys]
