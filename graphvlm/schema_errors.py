@@ -183,7 +183,8 @@ def _wrong_type(finding: _Finding) -> Diagnostic:
 
 def _bad_value(finding: _Finding) -> Diagnostic:
     value, schema = finding.value, finding.schema
-    message = f"{finding.name} takes {takes(schema)}, not {quoted(value)}"
+    shown = quoted(value) if isinstance(value, str) else found(value)
+    message = f"{finding.name} takes {takes(schema)}, not {shown}"
     return Diagnostic("bad-value", message, finding.tree.span, help=nearest(value, schema) or cast(value, schema))
 
 

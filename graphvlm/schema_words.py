@@ -177,9 +177,12 @@ def types(schema: Schema) -> list[str]:
     return [given] if isinstance(given, str) else given
 
 
-def nearest(value: str, schema: Schema) -> str:
-    """`did you mean ...?` for a word that is none of those a schema lists."""
+def nearest(value: Any, schema: Schema) -> str:
+    """`did you mean ...?` for a word or a number that is none of those a schema lists."""
     words = [word for option in options(schema) for word in option.get("enum", ())]
+    if not isinstance(value, str):
+        numbers = sorted((word for word in words if isinstance(word, int)), key=lambda word: abs(word - value))
+        return f"write {either(map(str, sorted(numbers[:2])))}" if numbers and isinstance(value, int) else ""
     called = {name: word for option in options(schema) for name, word in option.get("x-other-values", {}).items()}
     name = value[:_LONGEST].lower().replace("-", "_")
     if name in called or name in words:

@@ -1,9 +1,11 @@
-"""Random damage to good YAML: values of other types and sizes, keys gone, renamed or moved, letters changed."""
+"""Random damage to good YAML: values of other types and sizes, keys gone, renamed or moved, nodes wired and typed anew,
+depth, letters changed."""
 
 from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import yaml
@@ -94,7 +96,50 @@ def _move(draw: DrawFn, tree: Any, holder: Any, key: Any) -> None:
     holder[key] = copy.deepcopy(other[name])
 
 
-_CHANGES: tuple[Callable[[DrawFn, Any, Any, Any], None], ...] = (_nudge, _replace, _delete, _rename, _move)
+def _rewire(draw: DrawFn, tree: Any, holder: Any, key: Any) -> None:
+    """A node reads another, or itself, or a port that is not there."""
+    nodes = tree.get("nodes") if isinstance(tree, dict) else None
+    if not isinstance(nodes, dict) or not nodes:
+        return
+    reader, source = (nodes[draw(st.sampled_from(list(nodes)))], draw(st.sampled_from(list(map(str, nodes)))))
+    if not isinstance(reader, dict):
+        return
+    ref = draw(
+        st.sampled_from([source, f"{source}.features", f"{source}.hidden", f"{source}.mask", f"{source}.layer_1"])
+    )
+    reads = reader.get("inputs")
+    if isinstance(reads, dict) and reads:
+        reads[draw(st.sampled_from([*reads, "mask", "image"]))] = ref
+    else:
+        reader["inputs"] = ref
+
+
+def _retype(draw: DrawFn, tree: Any, holder: Any, key: Any) -> None:
+    """A node of another type, with the settings of the first."""
+    nodes = tree.get("nodes") if isinstance(tree, dict) else None
+    found = [node for node in (nodes.values() if isinstance(nodes, dict) else ()) if isinstance(node, dict)]
+    if found:
+        kind, _, type_ = draw(st.sampled_from(COMPONENTS)).partition("/")
+        draw(st.sampled_from(found)).update(kind=kind, type=type_)
+
+
+def _nest(draw: DrawFn, tree: Any, holder: Any, key: Any) -> None:
+    """A value inside many others."""
+    for _ in range(draw(st.sampled_from([1, 30, 300]))):
+        holder[key] = draw(st.sampled_from([[holder[key]], {"x": holder[key]}]))
+
+
+COMPONENTS = tuple(
+    sorted(
+        f"{path.parent.name}/{path.name.removesuffix('.schema.json')}"
+        for path in (Path(__file__).parents[1] / "schemas").glob("*/*.schema.json")
+        if path.parent.name != "blocks"
+    )
+)
+_CHANGES: tuple[Callable[[DrawFn, Any, Any, Any], None], ...] = (
+    *(_nudge, _replace, _delete, _rename, _move),
+    *(_rewire, _retype, _nest),
+)
 
 
 def _changed_letters(draw: DrawFn, text: str) -> str:

@@ -157,6 +157,17 @@ def test_as_many_images_as_texts_are_not_twice_as_many() -> None:
     assert found.message == "`second.image` takes features of batch images, `feats` gives 2 * batch"
 
 
+def test_a_number_that_is_none_of_those_listed() -> None:
+    """An even kernel: the message is about numbers, as the list is."""
+    seen = {"kind": "projector", "type": "conv", "convolutions": [{"kernel": 6}], "inputs": "feats"}
+    with pytest.raises(GraphError) as caught:
+        demands.load(graph(inputs={"feats": {"type": "features", "dim": 16, "tokens": 4}}, seen=seen))
+    (found,) = caught.value.diagnostics
+    assert found.rule == "bad-value"
+    assert found.message.endswith("not 6")
+    assert found.help == "write 5 or 7"
+
+
 def test_every_component_is_drawn() -> None:
     """A new component is one entry in the table of `tests/combining/parts.py`."""
     folders = (ROOT / "graphvlm" / "components").glob("*/*.py")

@@ -95,7 +95,8 @@ def image_stack(made: Growing) -> list[Features]:
         reads = {"stack": stack, "sizes": sizes}
         if made.chance(3):
             reads["counts"] = made.input("image_counts", "counts")
-        resolutions = made.pick([[8, 16], [16, 16]], [[8, 8], [16, 8], [24, 8]])
+        size = 16  # so that the flattest image that tests have is a row high
+        resolutions = made.pick([[16, 32], [32, 32]], [[16, 16], [32, 16], [48, 16]])
         name = made.node("encoder/image_stack", reads, tiling={"size": size, "resolutions": resolutions})
         found = _vit(made, name, size, rows=f"in {name}", plain=made.chance())
         return [Features(f.ref, f.dim, f.rows, f.tokens, f.grid, cut=name, sizes=sizes) for f in found]

@@ -48,4 +48,7 @@ DECODERS: Mapping[str, Decoder] = {"decoder/transformer": decoders.transformer}
 # What the others bring along: positions of three numbers, features added inside a decoder.
 BROUGHT = frozenset(("encoder/grid_positions", "fusion/spread"))
 
-KNOWN = frozenset((*ENCODERS, *PROJECTORS, *JOINTS, *INTO, *DECODERS, *BROUGHT)) - {"input/features"}
+# No random graph has these yet.
+WAITING = frozenset(("encoder/video_frames", "projector/video_packing"))
+
+KNOWN = frozenset((*ENCODERS, *PROJECTORS, *JOINTS, *INTO, *DECODERS, *BROUGHT, *WAITING)) - {"input/features"}

@@ -114,7 +114,7 @@ def conv(made: Growing, source: Features) -> Features | None:
 
 
 def patch_merger(made: Growing, source: Features) -> Features | None:
-    if source.grid is None and not source.measured:
+    if source.tokens == "merged" or (source.grid is None and not source.measured):
         return None
     if source.grid is not None and not _even(source):
         return None
