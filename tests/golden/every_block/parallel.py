@@ -59,8 +59,7 @@ def share_images(
     Its `units`, with the module itself as the last, are sharded over the whole mesh.
     """
     if "tp" in (mesh.mesh_dim_names or ()):
-        shared = on_ranks(module.forward, mesh["tp"])
-        module.forward = shared  # type: ignore[method-assign]
+        module.forward = on_ranks(module.forward, mesh["tp"])
     for unit in units:
         fully_shard(unit, mesh=mesh, mp_policy=policy)
 
@@ -75,9 +74,9 @@ def on_ranks(encode: Callable[..., Tensor], ranks: DeviceMesh) -> Callable[..., 
         # What fills up the last ranks are the first images again, cut off below.
         own = torch.arange(first, first + share, device=device) % count
         features = encode(*(each[own] for each in images))
-        if features.requires_grad:
-            # FSDP takes the mean over all ranks; over those of one sample it is a sum.
-            features.register_hook(lambda gradient: gradient * ranks.size())
+        # FSDP takes the mean over all ranks. Over those of one sample it is a sum, so here
+        # nothing is added that has a gradient.
+        features = features + (ranks.size() - 1) * (features - features.detach())
         parts = DTensor.from_local(features, ranks, [Shard(0)])
         return parts.full_tensor(grad_placements=[Replicate()])[:count]
 
