@@ -166,11 +166,9 @@ def by_expert(x: Tensor, weight: Tensor, sizes: Tensor) -> Tensor:
     The first sizes[0] rows are those of the first expert, and so on.
     """
     if torch.compiler.is_compiling() or x.is_meta:
-        # A graph cannot depend on the sizes: every row meets every expert, and one counts.
-        ends = sizes.cumsum(0)
-        row = torch.arange(x.size(0), device=x.device)[:, None]
-        own = (row < ends) & (row >= ends - sizes)
-        return torch.einsum("re,ri,eoi->ro", own.to(x.dtype), x, weight)
+        # In a graph all experts have the same number of rows.
+        rows = x.view(weight.size(0), -1, x.size(1))
+        return (rows @ weight.transpose(1, 2)).flatten(0, 1)
     parts = torch.split(x, sizes.tolist())
     return torch.cat([F.linear(part, weight[i]) for i, part in enumerate(parts)])
 
@@ -222,14 +220,31 @@ class MoE(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         tokens = x.flatten(0, -2)  # [tokens, dim]
         weights, chosen = self.route(tokens)
+        graph = torch.compiler.is_compiling() or x.is_meta
+        through = self.through_all if graph else self.through_chosen
+        y: Tensor = through(tokens, weights, chosen)
+        y = y + self.shared(tokens)
+        return y.view_as(x)
+
+    def through_chosen(self, tokens: Tensor, weights: Tensor, chosen: Tensor) -> Tensor:
+        """Each token through its experts; in and out [tokens, dim]."""
         # One row for each token and expert of it, those of an expert together.
         order = chosen.flatten().argsort(stable=True)
         sizes = F.one_hot(chosen.flatten(), self.router.out_features).sum(dim=0)
         token = order // self.top
         y: Tensor = self.experts(tokens[token], sizes) * weights.flatten()[order, None]
-        y = torch.zeros_like(tokens).index_add(0, token, y.to(x.dtype))
-        y = y + self.shared(tokens)
-        return y.view_as(x)
+        return torch.zeros_like(tokens).index_add(0, token, y.to(tokens.dtype))
+
+    def through_all(self, tokens: Tensor, weights: Tensor, chosen: Tensor) -> Tensor:
+        """Each token through all experts: in a graph, which cannot depend on the choice."""
+        count, experts = tokens.size(0), self.router.out_features
+        share = weights.new_zeros(count, experts).scatter(1, chosen, weights)
+        share = share.T.unsqueeze(-1)  # [experts, tokens, 1]
+        rows = tokens.repeat(experts, 1)
+        sizes = torch.full((experts,), count, device=tokens.device)
+        y: Tensor = self.experts(rows, sizes).view(experts, count, -1)
+        y = y * share
+        return y.sum(dim=0).to(tokens.dtype)
 
     def route(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
         """Weights and numbers of the experts of each token, both [tokens, top]."""
@@ -285,14 +300,31 @@ class OddMoE(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         tokens = x.flatten(0, -2)  # [tokens, dim]
         weights, chosen = self.route(tokens)
+        graph = torch.compiler.is_compiling() or x.is_meta
+        through = self.through_all if graph else self.through_chosen
+        y: Tensor = through(tokens, weights, chosen)
+        y = y + torch.sigmoid(self.shared_gate(tokens)) * self.shared(tokens)
+        return y.view_as(x)
+
+    def through_chosen(self, tokens: Tensor, weights: Tensor, chosen: Tensor) -> Tensor:
+        """Each token through its experts; in and out [tokens, dim]."""
         # One row for each token and expert of it, those of an expert together.
         order = chosen.flatten().argsort(stable=True)
         sizes = F.one_hot(chosen.flatten(), self.router.out_features).sum(dim=0)
         token = order // self.top
         y: Tensor = self.experts(tokens[token], sizes) * weights.flatten()[order, None]
-        y = torch.zeros_like(tokens).index_add(0, token, y.to(x.dtype))
-        y = y + torch.sigmoid(self.shared_gate(tokens)) * self.shared(tokens)
-        return y.view_as(x)
+        return torch.zeros_like(tokens).index_add(0, token, y.to(tokens.dtype))
+
+    def through_all(self, tokens: Tensor, weights: Tensor, chosen: Tensor) -> Tensor:
+        """Each token through all experts: in a graph, which cannot depend on the choice."""
+        count, experts = tokens.size(0), self.router.out_features
+        share = weights.new_zeros(count, experts).scatter(1, chosen, weights)
+        share = share.T.unsqueeze(-1)  # [experts, tokens, 1]
+        rows = tokens.repeat(experts, 1)
+        sizes = torch.full((experts,), count, device=tokens.device)
+        y: Tensor = self.experts(rows, sizes).view(experts, count, -1)
+        y = y * share
+        return y.sum(dim=0).to(tokens.dtype)
 
     def route(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
         """Weights and numbers of the experts of each token, both [tokens, top]."""
