@@ -24,6 +24,7 @@ GROUPS = {
     "compile it": {
         "build": "write the PyTorch package of a graph",
         "diff": "compare a written package with its graph",
+        "export": "write the models that people deploy: ONNX, TensorRT",
     },
     "use it": {
         "weights": "compare a checkpoint with a graph",

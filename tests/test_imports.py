@@ -21,6 +21,7 @@ LAYERS = (
     {"pages", "drawing", "emit", "planning"},
     {"rendering", "output", "weights"},
     {"cache", "importers", "rules", "excerpt"},
+    {"exporters"},
     {""},  # graphvlm/__init__.py: the pipeline
     {"report"},
 )

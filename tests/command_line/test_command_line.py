@@ -17,7 +17,7 @@ from .running import Cli, Done, process
 COMMANDS = [
     *("new", "import", "list", "show", "schema"),
     *("check", "viz", "explain"),
-    *("build", "diff"),
+    *("build", "diff", "export"),
     *("weights", "run"),
     "completion",
 ]

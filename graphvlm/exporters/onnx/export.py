@@ -1,0 +1,195 @@
+"""A graph as a folder of ONNX models, verified."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from importlib import metadata
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import torch
+
+from ...ir import Graph
+from ...rendering import environment
+from .. import plan as plans
+from ..folder import MANIFEST, digests, replaced, write_json
+from ..models import loaded
+from ..plan import Plan
+from ..profiles import profile
+from ..programs import PAST, PRESENT
+from ..samples import TRACED, Samples
+from ..sizes import Range, ranges
+from ..tracing import KEPT, Traced, cache_axes, trace
+from .convert import convert, operators
+from .verify import TOLERANCE, Difference, Runtime, verify
+from .weights import LIMIT, Shared
+
+FORMAT = 1
+Say = Callable[[str], None]
+RUNNER = "run_onnx.py"
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How to export."""
+
+    weights: Path | None = None
+    seed: int = 0
+    dtype: str = "float32"
+    opset: int = 20
+    ranges: Mapping[str, Range] = field(default_factory=lambda: MappingProxyType({}))
+    verify: bool = True
+    force: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """What was written, and how far it is from the package."""
+
+    folder: Path
+    manifest: Mapping[str, Any]
+    differences: tuple[Difference, ...]
+    traced: tuple[Traced, ...]
+
+    @property
+    def agrees(self) -> bool:
+        """Whether nothing is beyond the tolerance."""
+        return all(each.worst <= TOLERANCE for each in self.differences)
+
+
+def export(graph: Graph, folder: Path, options: Options, say: Say) -> Exported:
+    """Write the models of a resolved graph to `folder`, whole or not at all.
+
+    Raises `ForeignFiles` if other files are there, ValueError for a checkpoint that does not fit.
+    """
+    plan = plans.make(graph)
+    found = ranges(plan, options.ranges)
+    with replaced(folder, force=options.force) as new:
+        package, model = loaded(graph, options.weights, options.seed, options.dtype)
+        samples = Samples(plan, model, TRACED, options.seed, padded=True)
+        shared = Shared(new) if _bytes(model) > LIMIT else None
+        traced, programs = list[Traced](), list[dict[str, Any]]()
+        for program in trace(plan, model, package, samples):
+            say(f"{program.name}: traced")
+            made = convert(program, options.opset)
+            if shared:
+                shared.take(made)
+            path = new / f"{program.name}.onnx"
+            _save(made, path)
+            derived = cache_formulas(traced[-1]) if program.name == "decode" else {}
+            shapes = {name: program.shapes[name] for name in program.run.inputs}
+            write_json(path.with_suffix(".profile.json"), profile(shapes, found, derived))
+            say(f"{program.name}: {len(list(made.graph))} operators")
+            traced.append(program)
+            programs.append(described(program, operators(made), _inplace(made)))
+        differences = tuple(_verified(plan, model, traced, new, say)) if options.verify else ()
+        runner = environment().get_template(f"export/{RUNNER}.j2").render()
+        (new / RUNNER).write_text(runner, encoding="utf-8", newline="\n")
+        manifest = _manifest(plan, options, found, programs, differences) | {"files": digests(new)}
+        write_json(new / MANIFEST, manifest)
+    return Exported(folder, manifest, differences, tuple(traced))
+
+
+def _save(model: Any, path: Path) -> None:
+    import onnx_ir as ir
+
+    ir.save(model, path)
+
+
+def _bytes(model: torch.nn.Module) -> int:
+    return sum(parameter.numel() * parameter.element_size() for parameter in model.parameters())
+
+
+def cache_formulas(prefill: Traced) -> dict[str, str]:
+    """What the sizes of a cache that follow from other sizes are: name -> formula."""
+    named = cache_axes(prefill)
+    return {
+        name: str(prefill.shapes[PRESENT + given.removeprefix(PAST)][axis])
+        for given, axes in named.items()
+        if given.startswith(PAST)
+        for axis, name in axes.items()
+        if name.startswith(KEPT)
+    }
+
+
+def _verified(plan: Plan, model: torch.nn.Module, traced: list[Traced], folder: Path, say: Say) -> Iterator[Difference]:
+    for found in verify(plan, model, traced, Runtime(folder)):
+        sizes = ", ".join(f"{name} {list(shape)}" for name, shape in found.shapes.items() if not name.startswith(PAST))
+        say(f"{found.program}: {found.worst:.1e} from the package ({sizes})")
+        yield found
+
+
+def described(traced: Traced, operators: Mapping[str, int], inplace: tuple[str, ...]) -> dict[str, Any]:
+    """A program as it stands in a manifest."""
+    shapes = traced.shapes
+    made = {
+        kind: [
+            {"name": name, "dtype": str(tensor.dtype).removeprefix("torch."), "shape": list(shapes[name])}
+            for name, tensor in tensors.items()
+        ]
+        for kind, tensors in (("inputs", traced.run.inputs), ("outputs", traced.run.outputs))
+    }
+    file = f"{traced.name}.onnx"
+    rest = {"operators": dict(sorted(operators.items())), "written_in_place": list(inplace)}
+    return {"name": traced.name, "file": file, "profile": f"{traced.name}.profile.json", **made, **rest}
+
+
+def _inplace(model: Any) -> tuple[str, ...]:
+    """The outputs that may share memory with the input they go on from: nothing else reads it, and one slot changes."""
+    found = []
+    for value in model.graph.outputs:
+        node = value.producer()
+        if node is not None and node.op_type == "ScatterElements":
+            data = node.inputs[0]
+            if data.is_graph_input() and len(data.uses()) == 1:
+                found.append(value.name)
+    return tuple(found)
+
+
+def _manifest(
+    plan: Plan,
+    options: Options,
+    found: Mapping[str, Range],
+    programs: list[dict[str, Any]],
+    differences: tuple[Difference, ...],
+) -> dict[str, Any]:
+    view, generation = plan.view, plan.graph.generation
+    made = {
+        "format": FORMAT,
+        "kind": "onnx",
+        "graph": plan.graph.name,
+        "weights": str(options.weights.name) if options.weights else f"random, seed {options.seed}",
+        "dtype": options.dtype,
+        "opset": options.opset,
+        "versions": _versions("graphvlm", "torch", "onnx", "onnxruntime", "onnxscript"),
+        "limits": {name: [each.least, each.usual, each.most] for name, each in found.items()},
+        "programs": programs,
+    }
+    if plan.generates:
+        bounded = getattr(plan.graph.nodes[view.decoder].spec, "max_tokens", None)
+        made["generation"] = {
+            "tokens": view.tokens,
+            "mask": view.mask,
+            "logits": view.logits,
+            "bos": generation.bos,
+            "eos": list(generation.eos),
+            "pad": generation.pad if generation.pad is not None else next(iter(generation.eos), 0),
+            "max_tokens": bounded,
+        }
+    made["verified"] = [
+        {"program": each.program, "inputs": {k: list(v) for k, v in each.shapes.items()}, "difference": each.worst}
+        for each in differences
+    ]
+    return made
+
+
+def _versions(*packages: str) -> dict[str, str]:
+    found = {}
+    for package in packages:
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    return found

@@ -1,0 +1,115 @@
+"""Exported models against the package, on other sizes than they were traced with."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..plan import Plan
+from ..programs import PAST, PRESENT, Encode, Prefill
+from ..samples import Samples
+from ..tracing import Run, Traced, cache_axes, next_step, run
+
+TOLERANCE = 1e-4
+STEPS = 2
+# One of everything; more than was traced; a batch with few images.
+SIZES: tuple[Mapping[str, int], ...] = (
+    {"batch": 1, "seq": 4, "images": 1, "tokens": 3, "clips": 1, "tiles": 1, "height": 84, "width": 84},
+    {"batch": 3, "seq": 13, "images": 5, "tokens": 9, "clips": 3, "tiles": 3, "height": 84, "width": 126},
+    {"batch": 4, "seq": 5, "images": 2, "tokens": 6, "clips": 2, "tiles": 2, "height": 126, "width": 84},
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """How far a model is from the package at one set of sizes, in parts of the largest number that comes out."""
+
+    program: str
+    shapes: Mapping[str, tuple[int, ...]]
+    worst: float
+    output: str
+
+
+class Runtime:
+    """The models of a folder in ONNX Runtime."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.sessions: dict[str, Any] = {}
+
+    def __call__(self, program: str, given: Mapping[str, Tensor]) -> dict[str, np.ndarray[Any, Any]]:
+        """What a program gives."""
+        if program not in self.sessions:
+            import onnxruntime
+
+            options = onnxruntime.SessionOptions()
+            options.log_severity_level = 3
+            self.sessions[program] = onnxruntime.InferenceSession(
+                str(self.folder / f"{program}.onnx"), options, providers=["CPUExecutionProvider"]
+            )
+        session = self.sessions[program]
+        taken = {each.name for each in session.get_inputs()}
+        made = session.run(None, {name: tensor.numpy() for name, tensor in given.items() if name in taken})
+        return dict(zip((each.name for each in session.get_outputs()), made, strict=True))
+
+
+def verify(plan: Plan, model: torch.nn.Module, traced: list[Traced], runtime: Runtime) -> Iterator[Difference]:
+    """Every program at all `SIZES`, with padding and without; `decode` for some steps."""
+    programs = [each.run.program for each in traced if each.name != "decode"]
+    axes = next((cache_axes(each) for each in traced if each.name == "prefill"), {})
+    for number, wanted in enumerate(SIZES):
+        samples = Samples(plan, model, wanted, number + 1, padded=number != 0)
+        for program in programs:
+            done = run(program, samples.given)
+            yield compare(done, runtime(program.name, done.inputs))
+            if isinstance(program, Prefill):
+                yield from _steps(program, done, axes, runtime)
+
+
+def _steps(prefill: Prefill, first: Run, axes: Any, runtime: Runtime) -> Iterator[Difference]:
+    step = next_step(prefill, first, axes)
+    for left in reversed(range(STEPS)):
+        yield compare(step, runtime("decode", step.inputs))
+        if left:
+            token = step.outputs[prefill.plan.view.logits].argmax(dim=-1, keepdim=True)
+            new = {name: step.outputs.get(PRESENT + name.removeprefix(PAST), old) for name, old in step.inputs.items()}
+            step = run(step.program, new | {prefill.plan.view.tokens: token})
+
+
+def compare(done: Run, made: Mapping[str, np.ndarray[Any, Any]]) -> Difference:
+    """What ONNX Runtime gave against what the package gave.
+
+    Features of an encoder may have a tail: the package leaves out what only fills images up, and a model cannot.
+    """
+    found = {name: torch.from_numpy(made[name]) for name in done.outputs}
+    if isinstance(done.program, Encode):
+        found = {name: _as_long(tensor, done.outputs[name]) for name, tensor in found.items()}
+    worst, name = max((difference(found[name], tensor), name) for name, tensor in done.outputs.items())
+    return Difference(done.program.name, {given: tuple(part.shape) for given, part in done.inputs.items()}, worst, name)
+
+
+def _as_long(made: Tensor, expected: Tensor) -> Tensor:
+    """The beginning of a longer tensor."""
+    for axis in range(min(made.ndim, expected.ndim)):
+        made = made.narrow(axis, 0, min(made.size(axis), expected.size(axis)))
+    return made
+
+
+def difference(made: Tensor, expected: Tensor) -> float:
+    """The largest difference, in parts of the largest number expected; infinite if shapes or whole numbers differ."""
+    if made.shape != expected.shape or made.dtype != expected.dtype:
+        return math.inf
+    if not expected.is_floating_point():
+        return 0.0 if torch.equal(made, expected) else math.inf
+    if not expected.numel():
+        return 0.0
+    scale = max(float(expected.abs().max()), 1e-30)
+    worst = float((made - expected).abs().max()) / scale
+    return worst if math.isfinite(worst) else math.inf

@@ -1,0 +1,152 @@
+"""Operations that exported programs have in another form, for what runs them: the same numbers from plainer operations.
+
+ONNX has no operation for some of these, or one that TensorRT does not take, or one that copies a whole cache. Each
+function below stands in for the one of torch that it is listed with; a test compares the two.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.overrides import TorchFunctionMode
+
+
+class Rewritten(TorchFunctionMode):
+    """A context in which the functions of `REPLACED` are called in place of those of torch.
+
+    `picks` maps a mask that is true once a row, by its identity, to the places where it is: picking values at these has
+    a shape that is known, and picking by a mask has not.
+    """
+
+    def __init__(self, picks: Mapping[int, Tensor] = MappingProxyType({})) -> None:
+        super().__init__()
+        self.picks = picks
+
+    def __torch_function__(
+        self, function: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        if function is Tensor.__getitem__ and id(args[1]) in self.picks:
+            place = self.picks[id(args[1])]
+            return args[0][torch.arange(place.size(0), device=place.device), place]
+        return REPLACED.get(function, function)(*args, **(kwargs or {}))
+
+
+def masked_scatter(x: Tensor, mask: Tensor, source: Tensor) -> Tensor:
+    """Rows of `source` [..., dim], in order, where a mask [..., 1] over rows of `x` is true; a gather and a choice."""
+    if mask.size(-1) != 1:
+        return Tensor.masked_scatter(x, mask, source)
+    rows = source.reshape(-1, x.size(-1))
+    number = mask.flatten().long().cumsum(0) - 1
+    return torch.where(mask, rows[number.clamp(0, rows.size(0) - 1)].view_as(x), x)
+
+
+def index_copy_(x: Tensor, dim: int, index: Tensor, source: Tensor) -> Tensor:
+    """An element-wise scatter: what runs it can write in place, and copies nothing else of a cache."""
+    shape = [1] * x.ndim
+    shape[dim] = -1
+    return x.copy_(x.scatter(dim, index.view(shape).expand_as(source), source))
+
+
+def index_fill_(x: Tensor, dim: int, index: Tensor, value: float) -> Tensor:
+    """A comparison with the places, and a choice; `index` is one place."""
+    shape = [1] * x.ndim
+    shape[dim] = -1
+    hit = (torch.arange(x.size(dim), device=x.device) == index).view(shape)
+    return x.copy_(masked_fill(x, hit, value))
+
+
+def masked_fill(x: Tensor, mask: Tensor, value: float) -> Tensor:
+    """Of flags, logic: there is no choice between them."""
+    if x.dtype != torch.bool:
+        return Tensor.masked_fill(x, mask, value)
+    return x | mask if value else x & ~mask
+
+
+def repeat_interleave(
+    x: Tensor, repeats: int | Tensor, dim: int | None = None, *, output_size: int | None = None
+) -> Tensor:
+    """Every part along an axis so many times, one behind the other.
+
+    As often each: an axis more, and one less. Else each of `output_size` places counts the parts that end before it.
+    """
+    if isinstance(repeats, Tensor):
+        assert output_size is not None, "how many come out has to be known"
+        places = torch.arange(output_size, device=x.device)
+        part = searchsorted(repeats.cumsum(0), places, right=True).clamp(0, repeats.size(0) - 1)
+        return x.index_select(dim or 0, part)
+    assert dim is not None
+    dim %= x.ndim
+    shape = [-1] * (x.ndim + 1)
+    shape[dim + 1] = repeats
+    return x.unsqueeze(dim + 1).expand(shape).flatten(dim, dim + 1)
+
+
+def searchsorted(edges: Tensor, x: Tensor, *, right: bool = False) -> Tensor:
+    """How many of the edges [n], which grow, lie before each number; with `right`, those equal to it too."""
+    x = x.unsqueeze(-1)
+    return ((edges <= x) if right else (edges < x)).long().sum(dim=-1)
+
+
+def bucketize(x: Tensor, edges: Tensor, *, right: bool = False) -> Tensor:
+    """The same with the arguments in the other order."""
+    return searchsorted(edges, x, right=right)
+
+
+def argsort(x: Tensor, dim: int = -1, descending: bool = False, *, stable: bool = False) -> Tensor:
+    """The order of flags [n], each kind in the order it stands in: every one is counted to its place."""
+    flags = x.bool() if descending else ~x.bool()
+    first, rest = flags.long().cumsum(0), (~flags).long().cumsum(0)
+    place = torch.where(flags, first, first[-1:] + rest) - 1
+    return torch.zeros_like(place).scatter(0, place, torch.arange(x.size(0), device=x.device))
+
+
+def attention(  # noqa: PLR0917 -- called like the function of torch
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    attn_mask: Tensor | None = None,
+    dropout_p: float = 0.0,
+    is_causal: bool = False,
+    scale: float | None = None,
+    enable_gqa: bool = False,
+) -> Tensor:
+    """Attention in matrix products, with the queries of a group beside each other: no key or value is repeated.
+
+    A query that sees nothing sees all: it is padding, and what comes of it stays finite.
+    """
+    scale = q.size(-1) ** -0.5 if scale is None else scale
+    if is_causal:
+        order = torch.arange(q.size(-2), device=q.device)
+        attn_mask = order[:, None] >= order
+    grouped = q.ndim == 4 and q.size(1) != k.size(1)
+    if grouped:
+        q = q.view(q.size(0), k.size(1), -1, *q.shape[2:])  # [batch, kv_heads, group, seq, head_dim]
+        k, v = k.unsqueeze(2), v.unsqueeze(2)
+        if attn_mask is not None and attn_mask.ndim == 4:
+            attn_mask = attn_mask.unsqueeze(2)
+    scores = (q * scale) @ k.transpose(-1, -2)
+    if attn_mask is not None and attn_mask.dtype == torch.bool:
+        scores = torch.where(attn_mask, scores, torch.finfo(scores.dtype).min)
+    elif attn_mask is not None:
+        scores = scores + attn_mask
+    x = scores.softmax(dim=-1) @ v
+    return x.flatten(1, 2) if grouped else x
+
+
+REPLACED: Mapping[Callable[..., Any], Callable[..., Any]] = MappingProxyType(
+    {
+        Tensor.masked_scatter: masked_scatter,
+        Tensor.index_copy_: index_copy_,
+        Tensor.index_fill_: index_fill_,
+        Tensor.masked_fill: masked_fill,
+        Tensor.repeat_interleave: repeat_interleave,
+        torch.searchsorted: searchsorted,
+        torch.bucketize: bucketize,
+        Tensor.argsort: argsort,
+        torch.nn.functional.scaled_dot_product_attention: attention,
+    }
+)

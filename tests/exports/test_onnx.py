@@ -1,0 +1,151 @@
+"""A small graph as ONNX: what is in the folder, and that ONNX Runtime and the script agree with the package."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from graphvlm.exporters.folder import digest
+from graphvlm.exporters.onnx import Exported, Options, export
+
+from ..running import small, variant
+from . import judging
+
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_thread")]
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory: pytest.TempPathFactory, own_cache: None) -> Exported:
+    """The smallest graph, exported once."""
+    del own_cache
+    return judging.exported("tiny", tmp_path_factory.mktemp("onnx") / "tiny_onnx")
+
+
+def test_the_folder_is_complete(tiny: Exported) -> None:
+    programs = ["encode_image", "prefill", "decode"]
+    assert [program["name"] for program in tiny.manifest["programs"]] == programs
+    wanted = {*(f"{name}.onnx" for name in programs), *(f"{name}.profile.json" for name in programs)}
+    assert {path.name for path in tiny.folder.iterdir()} == {*wanted, "manifest.json", "run_onnx.py"}
+    manifest = json.loads((tiny.folder / "manifest.json").read_text())
+    assert manifest["files"] == {
+        path.name: digest(path) for path in sorted(tiny.folder.iterdir()) if path.name != "manifest.json"
+    }
+    assert manifest["versions"]["torch"] == str(torch.__version__)
+
+
+def test_the_manifest_is_what_the_models_say(tiny: Exported) -> None:
+    import onnx
+
+    numbers = {"float32": 1, "int64": 7, "bool": 9}
+    for program in tiny.manifest["programs"]:
+        graph = onnx.load(tiny.folder / program["file"]).graph
+        for values, described in ((graph.input, program["inputs"]), (graph.output, program["outputs"])):
+            shown = [
+                (
+                    value.name,
+                    value.type.tensor_type.elem_type,
+                    [size.dim_param or size.dim_value for size in value.type.tensor_type.shape.dim],
+                )
+                for value in values
+            ]
+            assert shown == [(each["name"], numbers[each["dtype"]], each["shape"]) for each in described]
+        profile = json.loads((tiny.folder / program["profile"]).read_text())
+        assert {name: len(shapes[0]) for name, shapes in profile.items()} == {
+            each["name"]: len(each["shape"]) for each in program["inputs"]
+        }
+
+
+def test_profiles_are_limits_of_the_graph(tiny: Exported) -> None:
+    profile = json.loads((tiny.folder / "prefill.profile.json").read_text())
+    assert profile["input_ids"] == [[1, 2], [1, 128], [8, 128]]
+    assert profile["image_features"] == [[1, 9, 48], [1, 9, 48], [8, 9, 48]]
+
+
+def test_models_hold_nothing_of_the_machine(tiny: Exported) -> None:
+    for path in tiny.folder.iterdir():
+        assert str(Path(__file__).parents[2]).encode() not in path.read_bytes()
+
+
+def test_models_are_valid(tiny: Exported) -> None:
+    import onnx
+
+    for program in tiny.manifest["programs"]:
+        onnx.checker.check_model(tiny.folder / program["file"], full_check=True)
+
+
+def test_onnx_runtime_agrees_at_other_sizes(tiny: Exported) -> None:
+    assert tiny.agrees
+    assert {each.program for each in tiny.differences} == {"encode_image", "prefill", "decode"}
+    batches = {each.shapes["input_ids"][0] for each in tiny.differences if each.program == "decode"}
+    assert batches == {1, 3, 4}
+
+
+def test_a_wrong_model_is_found(tiny: Exported, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """What comes out is off by a little."""
+    from graphvlm.exporters.onnx import verify
+
+    def bent(self: Any, program: str, given: Any) -> Any:
+        return {
+            name: array + 0.01 if array.dtype == np.float32 else array
+            for name, array in right(self, program, given).items()
+        }
+
+    right = verify.Runtime.__call__
+    monkeypatch.setattr(verify.Runtime, "__call__", bent)
+    made = export(variant("image_alone"), tmp_path / "x", Options(), lambda _: None)
+    assert not made.agrees
+
+
+def test_the_script_generates_what_the_package_generates(tiny: Exported) -> None:
+    ours, theirs = judging.greedy("tiny", tiny.folder)
+    assert len(ours[0]) == judging.NEW_TOKENS
+    assert ours == theirs
+
+
+def test_the_script_needs_the_files_alone(tiny: Exported) -> None:
+    """In a process of its own: no torch, no graphvlm; text only, a prompt of one token too."""
+    for ids in ("5", "5,6,7"):
+        command = [sys.executable, "-I", str(tiny.folder / "run_onnx.py"), "--ids", ids, "--max-new-tokens", "4"]
+        ended = subprocess.run(command, capture_output=True, check=True, text=True)
+        assert 1 <= len(ended.stdout.split()) <= 4
+    script = f"import sys; sys.path.insert(0, {str(tiny.folder)!r}); import run_onnx; print(*sys.modules)"
+    modules = subprocess.run([sys.executable, "-I", "-c", script], capture_output=True, check=True, text=True).stdout
+    assert not {"torch", "graphvlm", "transformers"} & {*modules.split()}
+
+
+def test_text_without_images(tiny: Exported) -> None:
+    """Image features that nobody looks at stand in for those that are not there."""
+    from graphvlm.exporters.models import loaded
+
+    package, model = loaded(small("tiny"), None, 0, "float32")
+    ids = torch.tensor([[5, 6, 7]])
+    made = judging.runner(tiny.folder).Models(tiny.folder).generate({"input_ids": ids.numpy()}, 6, eos=())
+    whole = sys.modules[f"{package.__name__}.generate"].generate(model, ids, max_new_tokens=6, eos_token_id=None)
+    assert made.tolist() == whole[:, 3:].tolist()
+
+
+@pytest.mark.skipif(judging.why_no_gate() != "", reason=judging.why_no_gate() or "-")
+def test_tensorrt_takes_every_program(tiny: Exported) -> None:
+    for program in tiny.manifest["programs"]:
+        found = judging.gate(tiny.folder / program["file"])
+        assert judging.refusal(found) == ""
+        for kind in ("inputs", "outputs"):
+            assert {*found[kind]} == {each["name"] for each in program[kind]}
+
+
+def test_weights_are_written_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beyond a size they stand in a file of their own, which prefill and decode share."""
+    monkeypatch.setattr(sys.modules["graphvlm.exporters.onnx.export"], "LIMIT", 1000)
+    made = export(variant("text_alone"), tmp_path / "x", Options(), lambda _: None)
+    assert made.agrees
+    whole = sum(
+        parameter.count for node in variant("text_alone").nodes.values() for parameter in node.spec.parameters()
+    )
+    assert (made.folder / "weights.bin").stat().st_size < 2 * 4 * whole

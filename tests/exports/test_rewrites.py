@@ -1,0 +1,92 @@
+"""Each operation that exported programs have in another form gives what torch gives."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from graphvlm.exporters import rewrites
+
+
+def random(*shape: int) -> torch.Tensor:
+    return torch.randn(shape, generator=torch.Generator().manual_seed(len(shape)))
+
+
+def test_features_take_their_places() -> None:
+    where = torch.tensor([[True, False, True, True], [False, False, True, False]])
+    text, rows = random(2, 4, 6), random(1, 4, 6)
+    expected = text.masked_scatter(where.unsqueeze(-1), rows)
+    assert torch.equal(rewrites.masked_scatter(text, where.unsqueeze(-1), rows), expected)
+
+
+def test_more_features_than_places() -> None:
+    where, text, rows = torch.zeros(2, 4, 1, dtype=torch.bool), random(2, 4, 6), random(3, 6)
+    assert torch.equal(rewrites.masked_scatter(text, where, rows), text)
+
+
+def test_a_slot_of_a_cache() -> None:
+    cache, new, slot = random(2, 3, 5, 4), random(2, 3, 1, 4), torch.tensor([2])
+    expected = cache.clone().index_copy_(2, slot, new)
+    assert torch.equal(rewrites.index_copy_(cache, 2, slot, new), expected)
+    assert torch.equal(cache, expected)
+
+
+@pytest.mark.parametrize("value", [True, False])
+def test_a_flag_of_a_cache(value: bool) -> None:
+    flags, slot = torch.tensor([[True, False, True], [False, False, True]]), torch.tensor([1])
+    expected = flags.clone().index_fill_(1, slot, value)
+    assert torch.equal(rewrites.index_fill_(flags, 1, slot, value), expected)
+    assert torch.equal(flags, expected)
+
+
+@pytest.mark.parametrize("dim", [0, 1, -1])
+def test_parts_several_times(dim: int) -> None:
+    x = random(2, 3, 4)
+    assert torch.equal(rewrites.repeat_interleave(x, 3, dim=dim), x.repeat_interleave(3, dim=dim))
+
+
+def test_parts_as_often_as_counted() -> None:
+    flags, counts = torch.tensor([True, False, True]), torch.tensor([2, 0, 3])
+    expected = flags.repeat_interleave(counts)
+    assert torch.equal(rewrites.repeat_interleave(flags, counts, output_size=5), expected)
+
+
+@pytest.mark.parametrize("right", [True, False])
+def test_places_between_edges(right: bool) -> None:
+    edges, numbers = torch.tensor([1, 3, 3, 7]), torch.tensor([[0, 1, 2], [3, 7, 9]])
+    assert torch.equal(
+        rewrites.searchsorted(edges, numbers, right=right), torch.searchsorted(edges, numbers, right=right)
+    )
+    assert torch.equal(rewrites.bucketize(numbers, edges, right=right), torch.bucketize(numbers, edges, right=right))
+
+
+@pytest.mark.parametrize("descending", [True, False])
+def test_the_order_of_flags(descending: bool) -> None:
+    flags = torch.tensor([0, 1, 1, 0, 1, 0, 0])
+    expected = flags.argsort(descending=descending, stable=True)
+    assert torch.equal(rewrites.argsort(flags, descending=descending, stable=True), expected)
+
+
+@pytest.mark.parametrize("kv_heads", [6, 2, 1])
+@pytest.mark.parametrize("masked", ["none", "causal", "flags", "numbers"])
+def test_attention(kv_heads: int, masked: str) -> None:
+    q, k, v = random(2, 6, 5, 8), random(2, kv_heads, 5, 8), random(2, kv_heads, 5, 10)
+    flags = torch.ones(5, 5, dtype=torch.bool).tril().expand(2, 1, 5, 5)
+    mask = {"flags": flags, "numbers": random(2, 1, 5, 5)}.get(masked)
+    options = {"attn_mask": mask, "is_causal": masked == "causal", "enable_gqa": kv_heads != 6, "scale": 0.3}
+    made = rewrites.attention(q, k, v, **options)  # type: ignore[arg-type]
+    torch.testing.assert_close(made, F.scaled_dot_product_attention(q, k, v, **options))  # type: ignore[arg-type]
+
+
+def test_attention_that_sees_nothing_is_finite() -> None:
+    """Rows of padding: what comes of them is not looked at, but it must not spread."""
+    q = random(1, 2, 3, 4)
+    assert rewrites.attention(q, q, q, attn_mask=torch.zeros(1, 1, 3, 3, dtype=torch.bool)).isfinite().all()
+
+
+def test_one_token_a_row_is_picked_by_its_place() -> None:
+    hidden, last = random(2, 4, 3), torch.tensor([1, 3])
+    keep = torch.arange(4) == last[:, None]
+    with rewrites.Rewritten({id(keep): last}):
+        assert torch.equal(hidden[keep], torch.stack([hidden[0, 1], hidden[1, 3]]))
