@@ -26,8 +26,8 @@ FOUND = DOCS / "export-coverage.json"
 TABLE = DOCS / "export-coverage.md"
 HEAD = """# What exports
 
-Every ready graph at a tiny size (odd widths, few layers, all of its kinds of layers), with random weights, exported by
-`graphvlm export --onnx`. Written by `python -m tests.exports.sweep`.
+Ready graphs at a tiny size (odd widths, few layers, all of their kinds of layers), with random weights, exported by
+`graphvlm export --onnx`. Written by `python -m tests.exports.sweep`; graphs not in the table were not judged yet.
 
 - **difference**: the largest between ONNX Runtime and the package in PyTorch, in parts of the largest number that comes
   out, over three sets of sizes that the program was not traced with, two of them with padding; at most 1e-4 counts.
