@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from math import prod
 from typing import Any
 
@@ -27,7 +28,7 @@ def survey(graph: Graph, options: Options, say: Say) -> dict[str, Any]:
     programs = []
     for program in trace(plan, model, package, Samples(plan, model, TRACED, options.seed, padded=False)):
         say(f"{program.name}: traced")
-        programs.append(described(program, operators(convert(program, options.opset, optimize=False)), ()))
+        programs.append(described(program, _written(operators(convert(program, options.opset, optimize=False))), ()))
     weights = sum(parameter.numel() * parameter.element_size() for parameter in model.parameters())
     slot = sum(_slot(each) for program in programs if program["name"] == "decode" for each in program["inputs"])
     most = found["batch"].most * found[CACHE].most if slot else 0
@@ -38,6 +39,13 @@ def survey(graph: Graph, options: Options, say: Say) -> dict[str, Any]:
         "programs": programs,
         "memory": {"weights": weights, "cache_per_token": slot, "cache_at_most": slot * most},
     }
+
+
+def _written(found: Counter[str]) -> Counter[str]:
+    """As an export has them, where a sequence of parts is one split."""
+    found["Split"] += found.pop("SplitToSequence", 0)
+    found.pop("SequenceAt", None)
+    return +found
 
 
 def _slot(value: dict[str, Any]) -> int:
