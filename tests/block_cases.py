@@ -86,16 +86,16 @@ BLOCK_CASES = [
         *("call the port `rope_states`", cross()),
     ),
     Case(
-        *("bad-cross", cross(second="mask: {present: image_mask}"), "image", (), "with different masks"),
+        *("bad-cross", cross(second="mask: {present: shown}"), "image", (), "with different masks"),
         *("write the same `mask`", cross(second="scale: 0.5")),
     ),
     Case(
         *("unknown-port", cross("rows: imag"), "imag", (), "no attention of `llm` reads such a port"),
-        *("`image`", cross("mask: {present: image_mask}, rows: image")),
+        *("`image`", cross("mask: {present: shown}, rows: image")),
     ),
     Case(
         *("rows-without-mask", cross("rows: image"), "image", (), "every one sees all of it"),
-        *("a `mask`, or remove `rows`", cross("mask: {present: image_mask}, rows: image")),
+        *("a `mask`, or remove `rows`", cross("mask: {present: shown}, rows: image")),
     ),
     Case(
         "bad-norm-place",

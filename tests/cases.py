@@ -59,9 +59,9 @@ def cross(more: str = "", port: str = "image", second: str = "") -> Mapping[str,
     names = {"cross": ", ".join(filter(None, (form.format(port=port), more)))}
     if second:
         names["again"] = f"{form.format(port=port)}, {second}"
-    masked = {"image_mask: image_mask"} if "image_mask" in more + second else set[str]()
+    masked = {"shown: shown"} if "shown" in more + second else set[str]()
     ports = ", ".join(sorted({"features: fused", f"{port}: projector"} | masked))
-    more_inputs = "  image_mask: mask\n" if masked else ""
+    more_inputs = "  shown: mask\n" if masked else ""
     sublayers = ", ".join(f"{name}: {{{settings}}}" for name, settings in names.items())
     layers = f"{{count: 2, where: [{{at: [1], each: [attn, {', '.join(names)}, mlp]}}]}}\n"
     return {

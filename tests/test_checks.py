@@ -88,13 +88,13 @@ CASES = [
     Case(
         "position-of-layer",
         layers("{at: [1], position: {type: learned}}"),
-        *("{type: learned}", (), "stand before all layers", "as `position` of `llm`"),
+        *("{type: learned}", (), "are those of all layers", "as `position` of `llm`"),
         layers("{at: [1], position: {theta: 500.0}}"),
     ),
     Case(
         "position-of-layer",
         layers("{at: [1], position: learned}"),
-        *("learned", (), "stand before all layers", "as `position` of `llm`"),
+        *("learned", (), "are those of all layers", "as `position` of `llm`"),
         {ROPE: "learned"},
     ),
     Case(
