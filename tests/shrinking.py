@@ -160,7 +160,7 @@ def _audio(node: Node) -> Iterator[str]:
 
 def _encoder(node: Node) -> Iterator[str]:
     assert isinstance(node.spec, Encoder)
-    yield f"={{vocab: {VOCAB}, dim: 48, layers: 2, max_tokens: 128}}"
+    yield f"={{vocab: {VOCAB}, dim: 48, layers: 2, max_tokens: 192}}"
     yield from (".attention.heads=3", f".mlp.hidden={_HIDDEN}")
 
 
@@ -171,7 +171,7 @@ def _decoder(node: Node) -> Iterator[str]:
     layers = "{count: 4}" if any(spec.layers.linear) else max(2, len(spec.inject))
     if node.tree.get("layers", "each"):
         layers = "{count: 2, where: null}"
-    yield f"={{vocab: {VOCAB}, dim: 48, layers: {layers}, max_tokens: 128}}"
+    yield f"={{vocab: {VOCAB}, dim: 48, layers: {layers}, max_tokens: 192}}"
     if any(each.latent for each in spec.layers.attentions):
         ranks = "" if node.tree.get("attention", "latent", "q_rank") is None else "q_rank: 12, "
         sizes = f"{ranks}kv_rank: 16, nope_dim: 10, rope_dim: 8, value_dim: 14"
