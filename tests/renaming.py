@@ -39,9 +39,10 @@ def _node(node: Plain, reference: Callable[[str], str], new: NewName) -> Plain:
     ports, reads, changed = node.get("placeholder", {}), node["inputs"], dict(node)
 
     def port(name: str) -> str:
-        features = name.removesuffix("_mask")
-        if name not in ports and features in ports:
-            return new("port", features) + "_mask"
+        for suffix in ("_mask", "_seconds"):
+            features = name.removesuffix(suffix)
+            if name not in ports and features != name and features in ports:
+                return new("port", features) + suffix
         stem, dash, number = name.rpartition("_")
         if name not in ports and stem in ports and number.isdigit():  # one of several that are for one placeholder
             return new("port", stem) + dash + number
@@ -53,7 +54,7 @@ def _node(node: Plain, reference: Callable[[str], str], new: NewName) -> Plain:
         changed["inputs"] = reference(reads)
     if "module" in node:  # another call of that node
         changed["module"] = reference(node["module"])
-    for key in ("placeholder", "tokens"):
+    for key in ("placeholder", "tokens", "frames"):
         if isinstance(node.get(key), dict):
             changed[key] = {port(name): value for name, value in node[key].items()}
     if isinstance(node.get("layers"), dict):

@@ -64,7 +64,7 @@ def test_the_manifest_is_what_the_models_say(tiny: Exported) -> None:
 
 def test_profiles_are_limits_of_the_graph(tiny: Exported) -> None:
     profile = json.loads((tiny.folder / "prefill.profile.json").read_text())
-    assert profile["input_ids"] == [[1, 2], [1, 128], [8, 128]]
+    assert profile["input_ids"] == [[1, 2], [1, 192], [8, 192]]
     assert profile["image_features"] == [[1, 9, 48], [1, 9, 48], [8, 9, 48]]
 
 
