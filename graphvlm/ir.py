@@ -197,6 +197,10 @@ class Graph:
             first, name = name, ref.name
         return name, first
 
+    def embedding(self, name: str) -> str:
+        """The node whose weights embed the tokens that a stream begins with; a tied head multiplies with them."""
+        return self.nodes[self.stream_start(name)[1]].module
+
     @property
     def parameter_count(self) -> int:
         return sum(node.parameter_count for node in self.nodes.values())

@@ -61,7 +61,7 @@ def fsdp_unit(node: Node, path: str) -> str:
 def tied_tables(graph: Graph) -> frozenset[str]:
     """Token embeddings whose weight a head multiplies with."""
     heads = {node.name: getattr(node.spec, "head", None) for node in graph.nodes.values()}
-    return frozenset(graph.stream_start(name)[1] for name, head in heads.items() if head is not None and head.tied)
+    return frozenset(graph.embedding(name) for name, head in heads.items() if head is not None and head.tied)
 
 
 def read_parallelism(

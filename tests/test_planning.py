@@ -19,10 +19,17 @@ import graphvlm
 from graphvlm.catalog import graphs
 from graphvlm.diagnostics import Source
 from graphvlm.ir import Graph
+from graphvlm.passes import apply_all
 from graphvlm.planning import Plan, Workload, device, plan
+from graphvlm.planning.arithmetic import work
+from graphvlm.planning.report import as_text
+from graphvlm.planning.weights import weights
+from graphvlm.planning.workload import sizes as open_sizes
 
 from .laid_out import Spy, batch, laid, local
+from .open_sizes import open_terms
 from .packages import ROOT
+from .running import inputs, packaged, sizes, small
 
 GRAPH = """
 version: 1
@@ -179,6 +186,37 @@ def test_operations_and_what_is_kept(changes: tuple[str, ...]) -> None:
     bytes_kept = sum(size for pointer, size in kept.items() if pointer not in weights) - normalised
     assert found.memory.activations == pytest.approx(bytes_kept, rel=0.1)
     loss.backward()
+
+
+@pytest.mark.parametrize("name", graphs())
+def test_every_shipped_graph_has_a_plan(name: str) -> None:
+    found = plan(graphvlm.load(graphs()[name]), Workload(), device("h100-80g"))
+    assert as_text(name, found)
+    assert found.memory.total > 0
+    assert sum(node.parameters for node in found.nodes) == apply_all(graphvlm.load(graphs()[name])).parameter_count
+
+
+# Experts that tokens choose and that choose tokens, segments, two texts, patches of several images, latent attention.
+SEVERAL = (
+    *("kempnerforge_mot_7b", "kempnerforge_moma_7b", "t5_base", "qwen2_5_vl_7b", "deepseek_v3", "llama_4_scout"),
+    *("gemma_3_4b", "blip2_opt_2_7b", "bert_base"),
+)
+
+
+@pytest.mark.parametrize("name", SEVERAL)
+def test_operations_of_other_blocks(name: str) -> None:
+    """Of one forward pass of a small form; what is no product with a weight or of attention is within 5%."""
+    graph = apply_all(small(name))
+    known = sizes(graph)
+    ports = [port for node in graph.nodes.values() for port in node.signature.inputs.values()]
+    dims = [var for port in ports for dim in port.shape for var in open_terms(dim) if var.key in known.of]
+    named = {**open_sizes(graph, Workload()), **{var.name: known.of[var.key] for var in dims}}
+    planned_work = work(graph, weights(graph), named)
+    model = packaged(small(name)).Model().eval()
+    counter = FlopCounterMode(display=False)
+    with torch.no_grad(), sdpa_kernel(SDPBackend.MATH), counter:
+        model(**inputs(small(name), known))
+    assert sum(each.forward for each in planned_work.values()) == pytest.approx(counter.get_total_flops(), rel=0.05)
 
 
 def test_recomputed_layers_keep_their_inputs() -> None:

@@ -64,7 +64,7 @@ def wiring(graph: Graph, node: Node, namer: Namer, stage: set[str], *, keep: boo
     # Other nodes do not ask where their stream comes from, which takes a walk to its start.
     if node.kind != "decoder" and node.signature.tied is None:
         return Wiring(arguments, results, shapes, read=read)
-    embedding = graph.nodes[graph.stream_start(node.name)[1]].module if tokens_of(graph, node) else ""
+    embedding = graph.embedding(node.name) if tokens_of(graph, node) else ""
     if node.kind != "decoder":
         return Wiring(arguments, results, shapes, embedding=embedding, read=read)
     tail = tail_of(graph, node)

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 from ..blocks.settings import Attention, Delta, Mlp, Sublayer
 from ..ir import Graph, Node
-from .arithmetic import Work
+from .arithmetic import Work, scoped
 from .workload import Workload, rows
 
 
@@ -35,7 +35,10 @@ def _of_node(node: Node, work: Work, sizes: Mapping[str, int], asked: Workload) 
     if stack is None:
         return work.tokens * _of_maps(node)
     each = [
-        work.tokens * sum(_of_sublayer(sublayer, stack.dim, node.tensor_parallel) for sublayer in kind.sublayers)
+        sum(
+            scoped(node, sublayer, work.tokens, sizes) * _of_sublayer(sublayer, stack.dim, node.tensor_parallel)
+            for sublayer in kind.sublayers
+        )
         for kind in stack.kinds
     ]
     ends = work.tokens * stack.dim * 2.0  # the final norm, and what the head reads

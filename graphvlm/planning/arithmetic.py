@@ -6,10 +6,10 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from ..blocks.settings import Attention, Delta, Op
+from ..blocks.settings import Attention, Delta, Op, Sublayer
 from ..component import Port
 from ..ir import Graph, Node
-from .weights import Weight
+from .weights import Weight, sublayer_of
 from .workload import evaluate, rows
 
 
@@ -60,6 +60,8 @@ def work(graph: Graph, weights: Iterable[Weight], sizes: Mapping[str, int]) -> d
 
 def stack_tokens(node: Node, sizes: Mapping[str, int], ranks: int) -> int:
     """How many tokens run through the blocks of a node on one rank, those of all images or sequences together."""
+    if segments := _segments(node, sizes):
+        return sum(segments.values())
     port = _stream(node)
     inside, outside = getattr(node.spec, "tokens", None), port.shape[1] if len(port.shape) > 1 else None
     if isinstance(inside, int) and isinstance(outside, int):
@@ -72,6 +74,18 @@ def sequences(node: Node, sizes: Mapping[str, int], ranks: int) -> int:
     """Into how many sequences, which do not see each other, these tokens fall; `ranks` share those of spread nodes."""
     count = evaluate(_stream(node).shape[0], sizes)
     return -(-count // ranks) if node.spread else count
+
+
+def scoped(node: Node, sublayer: Sublayer, tokens: int, sizes: Mapping[str, int]) -> int:
+    """How many of the tokens of a node a sublayer is for."""
+    return _segments(node, sizes).get(sublayer.scope, tokens)
+
+
+def _segments(node: Node, sizes: Mapping[str, int]) -> dict[str, int]:
+    """The tokens of each segment that comes in at a port of its own; nothing where there is one sequence."""
+    names = [segment.name for segment in node.spec.stack.segments] if node.spec.stack else []
+    ports = {name: node.signature.inputs[name] for name in names if name in node.signature.inputs}
+    return {name: rows(port.shape, sizes) for name, port in ports.items()}
 
 
 def _stream(node: Node) -> Port:
@@ -92,8 +106,7 @@ def _products(
             trained += cost * weight.trained
     head = getattr(node.spec, "head", None)
     if head is not None and head.tied:
-        _, start = graph.stream_start(node.name)
-        table = next(weight for weight in weights[start] if weight.path == "weight")
+        table = next(weight for weight in weights[graph.embedding(node.name)] if weight.path == "weight")
         cost = 2.0 * table.held * met(node, "head.weight", tokens, sizes)
         products += cost
         trained += cost * table.trained
@@ -104,18 +117,15 @@ def met(node: Node, path: str, tokens: int, sizes: Mapping[str, int]) -> int:
     """How many vectors are multiplied with a weight."""
     if path.startswith("head."):
         return rows(node.signature.outputs["logits"].shape, sizes)
-    cross = _cross(node, path)
-    return rows(node.signature.inputs[cross].shape, sizes) if cross else tokens
-
-
-def _cross(node: Node, path: str) -> str:
-    """The port that a projection of keys or values reads; empty where it reads the tokens themselves."""
-    words = path.split(".")
-    if node.spec.stack is None or words[0] != "layers" or words[3] not in ("wk", "wv"):
-        return ""
-    kind = node.spec.stack.kinds[node.spec.stack.order[int(words[1])]]
-    op = next(sublayer.op for sublayer in kind.sublayers if sublayer.name == words[2])
-    return op.cross.port if isinstance(op, Attention) and op.cross else ""
+    sublayer = sublayer_of(node, path)
+    if sublayer is None:
+        return tokens
+    *_, module, _ = path.split(".")
+    if isinstance(sublayer.op, Attention) and sublayer.op.cross and module in ("wk", "wv"):
+        return rows(node.signature.inputs[sublayer.op.cross.port].shape, sizes)
+    segments = _segments(node, sizes)
+    own = next((word for word in path.split(".") if word in segments), sublayer.scope)
+    return segments.get(own, tokens)
 
 
 def _scores(node: Node, tokens: int, alone: float, sizes: Mapping[str, int]) -> float:
@@ -137,8 +147,9 @@ def _score(node: Node, op: Op, tokens: int, alone: float, sizes: Mapping[str, in
         keys = rows(node.signature.inputs[op.cross.port].shape, sizes) / (tokens / alone)
     elif op.window:
         keys = min(keys, op.window)
-    elif op.grid and op.grid.within == "window":
-        keys = min(keys, op.grid.size**2)
+    elif op.grid:  # patches of all images stand in one sequence
+        keys /= evaluate(node.signature.inputs["grid"].shape[0], sizes)
+        keys = min(keys, op.grid.size**2) if op.grid.within == "window" else keys
     elif op.windows:
         keys = min(keys, op.windows.side**2)
     return 2.0 * tokens * keys * op.heads * (op.head_dim + op.value_dim)

@@ -8,9 +8,10 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from ..ir import Graph, Node
+from ..keys import starred
 from ..sharding import splits, tied_tables
 from .arithmetic import Work, met
-from .weights import Weight, starred
+from .weights import Weight
 from .workload import Workload, evaluate, rows
 
 REDUCED = 4  # gradients are reduced in float32
@@ -128,10 +129,10 @@ def _sums(node: Node, work: Work, sizes: Mapping[str, int]) -> Iterable[tuple[in
     """Width, number of vectors and number of the sums of a node."""
     for path, way in splits(node).items():
         shapes = [
-            parameter.shape for parameter in node.spec.parameters() if starred(parameter.path) == f"{path}.weight"
+            parameter.shape for parameter in node.spec.parameters() if starred(parameter.path)[0] == f"{path}.weight"
         ]
         if way == "row":
             yield shapes[0][0], work.tokens, len(shapes)
         elif way == "column" and work.returns and (work.passes or path.startswith(("layers.", "head"))):
-            first = next(each.path for each in node.spec.parameters() if starred(each.path) == f"{path}.weight")
+            first = next(each.path for each in node.spec.parameters() if starred(each.path)[0] == f"{path}.weight")
             yield shapes[0][1], met(node, first, work.tokens, sizes), len(shapes)

@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from math import prod
 
 from ..blocks.parameters import Parameter
+from ..blocks.settings import Mlp, Sublayer
 from ..ir import Graph, Node
+from ..keys import starred
 from ..sharding import Way, fsdp_unit, splits
 
 
@@ -57,7 +59,7 @@ def weights(graph: Graph) -> tuple[Weight, ...]:
                     unit=fsdp_unit(node, parameter.path),
                     axis=axis,
                     per_token=_is_matrix(node, parameter),
-                    share=_share(node, parameter.path),
+                    share=_share(node, parameter),
                 )
             )
     return tuple(found)
@@ -66,17 +68,12 @@ def weights(graph: Graph) -> tuple[Weight, ...]:
 def _local(parameter: Parameter, ways: dict[str, Way], tp: int) -> tuple[int, ...]:
     """The shape on a tensor-parallel rank."""
     module, _, leaf = parameter.path.rpartition(".")
-    way = ways.get(starred(module))
+    way = ways.get(starred(module)[0])
     if way == "column":
         return (parameter.shape[0] // tp, *parameter.shape[1:])
     if way == "row" and leaf == "weight":
         return (parameter.shape[0], parameter.shape[1] // tp)
     return parameter.shape
-
-
-def starred(path: str) -> str:
-    """The path with `*` for numbers."""
-    return ".".join("*" if word.isdigit() else word for word in path.split("."))
 
 
 # Tables that are looked up, and convolutions of each channel by itself, are no products of tokens with a matrix.
@@ -86,14 +83,22 @@ _TABLES = ("position.weight", "rel_rows", "rel_columns")
 def _is_matrix(node: Node, parameter: Parameter) -> bool:
     if node.type == "token_embedding" or len(parameter.shape) < 2 or parameter.path.endswith(_TABLES):
         return False
-    return parameter.path.endswith(".weight") or ".experts." in parameter.path
+    return parameter.path.endswith(".weight") or parameter.stacked
 
 
-def _share(node: Node, path: str) -> float:
-    """How much of a weight one token meets: all of it, but of experts those that it chooses."""
-    if ".experts." not in path or node.spec.stack is None:
+def _share(node: Node, parameter: Parameter) -> float:
+    """How much of a weight one token meets: all of it, but of experts those that it chooses, or that choose it."""
+    sublayer = sublayer_of(node, parameter.path)
+    moe = sublayer.op.moe if parameter.stacked and sublayer and isinstance(sublayer.op, Mlp) else None
+    if moe is None:
         return 1.0
-    kind = node.spec.stack.kinds[node.spec.stack.order[int(path.split(".")[1])]]
-    found = (getattr(sublayer.op, "moe", None) for sublayer in kind.sublayers if f".{sublayer.name}." in path)
-    moe = next(found)
-    return moe.top / moe.experts if moe else 1.0
+    return moe.top / moe.experts if moe.router.capacity is None else moe.router.capacity
+
+
+def sublayer_of(node: Node, path: str) -> Sublayer | None:
+    """The sublayer that a module or parameter of a node is in, if it is in one."""
+    words = path.split(".")
+    if node.spec.stack is None or words[0] != "layers":
+        return None
+    kind = node.spec.stack.kinds[node.spec.stack.order[int(words[1])]]
+    return next((sublayer for sublayer in kind.sublayers if sublayer.name == words[2]), None)
