@@ -51,7 +51,7 @@ def _is_long(item: pytest.Item) -> bool:
     file, name = item.path.stem, item.name.partition("[")[0]
     given = getattr(item, "callspec", _NONE).params.values()
     values = {value.removeprefix("small_") for value in given if isinstance(value, str)}
-    if file in ("test_compile_export", "test_passes", "test_generated_code"):
+    if file in ("test_compile_export", "test_passes", "test_generated_code", "test_parallel"):
         from .running import SHIPPED
 
         return bool(values & set(SHIPPED)) and not values & USUAL_GRAPHS
