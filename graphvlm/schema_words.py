@@ -149,7 +149,8 @@ def _cast(value: Any, kind: str, schema: Schema) -> str:
         return f"`{flow(_YES_NO[str(value).lower()])}`"
     if kind == "string" and value is False and "none" in schema.get("enum", ()):
         return "`none`"
-    if kind == "array" and not is_empty(value) and is_of_type(value, schema.get("items", {})):
+    alone = kind == "array" and schema.get("minItems", 0) <= 1
+    if alone and not is_empty(value) and is_of_type(value, schema.get("items", {})):
         return f"`[{flow(value)}]`"
     if kind == "object" and isinstance(value, str):
         known = schema.get("properties", {}).get("type", {}).get("enum", ())

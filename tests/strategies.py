@@ -250,9 +250,12 @@ def _outputs(made: Drawing) -> Plain:
     return found
 
 
+_NO_WEIGHTS = ("pool", "pixel_shuffle")
+
+
 def _freeze(made: Drawing) -> Any:
     """Whole nodes, layers, or parameters by name; for good or until a step."""
-    whole = [name for name, node in made.nodes.items() if node["kind"] != "fusion"]
+    whole = [name for name, node in made.nodes.items() if node["kind"] != "fusion" and node["type"] not in _NO_WEIGHTS]
     decoders = [name for name in whole if made.nodes[name]["kind"] == "decoder"]
     patterns = [f"{name}.{made.pick('layers.0', 'layers.*.attn_norm', '*.weight')}" for name in decoders]
     chosen = [made.pick(*whole), *(pattern for pattern in patterns if made.chance())]

@@ -277,7 +277,7 @@ def test_everything_that_was_inferred_is_written_out() -> None:
 @pytest.mark.parametrize("name", SHIPPED)
 def test_components_know_all_their_modules(name: str) -> None:
     """Key names can be given for every parameter there is."""
-    text = {f"{stem}_{number}": f"{stem}_*" for stem in ("linear", "conv", "norm", "gate") for number in (1, 2)}
+    text = {f"{stem}_{number}": f"{stem}_*" for stem in ("linear", "conv", "norm", "gate") for number in range(1, 9)}
     for node in graphvlm.load(GRAPHS / f"{name}.yaml").nodes.values():
         sublayers = {sublayer for sublayer, _ in ports_of(Settings(node.tree))}
         modules = component(node.kind, node.type).modules | sublayer_modules(sublayers)

@@ -152,7 +152,7 @@ MISTAKES = [
     ("{logits: llm", "{count: llm", "bad-name", "count", "a NamedTuple has a method", "call it `my_count`"),
     ("placeholder: {image", "placeholder: {text", "bad-name", "text", "an input port cannot be called", "my_text"),
     # inputs
-    ("values: image", "values: images", "bad-value", "images", "takes `image`, `tokens`, `mask`", "called `image`"),
+    ("values: image", "values: images", "bad-value", "images", "`image`, `video`, `tokens`, `mask`", "called `image`"),
     ("values: image", "values: {type: image, dim: 2}", "unknown-key", "dim", "has no key `dim`", "the keys of"),
     ("values: image", "values: {dim: 2}", "missing-key", "pixel_values", "needs `type`", "it takes `image`"),
     ("values: image", "values: {type: features, dim: 0}", "out-of-range", "0", "1 to 1000000, not 0", "at least 1"),
@@ -199,7 +199,7 @@ MISTAKES = [
     ("activation: silu", "activation: swish", "bad-value", "swish", "not 'swish'", "here it is called `silu`"),
     ("bias: true", "bias: {q: true, w: true}", "unknown-key", "w", "`vision.attention.bias`", "are `q`, `k`, `v`, `o`"),
     ("window: 16", "window: 0", "out-of-range", "0", "an integer from 1 to 100000000, not 0", ""),
-    ("    position: learned", "    position: rope", "bad-value", "rope", "takes `learned`, `bucketed` or `none`", ""),
+    ("position: learned", "position: rope", "bad-value", "rope", "`bucketed`, `none`, a mapping or a list", ""),
     ("position: {type: rope, scaling", "position: {scaling", "missing-key", "position", "needs `type`", "takes `rope`"),
     ("factor: 4,", "", "missing-key", "scaling", "`llm.position.scaling` needs `factor`", "add `factor`"),
     ("factor: 4,", "factor: 4, low_freq_factor: 1,", "unknown-key", "low_freq_factor", "", "are `type`, `factor`"),
@@ -258,7 +258,7 @@ def test_what_the_templates_define_is_reserved() -> None:
     methods = set(re.findall(r"^    def ([a-z]\w*)\(", model, re.MULTILINE))
     files = {path.name.removesuffix(".py.j2") for path in (TEMPLATES / "package").glob("[a-z]*.py.j2")}
     assert {name for name in methods | files if not names.reserved(name, "node")} == set()
-    with_nodes = [path for path in TEMPLATES.rglob("*.j2") if path.parent.name != "package"] + [
+    with_nodes = [path for path in TEMPLATES.rglob("*.j2") if path.parent.name not in ("package", "export")] + [
         TEMPLATES / "package" / "model.py.j2",
         TEMPLATES / "package" / "generate.py.j2",
     ]
