@@ -31,8 +31,15 @@ def parallelize(
         for layer in model.decoder.layers:
             fully_shard(layer, mesh=mesh["dp"], mp_policy=policy)
         # By themselves, so that nothing is gathered for longer than it is used.
-        for module in [model.text, model.encoder, model.decoder]:
+        for module in [model.encoder, model.decoder]:
             fully_shard(module, mesh=mesh["dp"], mp_policy=policy)
+        # The head reads this weight again, long after the embedding.
+        fully_shard(
+            model.text,
+            mesh=mesh["dp"],
+            mp_policy=policy,
+            reshard_after_forward=False,
+        )
         fully_shard(model, mesh=mesh["dp"], mp_policy=policy)
         # What is called besides `forward` must gather the parameters too.
         for method in ["encode_text", "decode", "loss"]:
