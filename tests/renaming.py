@@ -36,7 +36,7 @@ def renamed(plain: Plain, new: NewName) -> Plain:
 
 
 def _node(node: Plain, reference: Callable[[str], str], new: NewName) -> Plain:
-    ports, reads, changed = node.get("placeholder", {}), node["inputs"], dict(node)
+    ports, reads, changed = {**node.get("placeholder", {}), **_marks(node)}, node["inputs"], dict(node)
 
     def port(name: str) -> str:
         for suffix in ("_mask", "_seconds"):
@@ -57,6 +57,8 @@ def _node(node: Plain, reference: Callable[[str], str], new: NewName) -> Plain:
     for key in ("placeholder", "tokens", "frames", "interval"):
         if isinstance(node.get(key), dict):
             changed[key] = {port(name): value for name, value in node[key].items()}
+    if _marks(node):
+        changed["marks"] = {port(name): value for name, value in node["marks"].items()}
     if isinstance(node.get("layers"), dict):
         where = [
             {**each, **({"name": new("layers", each["name"])} if "name" in each else {})}
@@ -64,6 +66,12 @@ def _node(node: Plain, reference: Callable[[str], str], new: NewName) -> Plain:
         ]
         changed["layers"] = {**node["layers"], "where": where}
     return changed
+
+
+def _marks(node: Plain) -> Plain:
+    """The ports of a fusion that are for single tokens; in a projector, `marks` is a number."""
+    found = node.get("marks", {})
+    return found if isinstance(found, dict) else {}
 
 
 def _freeze(freeze: Any, reference: Callable[[str], str]) -> Any:

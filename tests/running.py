@@ -33,7 +33,7 @@ SHIPPED = tuple(sorted(path.stem for path in GRAPHS.glob("*.yaml")))
 _ELSEWHERE = frozenset(
     (
         *("aya_vision_8b", "audio_flamingo_3", "command_a_vision", "deepseek_vl_1_3b"),
-        *("paligemma_3b", "qwen3_5_9b", "video_llava_7b", "vip_llava_7b"),
+        *("ovis2_8b", "paligemma_3b", "qwen3_5_9b", "video_llava_7b", "vip_llava_7b"),
     )
 )
 # The shipped graphs that are run and compiled: not those, and not those that are another one in another size.
@@ -176,6 +176,15 @@ VARIANTS: Mapping[str, tuple[str, ...]] = MappingProxyType(
             "nodes.pooled={layers: {count: 1, each: [cross]}, norm: {type: layer, place: none}, final_norm: false}",
             "nodes.pooled.sublayers={cross: {op: attention, heads: 3, kv: image, residual: {skip: false}}}",
             "nodes.projector.inputs=pooled",
+        ),
+        "codebook": (
+            "nodes.vision={patch: {norm: true}, checkpoint: null}",
+            "nodes.shuffled={kind: projector, type: pixel_shuffle, factor: 3, remainder: pad, inputs: vision}",
+            "nodes.shuffled.grid=[4, 4]",
+            "nodes.scores={kind: projector, type: linear, out: 12, out_norm: layer, inputs: shuffled}",
+            "nodes.projector={type: codebook, layers: null, activation: null, inputs: scores}",
+            "nodes.projector={marks: 3, choose: argmax}",
+            "nodes.fused={inputs: {around: projector.marks}, marks: {around: [96, 98, 97]}}",
         ),
         **CALLS,
         "linear_projector": ("nodes.projector={type: linear, layers: null, activation: null}",),

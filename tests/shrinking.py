@@ -44,6 +44,9 @@ def _placeholders(node: Node) -> Iterator[str]:
     tree = node.tree.get("placeholder")
     for index, port in enumerate(tree.plain() if tree else ()):
         yield f".placeholder.{port}={PLACEHOLDER - index}"
+    marks = node.tree.get("marks")
+    for port, ids in marks.plain().items() if marks else ():
+        yield f".marks.{port}={[PLACEHOLDER - 10 - place for place, _ in enumerate(ids)]}"
 
 
 def _vit(node: Node) -> Iterator[str]:

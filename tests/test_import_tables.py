@@ -19,6 +19,7 @@ from transformers.activations import ACT2FN
 import graphvlm
 from graphvlm.importers import import_config
 from graphvlm.importers.huggingface.audio import AUDIO_TABLES
+from graphvlm.importers.huggingface.codebooks import VISION_TABLES as CODEBOOK_TABLES
 from graphvlm.importers.huggingface.llama4 import VISION_TABLES as LLAMA4_TABLES
 from graphvlm.importers.huggingface.mllama import VISION_TABLES as MLLAMA_TABLES
 from graphvlm.importers.huggingface.models import FAMILIES as MODELS
@@ -39,6 +40,7 @@ TABLES: Mapping[str, ConfigTable] = {
     **NATIVE_TABLES,
     **WINDOWED_TABLES,
     **LLAMA4_TABLES,
+    **CODEBOOK_TABLES,
     **QUERIED_TABLES,
     **RESAMPLED_TABLES,
     **MLLAMA_TABLES,

@@ -35,6 +35,7 @@ PROJECTORS: Mapping[str, Projector] = {
     "projector/pixel_shuffle": projectors.pixel_shuffle,
     "projector/pool": projectors.pool,
     "projector/conv": projectors.conv,
+    "projector/codebook": projectors.codebook,
     "projector/patch_merger": projectors.patch_merger,
     "projector/tile_packing": projectors.tile_packing,
     "projector/transformer": projectors.transformer,

@@ -74,10 +74,21 @@ def _halved(source: Features, ref: str, dim: int) -> Features:
 
 
 def pixel_shuffle(made: Growing, source: Features) -> Features | None:
-    if not _even(source):
+    if source.grid is None:
         return None
+    if not _even(source):
+        high, wide = (-(-side // 2) for side in source.grid)
+        name = made.node("projector/pixel_shuffle", source.ref, grid=list(source.grid), remainder="pad")
+        return replace(source, ref=name, dim=4 * source.dim, tokens=high * wide, grid=(high, wide), cut="")
     name = made.node("projector/pixel_shuffle", source.ref, **made.maybe(factor=lambda: 2), **_named_grid(made, source))
     return _halved(source, name, 4 * source.dim)
+
+
+def codebook(made: Growing, source: Features) -> Features:
+    out = made.pick(12, 16)
+    choose = made.maybe(choose=lambda: made.pick("softmax", "argmax"))
+    name = made.node("projector/codebook", source.ref, **_sizes(made, source, out), **choose)
+    return through(source, name, out)
 
 
 def pool(made: Growing, source: Features) -> Features | None:

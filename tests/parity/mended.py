@@ -20,6 +20,8 @@ def mend(model: nn.Module) -> None:
             module.intermediate_layers_indices = [index - 1 for index in module.intermediate_layers_indices]
         elif kind == "MllamaCrossAttentionDecoderLayer":
             _nothing_seen(module)
+        elif kind == "Ovis2VisionModel":
+            _fill_squares(module)
         elif kind == "Llama4VisionRotaryEmbedding":
             # Complex numbers, of which `Module.to` with a type has dropped a part.
             module.freqs_ci = module._compute_freqs_ci(module.config)
@@ -38,6 +40,23 @@ def _nothing_seen(layer: Any) -> None:
 
     layer.register_forward_pre_hook(note, with_kwargs=True)
     layer.cross_attn.register_forward_hook(clear)
+
+
+def _fill_squares(tower: Any) -> None:
+    """Rows and columns of patches that fill no square are filled up with zeros, as in the original.
+
+    The class does this to a list of patches, as if it were a square already, and fails.
+    """
+
+    def fill(_: nn.Module, args: tuple[Any, ...], output: Any) -> Any:
+        tokens = output.last_hidden_state
+        side = round(tokens.size(1) ** 0.5)
+        more = -side % tower.config.hidden_stride
+        square = nn.functional.pad(tokens.unflatten(1, (side, side)), (0, 0, 0, more, 0, more))
+        output.last_hidden_state = square.flatten(1, 2)
+        return output
+
+    tower.transformer.register_forward_hook(fill)
 
 
 def _count_from_the_first_token(layer: Any) -> None:

@@ -121,6 +121,14 @@ def test_a_token_that_sees_no_image_says_what_it_says_without(reference: Callabl
     assert relative_error(beside[1], alone) < LIMIT
 
 
+def test_patches_that_fill_no_square(reference: Callable[[str], Reference]) -> None:
+    """Ovis 2 as it stands in `transformers` fails with them; mended, as in the original, it puts zeros behind them."""
+    case = reference("ovis2_qwen2")
+    inputs = case.inputs("none")
+    with torch.no_grad(), pytest.raises(RuntimeError, match="shape"):
+        copy.deepcopy(case.model)(**inputs)
+
+
 def test_images_matter(reference: Callable[[str], Reference]) -> None:
     case = reference("clip_llama")
     inputs = case.inputs()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .codebooks import CODEBOOKS
 from .encoders import ENCODER_DECODERS, MASKED, TEXT_ENCODERS
 from .families import FAMILIES
 from .images import IMAGES
@@ -15,6 +16,6 @@ from .texts import TEXTS as _TEXTS
 # decoders: part -> what was published
 TEXTS: dict[str, Published] = {**_TEXTS, **LARGER, **FAMILIES}
 # models of several modalities: graph -> what was published
-MODELS: dict[str, Published] = {**IMAGES, **QUERIED, **NATIVE, **SOUNDS}
+MODELS: dict[str, Published] = {**IMAGES, **CODEBOOKS, **QUERIED, **NATIVE, **SOUNDS}
 
 __all__ = ["ENCODER_DECODERS", "LLAMAS", "MASKED", "MODELS", "TEXTS", "TEXT_ENCODERS", "Published"]

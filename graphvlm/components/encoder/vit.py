@@ -48,6 +48,7 @@ class Vit(Spec):
     channels: int
     patch: int
     patch_bias: bool
+    patch_norm: Norm | None
     class_token: ClassToken
     position: bool
     bucketed: bool
@@ -90,6 +91,8 @@ class Vit(Spec):
         yield plain("patch.weight", dim, self.channels, self.patch, self.patch)
         if self.patch_bias:
             yield plain("patch.bias", dim)
+        if self.patch_norm:
+            yield from norm("patch_norm", self.patch_norm, dim)
         if self.class_token:
             yield plain("class_token", dim)
         if self.position:
@@ -133,6 +136,7 @@ class VitView:
     stack: StackView
     channels: int
     patch_bias: str
+    patch_norm: str
     class_token: ClassToken
     position: bool
     bucketed: bool
@@ -175,7 +179,7 @@ class VitView:
 class VitComponent:
     """Ports, checks and page of `encoder/vit`."""
 
-    modules = MODULES | {"patch", "class_token", "position", "input_norm", "norm"}
+    modules = MODULES | {"patch", "patch_norm", "class_token", "position", "input_norm", "norm"}
 
     def signature(self, name: str, settings: Settings) -> Signature:
         sizes, written = sizes_of(name, settings, "dim", removable=False)
@@ -247,6 +251,7 @@ class VitComponent:
             channels=int(settings.get("image", "channels", default=3)),
             patch=patch,
             patch_bias=bool(settings.get("patch", "bias", default=False)),
+            patch_norm=settings_norm if settings.get("patch", "norm", default=False) else None,
             class_token=class_token,
             position=bool(added),
             bucketed=added == "bucketed",
@@ -274,7 +279,7 @@ class VitComponent:
             config,
             Use(rope=spec.rope.rotation.name if spec.rope else "", mask="Tensor" if spec.masked else ""),
             tp=node.tensor_parallel,
-            outer=(spec.input_norm, spec.final_norm),
+            outer=(spec.patch_norm, spec.input_norm, spec.final_norm),
         )
         square = spec.height == spec.width
         size = str(spec.height) if square else f"({spec.height}, {spec.width})"
@@ -293,7 +298,7 @@ class VitComponent:
             )
         if rope:
             fields = (*fields, Field("rope_theta", "float", literal(rope.theta)))
-        outer = spec.input_norm or spec.final_norm
+        outer = spec.patch_norm or spec.input_norm or spec.final_norm
         eps = ""
         if outer:
             eps, fields = norm_field(fields, outer, "outer_norm_eps")
@@ -305,6 +310,7 @@ class VitComponent:
             stack=blocks,
             channels=spec.channels,
             patch_bias="" if spec.patch_bias else ", bias=False",
+            patch_norm=norm_expression(spec.patch_norm, "config.dim", eps) if spec.patch_norm else "",
             class_token=spec.class_token,
             position=spec.position,
             bucketed=spec.bucketed,
@@ -339,7 +345,7 @@ class VitComponent:
         return NodePage("encoder/vit.py.j2", view, name, fields, f"{name}(config.{node.name})", (call,))
 
 
-_UNREAD = (("patch", "channels"), ("patch", "frames"), ("patch", "group"), ("patch", "norm"))
+_UNREAD = (("patch", "channels"), ("patch", "frames"), ("patch", "group"))
 
 
 def _class_token(settings: Settings) -> ClassToken:

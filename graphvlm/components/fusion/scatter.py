@@ -1,4 +1,7 @@
-"""`fusion/scatter`: features of another modality take the places of their placeholder tokens in the text."""
+"""`fusion/scatter`: features of another modality take the places of their placeholder tokens in the text.
+
+Those of `marks` take the place of one token each, wherever in the text it stands.
+"""
 
 from __future__ import annotations
 
@@ -6,9 +9,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ...code import Field, NodePage, Statement, Wiring
+from ...code import Field, NodePage, Statement, Wiring, literal
 from ...component import Inferred, Port, Signature, Spec, known, sizes_of
-from ...diagnostics import Label
+from ...diagnostics import Label, Span
 from ...dims import Var
 from ...ir import Node
 from ...names import class_name
@@ -21,13 +24,15 @@ from ...words import suggestion
 class Scatter(Spec):
     """Decided placeholders: port -> token id, and port -> how many of them an image takes, where that is known.
 
-    `masked` are the ports whose features may hold padding, which is not placed.
+    `masked` are the ports whose features may hold padding, which is not placed. `marks` are port -> a token id for each
+    of its rows.
     """
 
     dim: int
     placeholder: tuple[tuple[str, int], ...]
     tokens: tuple[tuple[str, int], ...]
     masked: tuple[str, ...] = ()
+    marks: tuple[tuple[str, tuple[int, ...]], ...] = ()
 
     def summary(self) -> str:
         tokens = ", ".join(f"{port} at token {token}" for port, token in self.placeholder)
@@ -46,12 +51,13 @@ class ScatterView:
     config: str
     ports: tuple[str, ...]
     masked: tuple[str, ...]
+    marks: tuple[str, ...]
     places: bool
 
     @property
     def parameters(self) -> tuple[str, ...]:
-        """The ports of features, each with its mask behind it if it has one."""
-        return _with_masks(self.ports, self.masked)
+        """The ports of features, each with its mask behind it if it has one, and those of single tokens."""
+        return (*_with_masks(self.ports, self.masked), *self.marks)
 
 
 class ScatterComponent:
@@ -65,13 +71,16 @@ class ScatterComponent:
         vocab, tail = Var(f"{name}.vocab", "vocab"), Var(f"{name}.tail", "seq")
         text = Port("features", (batch, seq, sizes["dim"]), vocab=vocab, tail=tail)
         placed, masks = dict[str, Port](), dict[str, Port]()
+        marks = settings.get("marks", default={})
         for port in settings.get("placeholder", default={}):
             images, tokens = Var(f"{name}.{port}s", "images"), Var(f"{name}.{port}_tokens", "tokens")
             placed[port] = Port("features", (images, tokens, sizes["dim"]), skippable=True)
-            if f"{port}_mask" not in settings.get("placeholder"):
+            if f"{port}_mask" not in {**settings.get("placeholder"), **marks}:
                 masks[f"{port}_mask"] = Port("mask", (images, tokens), optional=True, skippable=True)
             if settings.has("tokens", port):
                 written[tokens] = known(name, settings, "tokens", port, setting=f"tokens.{port}")
+        for port, ids in marks.items():
+            placed.setdefault(port, Port("features", (1, len(ids), sizes["dim"]), skippable=True))
         return Signature(
             inputs={"text": text, **placed, "ids": Port("tokens", (batch, seq)), **masks},
             outputs={"features": text, "places": Port("mask", (batch, seq))},
@@ -88,21 +97,36 @@ class ScatterComponent:
                 message = f"`tokens` of `{inferred.node}` counts those of `{port}`, which has no placeholder"
                 edit = suggestion(port, placeholder, "placeholder")
                 problems.error("unknown-port", message, counts.key_span(port), help=edit)
-        _check_ids(placeholder, settings, inferred, problems)
+        marks = {port: tuple(ids) for port, ids in settings.get("marks", default={}).items()}
+        twice = next((port for port in marks if port in placeholder), None)
+        if twice is not None:
+            problems.clash(
+                "placeholder-shared",
+                f"`{twice}` of `{inferred.node}` takes the places of a placeholder, and of single tokens",
+                Label(settings.span("marks", twice), "one row a token"),
+                Label(settings.span("placeholder", twice), "as many rows as there are places"),
+                help="give the one or the other a port of its own",
+            )
+        else:
+            _check_ids(placeholder, marks, settings, inferred, problems)
         lengths = {port: inferred.inputs[port].shape[1] for port in placeholder}
-        masked = tuple(port for port in placeholder if f"{port}_mask" in {*inferred.inputs} - {*placeholder})
+        masked = tuple(port for port in placeholder if f"{port}_mask" in {*inferred.inputs} - {*placeholder, *marks})
         tokens = tuple(
             (port, length) for port, length in lengths.items() if isinstance(length, int) and port not in masked
         )
-        return Scatter(inferred.sizes["dim"], tuple(placeholder.items()), tokens, masked)
+        return Scatter(inferred.sizes["dim"], tuple(placeholder.items()), tokens, masked, tuple(marks.items()))
 
     def page(self, node: Node, wiring: Wiring) -> NodePage:
         spec = node.spec
         assert isinstance(spec, Scatter)
         name = class_name(node.name)
         ports = tuple(port for port, _ in spec.placeholder)
-        view = ScatterView(node.name, name, f"{name}Config", ports, spec.masked, "places" in wiring.read)
-        fields = tuple(Field(f"{port}_token", "int", str(token)) for port, token in spec.placeholder)
+        marks = tuple(port for port, _ in spec.marks)
+        view = ScatterView(node.name, name, f"{name}Config", ports, spec.masked, marks, "places" in wiring.read)
+        fields = (
+            *(Field(f"{port}_token", "int", str(token)) for port, token in spec.placeholder),
+            *(Field(f"{port}_tokens", "tuple[int, ...]", literal(ids), "one a row") for port, ids in spec.marks),
+        )
         arguments = [wiring.arguments[port] for port in ("text", "ids", *view.parameters)]
         found = (("features", f"self.{node.module}", arguments), ("places", f"self.{node.name}.places", arguments[1:2]))
         calls = tuple(
@@ -117,12 +141,21 @@ def _with_masks(ports: tuple[str, ...], masked: tuple[str, ...]) -> tuple[str, .
     return tuple(name for port in ports for name in ((port, f"{port}_mask") if port in masked else (port,)))
 
 
-def _check_ids(placeholder: Mapping[str, int], settings: Settings, inferred: Inferred, problems: Problems) -> None:
-    """Each placeholder is a token of its own, and the embedding has a row for it."""
+def _check_ids(
+    placeholder: Mapping[str, int],
+    marks: Mapping[str, tuple[int, ...]],
+    settings: Settings,
+    inferred: Inferred,
+    problems: Problems,
+) -> None:
+    """Each placeholder is a token of its own, as is each marked token, and the embedding has a row for it."""
     vocab, origin = inferred.inputs["text"].vocab, inferred.origins.get("vocab")
-    seen: dict[int, str] = {}
-    for port, token in placeholder.items():
-        place = settings.span("placeholder", port)
+    found = [(port, token, settings.span("placeholder", port)) for port, token in placeholder.items()]
+    for port in marks:
+        listed = settings.tree.get("marks", port)
+        found += [(port, int(each.plain()), each.span) for each in (listed.elements() if listed else ())]
+    seen: dict[int, tuple[str, Span]] = {}
+    for port, token, place in found:
         if isinstance(vocab, int) and token >= vocab:
             edit = f", or write `vocab: {token + 1}` or more in `{origin.owner}`" if origin else ""
             problems.clash(
@@ -133,14 +166,15 @@ def _check_ids(placeholder: Mapping[str, int], settings: Settings, inferred: Inf
                 help=f"use an id below {vocab}{edit}",
             )
         if token in seen:
+            other, before = seen[token]
             problems.clash(
                 "placeholder-shared",
-                f"`{seen[token]}` and `{port}` of `{inferred.node}` have the same placeholder token {token}",
+                f"`{other}` and `{port}` of `{inferred.node}` have the same placeholder token {token}",
                 Label(place, f"`{port}`"),
-                Label(settings.span("placeholder", seen[token]), f"`{seen[token]}`"),
+                Label(before, f"`{other}`"),
                 help="give each its own token id",
             )
-        seen.setdefault(token, port)
+        seen.setdefault(token, (port, place))
 
 
 COMPONENT = ScatterComponent()

@@ -26,6 +26,18 @@ def grouped(name: str, settings: Settings, side: int) -> tuple[Sum, Var, dict[Va
     return Sum((Many(side * side, out),)), out, written
 
 
+def filled(name: str, settings: Settings, side: int) -> tuple[Var, Var, dict[Var, Written]]:
+    """The same where squares at the right and lower edge are filled up: what a written grid says of both counts."""
+    inside, out = Var(f"{name}.all_tokens", "tokens"), Var(f"{name}.tokens", "tokens")
+    written = {}
+    if settings.has("grid"):
+        rows, columns = settings.get("grid")
+        span, text = settings.span("grid"), f"{rows} x {columns} tokens"
+        written[inside] = Written(rows * columns, span, name, text=text)
+        written[out] = Written(-(-rows // side) * -(-columns // side), span, name, text=text)
+    return inside, out, written
+
+
 def grid_of(settings: Settings, inferred: Inferred, problems: Problems) -> Grid | None:
     """Rows and columns of the tokens of an image: `grid`, else a square; None if there is none (and that is noted)."""
     name, tokens = inferred.node, inferred.inputs["features"].shape[1]

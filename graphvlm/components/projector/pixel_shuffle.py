@@ -12,17 +12,26 @@ from ...ir import Node
 from ...names import class_name
 from ...problems import Problems
 from ...settings import Settings
-from ._grids import Grid, check_side, grid_of, grouped
+from ._grids import Grid, check_side, filled, grid_of, grouped
 from ._ports import one_call
 
 
 @dataclass(frozen=True, slots=True)
 class PixelShuffle(Spec):
-    """A decided regrouping: each `factor` x `factor` tokens of the grid become one, row by row."""
+    """A decided regrouping: each `factor` x `factor` tokens of the grid become one, row by row.
+
+    A grid that does not divide so is filled up with zeros at its right and lower edge.
+    """
 
     grid: Grid
     factor: int
     inside: int
+
+    @property
+    def shuffled(self) -> Grid:
+        """Rows and columns of what goes out."""
+        rows, columns = self.grid
+        return -(-rows // self.factor), -(-columns // self.factor)
 
     def summary(self) -> str:
         return f"pixel shuffle, {self.factor} x {self.factor} tokens in one"
@@ -41,6 +50,7 @@ class PixelShuffleView:
     summary: str
     before: str
     after: str
+    filled: bool
 
 
 class PixelShuffleComponent:
@@ -51,7 +61,7 @@ class PixelShuffleComponent:
     def signature(self, name: str, settings: Settings) -> Signature:
         sizes, known = sizes_of(name, settings, "in")
         factor, images = int(settings.get("factor", default=2)), Var(f"{name}.images", "images")
-        many, tokens, written = grouped(name, settings, factor)
+        many, tokens, written = (filled if _padded(settings) else grouped)(name, settings, factor)
         wide = Sum((Many(factor * factor, sizes["in"]),))
         return Signature(
             inputs={"features": Port("features", (images, many, sizes["in"]))},
@@ -62,7 +72,14 @@ class PixelShuffleComponent:
 
     def lower(self, settings: Settings, inferred: Inferred, problems: Problems) -> PixelShuffle | None:
         factor, grid = int(settings.get("factor", default=2)), grid_of(settings, inferred, problems)
-        if grid is None or not check_side(grid, "factor", settings, inferred.node, problems):
+        if grid is None:
+            return None
+        if _padded(settings) and not settings.has("grid"):
+            message = f"`{inferred.node}` fills its grid up, and how many rows and columns that has cannot be inferred"
+            edit = "write `grid: [rows, columns]`, or remove `remainder`"
+            problems.error("cannot-infer", message, settings.span("remainder"), help=edit)
+            return None
+        if not _padded(settings) and not check_side(grid, "factor", settings, inferred.node, problems):
             return None
         return PixelShuffle(grid, factor, inferred.sizes["in"])
 
@@ -70,14 +87,15 @@ class PixelShuffleComponent:
         spec = node.spec
         assert isinstance(spec, PixelShuffle)
         name = class_name(node.name)
-        (rows, columns), square = spec.grid, spec.factor * spec.factor
+        (rows, columns), (fewer, narrower) = spec.grid, spec.shuffled
         view = PixelShuffleView(
             name=node.name,
             class_name=name,
             config=f"{name}Config",
             summary=spec.summary(),
             before=f"[images, {rows * columns}, {spec.inside}]",
-            after=f"[images, {rows * columns // square}, {spec.inside * square}]",
+            after=f"[images, {fewer * narrower}, {spec.inside * spec.factor**2}]",
+            filled=any(size % spec.factor for size in spec.grid),
         )
         fields = (
             Field("grid", "tuple[int, int]", literal(spec.grid), "rows and columns of tokens"),
@@ -85,6 +103,11 @@ class PixelShuffleComponent:
         )
         construct = f"{name}(config.{node.name})"
         return NodePage("projector/pixel_shuffle.py.j2", view, name, fields, construct, one_call(node, wiring))
+
+
+def _padded(settings: Settings) -> bool:
+    """Whether squares at the edges may be filled up."""
+    return bool(settings.get("remainder", default="refuse") == "pad")
 
 
 COMPONENT = PixelShuffleComponent()

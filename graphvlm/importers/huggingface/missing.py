@@ -94,7 +94,6 @@ MISSING: Mapping[str, str] = MappingProxyType(
         "muse_spark": f"{_NATIVE}; gates on residual sums; causal convolutions of sound",
         "nemo_speechlm": f"{_CONFORMER}; {_MAMBA}",
         "nemotron_h_omni": f"{_MAMBA}; RADIO's conditioned patches",
-        "ovis2": "image tokens as weighted sums of a visual vocabulary",
         "paddleocr_vl": _NATIVE,
         "paligemma": "a prefix that sees itself both ways",
         "perception_lm": _TIMM,

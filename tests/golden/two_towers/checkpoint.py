@@ -17,6 +17,7 @@ from .model import Model
 # Several are joined by rows: merged matrices.
 NAMES: dict[str, list[str]] = {
     "vision.patch": ["vision.patch"],
+    "vision.patch_norm": ["vision.patch_norm"],
     "vision": ["vision"],
     "vision.layers.*.attn_norm": ["vision.layers.*.attn_norm"],
     "vision.layers.*.attn.wqkv": [
@@ -53,7 +54,9 @@ NAMES: dict[str, list[str]] = {
     "summed": ["summed"],
     "downsample.conv_1": ["downsample.conv_1"],
     "downsample.conv_2": ["downsample.conv_2"],
-    "projector.linear": ["projector.linear"],
+    "scores.linear": ["scores.linear"],
+    "scores.norm": ["scores.norm"],
+    "words": ["words"],
     "text": ["text"],
     "llm.layers.*.attn_norm": ["llm.layers.*.attn_norm"],
     "llm.layers.*.attn.wqkv": [
@@ -83,7 +86,8 @@ PARTS: dict[str, tuple[tuple[str, ...], dict[str, str]]] = {
     "early_neck": (("early_neck",), {"": "early_neck."}),
     "summed": (("summed",), {"": "summed."}),
     "downsample": (("downsample",), {"": "downsample."}),
-    "projector": (("projector",), {"": "projector."}),
+    "scores": (("scores",), {"": "scores."}),
+    "words": (("words",), {"": "words."}),
     "text": (("text",), {"": "text."}),
     "llm": (("llm",), {"": "llm."}),
 }

@@ -60,9 +60,17 @@ class DownsampleConfig:
 
 
 @dataclass(frozen=True)
-class ProjectorConfig:
+class ScoresConfig:
     in_dim: int = 44
-    out_dim: int = 40
+    out_dim: int = 30
+    norm_eps: float = 1e-05
+
+
+@dataclass(frozen=True)
+class WordsConfig:
+    words: int = 30  # rows that tokens are made of
+    marks: int = 3  # rows behind them
+    dim: int = 40
 
 
 @dataclass(frozen=True)
@@ -74,6 +82,7 @@ class TextConfig:
 @dataclass(frozen=True)
 class FusedConfig:
     image_token: int = 99
+    around_tokens: tuple[int, ...] = (96, 97, 98)  # one a row
 
 
 @dataclass(frozen=True)
@@ -97,7 +106,8 @@ class Config:
     neck: NeckConfig = NeckConfig()
     early_neck: EarlyNeckConfig = EarlyNeckConfig()
     downsample: DownsampleConfig = DownsampleConfig()
-    projector: ProjectorConfig = ProjectorConfig()
+    scores: ScoresConfig = ScoresConfig()
+    words: WordsConfig = WordsConfig()
     text: TextConfig = TextConfig()
     fused: FusedConfig = FusedConfig()
     llm: LlmConfig = LlmConfig()

@@ -11,15 +11,19 @@ class Fused(nn.Module):
     def __init__(self, config: FusedConfig) -> None:
         super().__init__()
         self.image_token = config.image_token
+        self.around_tokens = config.around_tokens
 
     def forward(
         self,
         text: Tensor,
         ids: Tensor,
         image: Tensor | None,
+        around: Tensor | None,
     ) -> Tensor:  # [batch, seq, dim]
         if image is not None:
             text = place(image, text, ids == self.image_token, "image")
+        if around is not None:
+            text = place_marks(around, text, ids, self.around_tokens)
         return text
 
 
@@ -32,3 +36,15 @@ def place(features: Tensor, text: Tensor, where: Tensor, name: str) -> Tensor:
             counts = f"{places} placeholder tokens, and the features fill {rows}"
             raise ValueError(f"the prompt has {counts}: {name}")
     return text.masked_scatter(where.unsqueeze(-1), features.to(text.dtype))
+
+
+def place_marks(
+    rows: Tensor,
+    text: Tensor,
+    ids: Tensor,
+    tokens: tuple[int, ...],
+) -> Tensor:
+    """`text` [batch, seq, dim] with a row of `rows` [1, rows, dim] at each of `tokens`."""
+    for row, token in zip(rows[0].to(text.dtype), tokens, strict=True):
+        text = torch.where((ids == token).unsqueeze(-1), row, text)
+    return text

@@ -8,9 +8,10 @@ early_neck <- detail
 summed     <- neck, early_neck
 downsample <- summed
 joined     <- downsample, vision
-projector  <- joined
+scores     <- joined
+words      <- scores
 text       <- input_ids
-fused      <- text, projector, input_ids
+fused      <- text, words, input_ids
 llm        <- fused, attention_mask
 """
 
@@ -29,9 +30,15 @@ from .generate import KVCache
 from .joined import Joined
 from .llm import Llm
 from .neck import Neck
-from .projector import Projector
+from .scores import Scores
 from .summed import Summed
 from .vision import Vision
+from .words import Words
+
+
+class ImageFeatures(NamedTuple):
+    words: Tensor  # [images, 9, 40]
+    words_marks: Tensor  # [1, 3, 40]
 
 
 class Output(NamedTuple):
@@ -49,7 +56,8 @@ class Model(nn.Module):
         self.summed = Summed()
         self.downsample = Downsample(config.downsample)
         self.joined = Joined()
-        self.projector = Projector(config.projector)
+        self.scores = Scores(config.scores)
+        self.words = Words(config.words)
         self.text = nn.Embedding(config.text.vocab, config.text.dim)
         self.fused = Fused(config.fused)
         self.llm = Llm(config.llm)
@@ -67,7 +75,11 @@ class Model(nn.Module):
 
         save_pretrained(self, directory)
 
-    def encode_image(self, pixel_values: Tensor, large_pixel_values: Tensor) -> Tensor:
+    def encode_image(
+        self,
+        pixel_values: Tensor,
+        large_pixel_values: Tensor,
+    ) -> ImageFeatures:
         vision = self.vision(pixel_values)  # [images, 9, 16]
         detail, detail_layer_2 = self.detail(large_pixel_values)  # [images, 35, 24]
         neck = self.neck(detail)  # [images, 35, 10]
@@ -75,13 +87,14 @@ class Model(nn.Module):
         summed = self.summed(neck, early_neck)  # [images, 35, 10]
         downsample = self.downsample(summed)  # [images, 9, 28]
         joined = self.joined(downsample, vision)  # [images, 9, 44]
-        projector: Tensor = self.projector(joined)  # [images, 9, 40]
-        return projector
+        scores = self.scores(joined)  # [images, 9, 30]
+        words, words_marks = self.words(scores)  # [images, 9, 40]
+        return ImageFeatures(words, words_marks)
 
     def decode(
         self,
         input_ids: Tensor,
-        image_features: Tensor | None = None,
+        image_features: ImageFeatures | None = None,
         attention_mask: Tensor | None = None,
         cache: KVCache | None = None,
         keep: Tensor | None = None,
@@ -92,8 +105,9 @@ class Model(nn.Module):
         of every row. `keep` [batch, seq] marks the tokens whose logits are wanted: they
         come as [tokens, vocab], and the head runs for no other.
         """
+        words, words_marks = image_features or (None, None)
         text = self.text(input_ids)  # [batch, seq, 40]
-        fused = self.fused(text, input_ids, image_features)  # [batch, seq, 40]
+        fused = self.fused(text, input_ids, words, words_marks)  # [batch, seq, 40]
         hidden = self.llm(fused, attention_mask, cache)  # [batch, seq, 40]
         if keep is not None:
             hidden = hidden[keep]  # [tokens, 40]
@@ -106,7 +120,7 @@ class Model(nn.Module):
         pixel_values: Tensor | None = None,
         large_pixel_values: Tensor | None = None,
         attention_mask: Tensor | None = None,
-        image_features: Tensor | None = None,
+        image_features: ImageFeatures | None = None,
     ) -> Output:
         if image_features is None and pixel_values is not None:
             if large_pixel_values is None:
@@ -121,7 +135,7 @@ class Model(nn.Module):
         pixel_values: Tensor | None = None,
         large_pixel_values: Tensor | None = None,
         attention_mask: Tensor | None = None,
-        image_features: Tensor | None = None,
+        image_features: ImageFeatures | None = None,
     ) -> Tensor:
         """Next-token cross entropy over `labels` [batch, seq], -100 where none counts."""
         if image_features is None and pixel_values is not None:

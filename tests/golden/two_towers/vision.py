@@ -58,6 +58,7 @@ class Vision(nn.Module):
         super().__init__()
         patch = config.patch_size
         self.patch = nn.Conv2d(3, config.dim, patch, patch, bias=False)
+        self.patch_norm = nn.LayerNorm(config.dim, eps=config.norm_eps)
         self.position = nn.Parameter(torch.empty(config.tokens, config.dim))
         self.layers = nn.ModuleList(Block(config) for _ in range(config.layers))
         self.norm = nn.LayerNorm(config.dim, eps=config.norm_eps)
@@ -69,6 +70,7 @@ class Vision(nn.Module):
     def forward(self, image: Tensor) -> Tensor:
         """[images, 3, 24, 24] -> [images, 9, 16]"""
         x: Tensor = self.patch(image).flatten(2).transpose(1, 2)
+        x = self.patch_norm(x)
         x = x + self.position  # [images, 9, 16]
         for layer in self.layers:
             x = layer(x)
