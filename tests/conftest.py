@@ -28,6 +28,9 @@ USUAL_GRAPHS = frozenset(
         *("qwen3_next_80b_a3b", "t5_base", "bert_base", "kempnerforge_mot_7b", "llama_4_scout"),
     )
 )
+# Of these, what is exported to other sizes and run with every pass on and off: the most costly tests of all.
+FEW_GRAPHS = frozenset(("tiny", "llava_1_5_7b", "qwen2_5_vl_7b", "llama_3_2_vision_11b", "deepseek_v3", "t5_base"))
+COSTLY = frozenset(("test_an_exported_program_takes_other_sizes", "test_outputs_are_equal", "test_gradients_are_equal"))
 USUAL_FAMILIES = frozenset(
     ("llava", "qwen2_vl", "qwen3_next", "deepseek_v3", "gemma3", "mllama", "llama4", "idefics2", "llava_next")
 )
@@ -54,7 +57,8 @@ def _is_long(item: pytest.Item) -> bool:
     if file in ("test_compile_export", "test_passes", "test_generated_code", "test_parallel"):
         from .running import SHIPPED
 
-        return bool(values & set(SHIPPED)) and not values & USUAL_GRAPHS
+        usual = FEW_GRAPHS if name in COSTLY else USUAL_GRAPHS
+        return bool(values & set(SHIPPED)) and not values & usual
     if name == "test_one_graph_when_compiled":
         return item.name.partition("[")[2].rstrip("]") not in USUAL_FAMILIES
     return file == "test_bfloat16"

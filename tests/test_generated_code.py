@@ -155,8 +155,8 @@ print(json.dumps(found, sort_keys=True))
 
 
 def texts() -> dict[str, str]:
-    """Graphs as text, with letters that no ASCII has."""
-    found = {name: graphvlm.render(make())["graph.yaml"] for name, make in GRAPHS.items()}
+    """Graphs as text, with letters that no ASCII has: every second one, which are of all kinds."""
+    found = {name: graphvlm.render(GRAPHS[name]())["graph.yaml"] for name in [*GRAPHS][::2]}
     return {
         name: re.sub(r'^(description: "?)(.*)$', r"\1ÄÖİ 図 \2", text, flags=re.MULTILINE)
         for name, text in found.items()

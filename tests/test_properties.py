@@ -65,7 +65,7 @@ def run(graph: Graph, known: Sizes) -> tuple[Any, dict[str, Tensor | None]]:
     return model, output._asdict()
 
 
-@examples(100)
+@examples(60)
 @given(graphs(), st.integers(1, 3), st.integers(1, 20))
 def test_legal_graphs_run(plain: Plain, batch: int, seq: int) -> None:
     graph = load(plain)
@@ -119,7 +119,7 @@ def frozen(graph: Graph, path: str) -> bool:
     )
 
 
-@examples(40)
+@examples(25)
 @given(graphs())
 def test_what_is_saved_loads(plain: Plain) -> None:
     """Through the name map and back, merged or not, whatever the layers are like."""
@@ -136,7 +136,7 @@ def test_what_is_saved_loads(plain: Plain) -> None:
     assert all(torch.equal(tensor, expected[name]) for name, tensor in again.state_dict().items())
 
 
-@examples(40)
+@examples(25)
 @given(graphs(), st.booleans())
 def test_generation_is_repeated_reading(plain: Plain, padded: bool) -> None:
     """With the cache, each token is the one that the whole sequence, read again, makes likeliest."""

@@ -92,7 +92,7 @@ def test_mistakes_of_the_command_line(words: list[str], said: str, cli: Cli) -> 
         ["build", "llava_1_5_7b", "-o", "out"],
         ["diff", "tiny", "-o", "out"],
         ["viz", "llava_1_5_7b"],
-        ["list"],
+        ["list", "llava"],
         ["show", "decoder/vicuna_7b"],
         ["weights", "check", "tiny", "empty"],
         ["import", "empty"],

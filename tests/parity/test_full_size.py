@@ -32,6 +32,17 @@ TEXT_CONFIGS = {name: Published("", "", *config) for name, config in LLAMAS.item
 TEXT_CONFIGS |= TEXTS | TEXT_ENCODERS | MASKED | ENCODER_DECODERS
 
 
+def one_size_of_each(configs: dict[str, Published]) -> list[Any]:
+    """The first of every type of model; its other sizes when `-m long` asks for them."""
+    kinds = [
+        (each.config["model_type"], each.config.get("text_config", {}).get("model_type")) for each in configs.values()
+    ]
+    return [
+        pytest.param(name, marks=[pytest.mark.long] if kind in kinds[:index] else [])
+        for index, (name, kind) in enumerate(zip(configs, kinds, strict=True))
+    ]
+
+
 def reference(config: dict[str, Any]) -> tuple[dict[str, tuple[int, ...]], int]:
     """Key -> shape of the files of the reference, and its number of parameters and of balancing biases of experts."""
     import transformers
@@ -64,11 +75,11 @@ def check(published: Published, folder: Path) -> None:
     assert whole.parameter_count == count == published.parameters
 
 
-@pytest.mark.parametrize("name", TEXT_CONFIGS)
+@pytest.mark.parametrize("name", one_size_of_each(TEXT_CONFIGS))
 def test_text(name: str, tmp_path: Path) -> None:
     check(TEXT_CONFIGS[name], tmp_path)
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", one_size_of_each(MODELS))
 def test_several_modalities(name: str, tmp_path: Path) -> None:
     check(MODELS[name], tmp_path)
