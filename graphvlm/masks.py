@@ -70,7 +70,8 @@ class _Connector:
             node = self.nodes[source.name]
             port = node.signature.outputs[source.port]
             if "mask" in node.signature.outputs and not (cut and port.tail != port.shape[1]):
-                mask = Ref(source.name, "mask") if "mask" in node.inputs else None
+                given = any(node.signature.inputs[name].what == "mask" for name in node.inputs)
+                mask = Ref(source.name, "mask") if given else None
                 break
             if node.stream is None:
                 break

@@ -77,7 +77,7 @@ def _reserved() -> tuple[_Reserved, ...]:
             "the generated model has a method of this name",
         ),
         _Reserved(
-            _words("cache cap keep labels labelled output scale targets"),
+            _words("cache cap is_given keep labels labelled output scale targets"),
             ("node", "input"),
             "the generated model uses it",
         ),

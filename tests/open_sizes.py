@@ -48,7 +48,7 @@ def of_encoders(graph: Graph, known: Sizes) -> Iterator[tuple[str, int]]:
     for node in graph.nodes.values():
         for cross in node.spec.stack.crossed if node.spec.stack else ():
             runs = node.signature.inputs[cross.present].shape[1] if cross.present in node.inputs else 0
-            if isinstance(runs, Var) and runs.name == "runs":
+            if isinstance(runs, Var) and runs.name in ("runs", "columns"):
                 yield runs.key, 1
         out = node.signature.outputs["features"].shape[1] if "features" in node.signature.outputs else 0
         if not isinstance(out, Var):

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from hypothesis import given, note, settings
 
 import graphvlm
@@ -127,6 +128,16 @@ FOUND: dict[str, dict[str, Any]] = {
             },
         },
     ),
+    "a window behind an image, where a text is padded on the left": graph(
+        inputs={"feats": {"type": "features", "dim": 16}},
+        fused={"kind": "fusion", "type": "prefix", "inputs": {"text": "text", "image": "feats"}},
+        llm={"inputs": "fused", "attention": {"heads": 2, "window": 3}},
+    ),
+    "linear attention there": graph(
+        inputs={"feats": {"type": "features", "dim": 16}},
+        fused={"kind": "fusion", "type": "prefix", "inputs": {"text": "text", "image": "feats"}},
+        llm={"inputs": "fused", "attention": {"linear": {"key_heads": 2, "key_dim": 4}}},
+    ),
     "generation behind two images for each text": graph(
         inputs={"feats": {"type": "features", "dim": 16}},
         fused={"kind": "fusion", "type": "prefix", "images": 2, "inputs": {"text": "text", "image": "feats"}},
@@ -155,6 +166,21 @@ def test_as_many_images_as_texts_are_not_twice_as_many() -> None:
     (found,) = caught.value.diagnostics
     assert found.rule == "shape-mismatch"
     assert found.message == "`second.image` takes features of batch images, `feats` gives 2 * batch"
+
+
+def test_padding_of_a_text_before_another_is_not_read() -> None:
+    """On either side of the first text, and its mask is found by itself."""
+    first = {"kind": "encoder", "type": "token_embedding", "inputs": "other", "vocab": 40, "dim": 16}
+    fused = {"kind": "fusion", "type": "prefix", "inputs": {"text": "text", "image": "first"}}
+    made = demands.load(graph(inputs={"other": "tokens"}, first=first, fused=fused, llm={"inputs": "fused"}))
+    assert [*made.inputs] == ["input_ids", "other", "attention_mask", "other_mask"]
+    model = demands.Subject(made).model.requires_grad_(False)
+    ids, other = torch.tensor([[3, 4, 5]]), torch.tensor([[6, 7, 8]])
+    expected = model(ids, other).logits
+    for side in ((0, 2), (2, 0)):
+        mask = torch.nn.functional.pad(torch.ones_like(other), side)
+        found = model(ids, torch.nn.functional.pad(other, side, value=9), other_mask=mask).logits
+        assert demands.close(found, expected)
 
 
 def test_a_number_that_is_none_of_those_listed() -> None:

@@ -20,7 +20,6 @@ import graphvlm
 from graphvlm.blocks.parameters import Parameter
 from graphvlm.components.encoder.audio import Audio
 from graphvlm.components.encoder.image_stack import ImageStack
-from graphvlm.components.fusion.prefix import Prefix
 from graphvlm.components.fusion.scatter import Scatter
 from graphvlm.components.projector.tile_packing import TilePacking
 from graphvlm.diagnostics import GraphError, Source
@@ -189,7 +188,7 @@ def without_padding(subject: Subject) -> None:
     if not all(name in masks for name in subject.of_text):
         return  # nobody can say what is padding
     for left in (True, False):
-        if _between(graph) if left else _by_length(graph):
+        if not left and _by_length(graph):
             continue
         inside = slice(2, None) if left else slice(None, -2)
         padded = dict(keywords)
@@ -213,15 +212,10 @@ def without_padding(subject: Subject) -> None:
 def _agrees(padded: Tensor, short: Tensor, *, left: bool) -> bool:
     """Whether two outputs agree where both have tokens; those that are no longer are the same."""
     extra = padded.size(1) - short.size(1) if padded.ndim > 1 else 0
-    if extra:
-        if not left:
-            padded = padded[:, :-extra]
-        elif short.size(1) > 3:
-            padded, short = padded[:, extra + 2 :], short[:, 2:]
-            padded, short = padded[:, -2:], short[:, -2:]
-        else:
-            padded = padded[:, extra:]
-    return close(padded, short)
+    if not extra:
+        return close(padded, short)
+    # What pads a text that stands before another comes first, on whichever side it was.
+    return close(padded[:, extra:], short) or (not left and close(padded[:, :-extra], short))
 
 
 def close(one: Tensor, other: Tensor) -> bool:
@@ -243,11 +237,11 @@ def _masks(graph: Graph) -> dict[str, str]:
 
 
 def _along(graph: Graph, texts: list[str]) -> Iterator[tuple[str, int]]:
-    """Inputs with an axis as long as a text, and which axis that is."""
+    """Inputs with an axis as long as a text, or as one with something before it, and which axis that is."""
     lengths = {graph.inputs[name].port.shape[1] for name in texts}
     for name, given in graph.inputs.items():
         for axis, dim in enumerate(given.port.shape):
-            if dim in lengths:
+            if lengths & {*open_terms(dim)}:
                 yield name, axis
 
 
@@ -262,12 +256,6 @@ def _by_length(graph: Graph) -> bool:
         for node in graph.nodes.values()
         for rope in (node.spec.stack.rotary if node.spec.stack else ())
     )
-
-
-def _between(graph: Graph) -> bool:
-    """Whether padding on the left stands behind a prefix, where the convolution of linear attention sees a gap."""
-    prefixed = any(isinstance(node.spec, Prefix) for node in graph.nodes.values())
-    return prefixed and any(any(node.spec.stack.linear) for node in graph.nodes.values() if node.spec.stack)
 
 
 def placeholders(graph: Graph) -> Tensor:
@@ -286,6 +274,9 @@ def text_alone(subject: Subject) -> None:
         subject.graph.inputs[n].port.what not in ("mask", "visible") for n in left_out
     ):
         return
+    for name, axis in _along(subject.graph, subject.of_text):
+        if name in needed and axis == 1:  # nothing stands before the text then
+            needed[name] = needed[name][:, -keywords[subject.of_text[0]].size(1) :]
     for name in subject.of_text:
         needed[name] = torch.where(torch.isin(needed[name], placeholders(subject.graph)), 1, needed[name])
     with torch.no_grad():
@@ -300,8 +291,6 @@ def text_alone(subject: Subject) -> None:
     seen = {n: v for n, v in left_out.items() if subject.graph.inputs[n].port.what not in ("mask", "visible")}
     if any(batches & {*open_terms(subject.graph.inputs[name].port.shape[0])} for name in seen):
         return  # so many for each text
-    if any(node.spec.stack is not None and node.kind == "encoder" for node in subject.graph.nodes.values()):
-        return  # a stack of layers takes no less than one image
     with torch.no_grad():
         empty = subject.model(**needed, **{name: value[:0] for name, value in seen.items()})
     for one, other in zip(empty, alone, strict=True):
@@ -318,7 +307,8 @@ def generated(subject: Subject, *, padded: bool) -> bool:
         return False  # or keys stay turned by the length they were written at, as in the reference
     keywords: dict[str, Tensor] = inputs(graph, padded=padded)
     tokens = list(inspect.signature(generate).parameters)[1]
-    logits = next(name for name, ref in graph.outputs.items() if ref.port == "logits")
+    scored = ((name, ref) for name, ref in graph.outputs.items() if ref.port == "logits")
+    logits = next(name for name, ref in scored if graph.stream_start(ref.name)[0] == tokens)
     along = [name for name, axis in _along(graph, [tokens]) if axis == 1 and name != tokens]
     others = {name: value for name, value in keywords.items() if name != tokens}
     made = generate(model, keywords[tokens], **others, max_new_tokens=4, eos_token_id=None)

@@ -8,7 +8,7 @@ from typing import Any
 from ..block_strategies import Drawing
 
 VOCAB = 40
-MAX_TOKENS = 192
+MAX_TOKENS = 512
 
 
 @dataclass(frozen=True)

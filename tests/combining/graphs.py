@@ -33,6 +33,8 @@ def rewired(draw: DrawFn) -> Plain:
     plain: Plain = draw(combinations())
     refs = [*plain["inputs"], *plain["nodes"], *(f"{name}.hidden" for name in plain["nodes"]), "fused", "vit_0.layer_1"]
     places = [(node, port) for node in plain["nodes"].values() for port in _ports(node)]
+    if not places:
+        return plain
     node, port = draw(st.sampled_from(places))
     ref = draw(st.sampled_from(refs))
     if port:

@@ -16,11 +16,11 @@ from ...settings import Settings
 
 @dataclass(frozen=True, slots=True)
 class Prefix(Spec):
-    """A decided prefix of so many `images` a text; `masked` if the attention mask of the text runs through it."""
+    """A decided prefix of so many `images` a text; `masks` are the ports with masks: of the text, of the image."""
 
     dim: int
     images: int
-    masked: bool
+    masks: tuple[str, ...]
 
     def summary(self) -> str:
         of = f" of {self.images} images" if self.images > 1 else ""
@@ -38,7 +38,7 @@ class PrefixView:
     class_name: str
     config: str
     images: int
-    masked: bool
+    masks: tuple[str, ...]
 
 
 class PrefixComponent:
@@ -60,6 +60,7 @@ class PrefixComponent:
                 "text": Port("features", (batch, seq, sizes["dim"]), vocab=vocab, tail=tail),
                 "image": Port("features", (of_image, tokens, sizes["dim"]), skippable=True),
                 "mask": Port("mask", (batch, seq), optional=True),
+                "image_mask": Port("mask", (of_image, tokens), optional=True, skippable=True, of="image"),
             },
             outputs={
                 "features": Port(
@@ -73,21 +74,21 @@ class PrefixComponent:
         )
 
     def lower(self, settings: Settings, inferred: Inferred, problems: Problems) -> Prefix:
-        return Prefix(inferred.sizes["dim"], int(settings.get("images", default=1)), "mask" in inferred.inputs)
+        masks = tuple(port for port in ("mask", "image_mask") if port in inferred.inputs)
+        return Prefix(inferred.sizes["dim"], int(settings.get("images", default=1)), masks)
 
     def page(self, node: Node, wiring: Wiring) -> NodePage:
         spec = node.spec
         assert isinstance(spec, Prefix)
         name = class_name(node.name)
-        arguments = [wiring.arguments["text"], wiring.arguments["image"]]
+        arguments = [wiring.arguments[port] for port in ("text", "image", *spec.masks)]
         targets, shape = wiring.results["features"], wiring.shapes["features"]
-        if spec.masked:
-            arguments.append(wiring.arguments["mask"])
+        if spec.masks:
             targets = f"{targets}, {wiring.results.get('mask', '_')}"
         call = Statement(targets, f"self.{node.module}", tuple(arguments), shape)
         several = spec.images > 1
         fields = (Field("images", "int", str(spec.images), "of each text"),) if several else ()
-        view = PrefixView(node.name, name, f"{name}Config", spec.images, spec.masked)
+        view = PrefixView(node.name, name, f"{name}Config", spec.images, spec.masks)
         construct = f"{name}(config.{node.name})" if several else f"{name}()"
         return NodePage("fusion/prefix.py.j2", view, name, fields, construct, (call,))
 

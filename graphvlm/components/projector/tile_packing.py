@@ -138,9 +138,8 @@ class TilePackingComponent:
 
 
 def _view(name: str, spec: TilePacking) -> TilePackingView:
-    """The page of a packing. An image that was not cut has no rows, and one newline."""
-    rows, most = ("rows.clamp(min=1)", "side * (side + 1)") if spec.newline else ("rows", "whole")
-    tokens = f"{rows} * {'(columns + 1)' if spec.newline else 'columns'}"
+    """The page of a packing."""
+    tokens, most = ("lines * (columns + 1)", "side * (side + 1)") if spec.newline else ("rows * columns", "whole")
     cut = " - cut[image]" if spec.separator else ""
     learned = [f"self.{each}" for each in spec.learned]
     rest = f"{learned[0]}.unsqueeze(0)" if len(learned) == 1 else f"torch.stack(({', '.join(learned)}))"

@@ -11,7 +11,7 @@ llm              <- fused, attention_mask
 """
 
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeGuard
 
 from torch import Tensor, nn
 
@@ -111,9 +111,9 @@ class Model(nn.Module):
         pixel_values_features: PixelValuesFeatures | None = None,
         crops_features: Tensor | None = None,
     ) -> Output:
-        if pixel_values_features is None and pixel_values is not None:
+        if pixel_values_features is None and is_given(pixel_values):
             pixel_values_features = self.encode_pixel_values(pixel_values)
-        if crops_features is None and crops is not None:
+        if crops_features is None and is_given(crops):
             crops_features = self.encode_crops(crops)
         return self.decode(
             input_ids,
@@ -121,3 +121,8 @@ class Model(nn.Module):
             crops_features,
             attention_mask,
         )
+
+
+def is_given(x: Tensor | None) -> TypeGuard[Tensor]:
+    """Whether there is anything to encode: what is left out is None or empty."""
+    return x is not None and x.numel() > 0

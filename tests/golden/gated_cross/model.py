@@ -7,7 +7,7 @@ llm    <- text, vision, cross_attention_mask, attention_mask
 """
 
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeGuard
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -84,7 +84,7 @@ class Model(nn.Module):
         attention_mask: Tensor | None = None,
         image_features: Tensor | None = None,
     ) -> Output:
-        if image_features is None and images is not None:
+        if image_features is None and is_given(images):
             if aspect_ratios is None:
                 raise ValueError("images without aspect_ratios")
             image_features = self.encode_image(images, aspect_ratios)
@@ -106,7 +106,7 @@ class Model(nn.Module):
         image_features: Tensor | None = None,
     ) -> Tensor:
         """Next-token cross entropy over `labels` [batch, seq], -100 where none counts."""
-        if image_features is None and images is not None:
+        if image_features is None and is_given(images):
             if aspect_ratios is None:
                 raise ValueError("images without aspect_ratios")
             image_features = self.encode_image(images, aspect_ratios)
@@ -122,3 +122,8 @@ class Model(nn.Module):
             keep=keep,
         )
         return F.cross_entropy(output.logits.float(), targets[labelled])
+
+
+def is_given(x: Tensor | None) -> TypeGuard[Tensor]:
+    """Whether there is anything to encode: what is left out is None or empty."""
+    return x is not None and x.numel() > 0

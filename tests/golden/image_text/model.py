@@ -7,7 +7,7 @@ text   <- words, vision, attention_mask
 """
 
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeGuard
 
 from torch import Tensor, nn
 
@@ -68,6 +68,11 @@ class Model(nn.Module):
         token_type_ids: Tensor | None = None,
         image_features: Tensor | None = None,
     ) -> Output:
-        if image_features is None and pixel_values is not None:
+        if image_features is None and is_given(pixel_values):
             image_features = self.encode_image(pixel_values)
         return self.combine(input_ids, image_features, attention_mask, token_type_ids)
+
+
+def is_given(x: Tensor | None) -> TypeGuard[Tensor]:
+    """Whether there is anything to encode: what is left out is None or empty."""
+    return x is not None and x.numel() > 0

@@ -9,7 +9,7 @@ llm       <- fused, attention_mask
 """
 
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeGuard
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -83,7 +83,7 @@ class Model(nn.Module):
         attention_mask: Tensor | None = None,
         image_features: Tensor | None = None,
     ) -> Output:
-        if image_features is None and pixel_values is not None:
+        if image_features is None and is_given(pixel_values):
             image_features = self.encode_image(pixel_values)
         return self.decode(input_ids, image_features, attention_mask)
 
@@ -96,7 +96,7 @@ class Model(nn.Module):
         image_features: Tensor | None = None,
     ) -> Tensor:
         """Next-token cross entropy over `labels` [batch, seq], -100 where none counts."""
-        if image_features is None and pixel_values is not None:
+        if image_features is None and is_given(pixel_values):
             image_features = self.encode_image(pixel_values)
         targets = labels[:, 1:]
         labelled = targets != -100
@@ -104,3 +104,8 @@ class Model(nn.Module):
         keep = F.pad(labelled, (0, 1))
         output = self.decode(input_ids, image_features, attention_mask, keep=keep)
         return F.cross_entropy(output.logits.float(), targets[labelled])
+
+
+def is_given(x: Tensor | None) -> TypeGuard[Tensor]:
+    """Whether there is anything to encode: what is left out is None or empty."""
+    return x is not None and x.numel() > 0

@@ -12,7 +12,7 @@ llm         <- fused, attention_mask, positions, deep
 """
 
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeGuard
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -121,7 +121,7 @@ class Model(nn.Module):
         attention_mask: Tensor | None = None,
         image_features: ImageFeatures | None = None,
     ) -> Output:
-        if image_features is None and pixel_values is not None:
+        if image_features is None and is_given(pixel_values):
             if image_grid_thw is None:
                 raise ValueError("pixel_values without image_grid_thw")
             image_features = self.encode_image(pixel_values, image_grid_thw)
@@ -137,7 +137,7 @@ class Model(nn.Module):
         image_features: ImageFeatures | None = None,
     ) -> Tensor:
         """Next-token cross entropy over `labels` [batch, seq], -100 where none counts."""
-        if image_features is None and pixel_values is not None:
+        if image_features is None and is_given(pixel_values):
             if image_grid_thw is None:
                 raise ValueError("pixel_values without image_grid_thw")
             image_features = self.encode_image(pixel_values, image_grid_thw)
@@ -153,3 +153,8 @@ class Model(nn.Module):
             keep=keep,
         )
         return F.cross_entropy(output.logits.float(), targets[labelled])
+
+
+def is_given(x: Tensor | None) -> TypeGuard[Tensor]:
+    """Whether there is anything to encode: what is left out is None or empty."""
+    return x is not None and x.numel() > 0

@@ -12,9 +12,18 @@ class Fused(nn.Module):
         image: Tensor | None,
         mask: Tensor | None,
     ) -> tuple[Tensor, Tensor | None]:
-        """Features [batch, tokens + seq, dim] and their mask [batch, tokens + seq]."""
+        """Features [batch, tokens + seq, dim] and their mask [batch, tokens + seq].
+
+        Padding on the left of the text comes before the image.
+        """
         if image is None:
             return text, mask
-        if mask is not None:
-            mask = torch.cat((mask.new_ones(image.shape[:2]), mask), dim=1)
-        return torch.cat((image.to(text.dtype), text), dim=1), mask
+        both = torch.cat((image.to(text.dtype), text), dim=1)
+        if mask is None:
+            return both, None
+        seen = mask.new_ones(image.shape[:2], dtype=torch.bool)
+        begun = torch.cat((seen, mask.cumsum(1) > 0), dim=1)
+        order = begun.int().argsort(dim=1, stable=True)
+        mask = torch.cat((seen, mask.bool()), dim=1)
+        places = order.unsqueeze(-1).expand_as(both)
+        return both.gather(1, places), mask.gather(1, order)

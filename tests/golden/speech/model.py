@@ -11,7 +11,7 @@ llm             <- fused, attention_mask
 """
 
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeGuard
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -114,9 +114,9 @@ class Model(nn.Module):
         input_features_features: Tensor | None = None,
         music_features: MusicFeatures | None = None,
     ) -> Output:
-        if input_features_features is None and input_features is not None:
+        if input_features_features is None and is_given(input_features):
             input_features_features = self.encode_input_features(input_features)
-        if music_features is None and music is not None:
+        if music_features is None and is_given(music):
             music_features = self.encode_music(music, music_mask)
         return self.decode(
             input_ids,
@@ -137,9 +137,9 @@ class Model(nn.Module):
         music_features: MusicFeatures | None = None,
     ) -> Tensor:
         """Next-token cross entropy over `labels` [batch, seq], -100 where none counts."""
-        if input_features_features is None and input_features is not None:
+        if input_features_features is None and is_given(input_features):
             input_features_features = self.encode_input_features(input_features)
-        if music_features is None and music is not None:
+        if music_features is None and is_given(music):
             music_features = self.encode_music(music, music_mask)
         targets = labels[:, 1:]
         labelled = targets != -100
@@ -153,3 +153,8 @@ class Model(nn.Module):
             keep=keep,
         )
         return F.cross_entropy(output.logits.float(), targets[labelled])
+
+
+def is_given(x: Tensor | None) -> TypeGuard[Tensor]:
+    """Whether there is anything to encode: what is left out is None or empty."""
+    return x is not None and x.numel() > 0

@@ -8,7 +8,7 @@ decoder      <- decoder_text, encoder, attention_mask, decoder_attention_mask
 """
 
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeGuard
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -90,7 +90,7 @@ class Model(nn.Module):
         decoder_attention_mask: Tensor | None = None,
         text_features: Tensor | None = None,
     ) -> Output:
-        if text_features is None and input_ids is not None:
+        if text_features is None and is_given(input_ids):
             text_features = self.encode_text(input_ids, attention_mask)
         return self.decode(
             decoder_input_ids,
@@ -109,7 +109,7 @@ class Model(nn.Module):
         text_features: Tensor | None = None,
     ) -> Tensor:
         """Next-token cross entropy over `labels` [batch, seq], -100 where none counts."""
-        if text_features is None and input_ids is not None:
+        if text_features is None and is_given(input_ids):
             text_features = self.encode_text(input_ids, attention_mask)
         targets = labels[:, 1:]
         labelled = targets != -100
@@ -123,3 +123,8 @@ class Model(nn.Module):
             keep=keep,
         )
         return F.cross_entropy(output.logits.float(), targets[labelled])
+
+
+def is_given(x: Tensor | None) -> TypeGuard[Tensor]:
+    """Whether there is anything to encode: what is left out is None or empty."""
+    return x is not None and x.numel() > 0

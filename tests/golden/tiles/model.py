@@ -14,7 +14,7 @@ llm            <- fused, attention_mask
 """
 
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeGuard
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -137,7 +137,7 @@ class Model(nn.Module):
         pixel_values_features: Tensor | None = None,
         page_values_features: Tensor | None = None,
     ) -> Output:
-        if pixel_values_features is None and pixel_values is not None:
+        if pixel_values_features is None and is_given(pixel_values):
             if image_sizes is None:
                 raise ValueError("pixel_values without image_sizes")
             pixel_values_features = self.encode_pixel_values(
@@ -145,7 +145,7 @@ class Model(nn.Module):
                 image_sizes,
                 batch_num_images,
             )
-        if page_values_features is None and page_values is not None:
+        if page_values_features is None and is_given(page_values):
             page_values_features = self.encode_page_values(page_values, page_mask)
         return self.decode(
             input_ids,
@@ -168,7 +168,7 @@ class Model(nn.Module):
         page_values_features: Tensor | None = None,
     ) -> Tensor:
         """Next-token cross entropy over `labels` [batch, seq], -100 where none counts."""
-        if pixel_values_features is None and pixel_values is not None:
+        if pixel_values_features is None and is_given(pixel_values):
             if image_sizes is None:
                 raise ValueError("pixel_values without image_sizes")
             pixel_values_features = self.encode_pixel_values(
@@ -176,7 +176,7 @@ class Model(nn.Module):
                 image_sizes,
                 batch_num_images,
             )
-        if page_values_features is None and page_values is not None:
+        if page_values_features is None and is_given(page_values):
             page_values_features = self.encode_page_values(page_values, page_mask)
         targets = labels[:, 1:]
         labelled = targets != -100
@@ -190,3 +190,8 @@ class Model(nn.Module):
             keep=keep,
         )
         return F.cross_entropy(output.logits.float(), targets[labelled])
+
+
+def is_given(x: Tensor | None) -> TypeGuard[Tensor]:
+    """Whether there is anything to encode: what is left out is None or empty."""
+    return x is not None and x.numel() > 0

@@ -36,8 +36,9 @@ class Packed(nn.Module):
         ratio = (high * wide).double().div(self.max_tiles * whole).sqrt()
         ratio = ratio.where(ratio > 1.1, 1.0)
         rows, columns = (high // ratio).long(), (wide // ratio).long()
-        cut = rows.sign()
-        lengths = whole + cut + rows.clamp(min=1) * (columns + 1)
+        cut = grid[:, 0].sign()
+        lines = rows.maximum(1 - grid[:, 0])  # one if the image was not cut
+        lengths = whole + cut + lines * (columns + 1)
 
         image, place = spread(lengths, features.size(0) * (side * (side + 1) + 1))
         tiles = grid.prod(1) + 1

@@ -16,7 +16,7 @@ llm             <- fused, attention_mask
 """
 
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeGuard
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -125,11 +125,11 @@ class Model(nn.Module):
         image_features: Tensor | None = None,
         video_features: Tensor | None = None,
     ) -> Output:
-        if image_features is None and pixel_values is not None:
+        if image_features is None and is_given(pixel_values):
             if image_sizes is None:
                 raise ValueError("pixel_values without image_sizes")
             image_features = self.encode_image(pixel_values, image_sizes)
-        if video_features is None and pixel_values_videos is not None:
+        if video_features is None and is_given(pixel_values_videos):
             video_features = self.encode_video(pixel_values_videos)
         return self.decode(input_ids, image_features, video_features, attention_mask)
 
@@ -145,11 +145,11 @@ class Model(nn.Module):
         video_features: Tensor | None = None,
     ) -> Tensor:
         """Next-token cross entropy over `labels` [batch, seq], -100 where none counts."""
-        if image_features is None and pixel_values is not None:
+        if image_features is None and is_given(pixel_values):
             if image_sizes is None:
                 raise ValueError("pixel_values without image_sizes")
             image_features = self.encode_image(pixel_values, image_sizes)
-        if video_features is None and pixel_values_videos is not None:
+        if video_features is None and is_given(pixel_values_videos):
             video_features = self.encode_video(pixel_values_videos)
         targets = labels[:, 1:]
         labelled = targets != -100
@@ -163,3 +163,8 @@ class Model(nn.Module):
             keep=keep,
         )
         return F.cross_entropy(output.logits.float(), targets[labelled])
+
+
+def is_given(x: Tensor | None) -> TypeGuard[Tensor]:
+    """Whether there is anything to encode: what is left out is None or empty."""
+    return x is not None and x.numel() > 0

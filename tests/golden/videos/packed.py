@@ -29,7 +29,8 @@ class Packed(nn.Module):
         fit = canvas.minimum(sizes * canvas.flip(1) // sizes.flip(1))
         margin = (canvas - fit) // 2
         rows, columns = (canvas - 2 * margin).unbind(1)
-        lengths = whole + rows.clamp(min=1) * (columns + 1)
+        lines = rows.maximum(1 - grid[:, 0])  # one if the image was not cut
+        lengths = whole + lines * (columns + 1)
 
         image, place = spread(lengths, features.size(0) * side * (side + 1))
         tiles = grid.prod(1) + 1
