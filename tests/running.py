@@ -273,6 +273,14 @@ def _placeholders(graph: Graph, tokens: str, known: Sizes) -> list[tuple[int, in
     ]
 
 
+def fits(graph: Graph, known: Sizes) -> bool:
+    """Whether every text is long enough for its placeholders: of what is joined with it, it is as long as that."""
+    texts = (
+        (name, known.shape(given.port.shape)) for name, given in graph.inputs.items() if given.port.what == "tokens"
+    )
+    return all(sum(count for _, count in _placeholders(graph, name, known)) <= prod(shape) for name, shape in texts)
+
+
 def inputs(graph: Graph, known: Sizes | None = None, *, seed: int = 0, padded: bool = False) -> dict[str, Tensor]:
     """Random inputs for every keyword of `forward`; `padded` starts the first row with two tokens of padding."""
     known = known or sizes(graph)

@@ -128,6 +128,24 @@ FOUND: dict[str, dict[str, Any]] = {
             },
         },
     ),
+    "states inside a tower, whose end nobody reads": graph(
+        inputs={"pixels": "image"},
+        vision={**VIT, "layers": 2, "output": {"taps": [1]}},
+        seen={"kind": "projector", "type": "linear", "out": 8, "inputs": "vision.layer_1"},
+        outputs={"logits": "llm.logits", "seen": "seen"},
+        llm={},
+    ),
+    "windows of patches that are filled up, beside scores of its own and an activation in plain numbers": graph(
+        inputs={"pixels": "image"},
+        vision={
+            **VIT,
+            "attention": {"heads": 2, "softcap": 5.0, "mask": {"grid_window": 2, "edge": "padded"}},
+            "mlp": {"hidden": 20, "activation": "quick_gelu"},
+            "image": {"size": [8, 12]},
+        },
+        outputs={"logits": "llm.logits", "seen": "vision"},
+        llm={},
+    ),
     "a window behind an image, where a text is padded on the left": graph(
         inputs={"feats": {"type": "features", "dim": 16}},
         fused={"kind": "fusion", "type": "prefix", "inputs": {"text": "text", "image": "feats"}},

@@ -16,7 +16,7 @@ from hypothesis.strategies import DrawFn
 from graphvlm.diagnostics import GraphError
 
 from ..block_strategies import Plain
-from ..running import inputs, sizes
+from ..running import fits, inputs, sizes
 from . import demands
 from .graphs import combinations, rewired
 
@@ -81,6 +81,8 @@ def check(case: Case, verdict: Verdict | None = None, *, slow: bool = True) -> N
         demands.built(subject)
         verdict.met.append("built")
         known = sizes(graph, batch=case.batch, seq=case.seq)
+        if not fits(graph, known):
+            return  # what was wired by chance asks for as many placeholders as a text cannot have
         keywords = inputs(graph, known)
         output = demands.run(subject, known, keywords)
         verdict.met.append("run")

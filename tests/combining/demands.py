@@ -283,8 +283,8 @@ def text_alone(subject: Subject) -> None:
         try:
             alone = subject.model(**needed)
         except ValueError as error:
-            if "is needed: the layers attend to it" in str(error):
-                return  # a clear answer, where no mask says that there may be nothing to see
+            if "is needed: the layers attend to it" in str(error) or "the prompt has 0 place" in str(error):
+                return  # a clear answer, where nothing says that there may be nothing to see, or all has to be seen
             raise
     assert all(value is None or bool(value.isfinite().all()) for value in alone)
     batches = {term for name in needed for term in open_terms(subject.graph.inputs[name].port.shape[0])}

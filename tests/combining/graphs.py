@@ -84,7 +84,8 @@ def _language(made: Growing, found: list[Features]) -> None:
     if made.chance(8):
         made.node("projector/linear", last.ref, out=made.pick(10, 6))
     elif made.chance(8):
-        DECODERS[made.pick(*DECODERS)](made, Stream(last.ref, prefixed=True), dim, found[:1])
+        others = [each for each in found if not each.rows.startswith("in ")]
+        DECODERS[made.pick(*DECODERS)](made, Stream(last.ref, prefixed=True), dim, others[:1])
     elif made.chance(4):
         found.append(last)
 

@@ -38,9 +38,10 @@ class Vit(Spec):
 
     `run` is how many layers are called, counted from the first. `taps` are the hidden states that stand side by side in
     the output, if it is more than one; 0 is the embeddings. After each number of layers in `ports` hidden states leave
-    it as an output of their own. Of an image with a mask, positions that are `bucketed` are those of equal parts of
-    what is no padding; patches that are padding in part are none, or (`whole`) hidden too. `seen` if an output says
-    which these are. The class token stands before the patches or behind them.
+    it as an output of their own; the output itself, there after `last` layers, does if `features`. Of an image with a
+    mask, positions that are `bucketed` are those of equal parts of what is no padding; patches that are padding in part
+    are none, or (`whole`) hidden too. `seen` if an output says which these are. The class token stands before the
+    patches or behind them.
     """
 
     height: int
@@ -57,11 +58,13 @@ class Vit(Spec):
     input_norm: Norm | None
     final_norm: Norm | None
     layers: Stack
+    last: int
     run: int
     taps: tuple[int, ...]
     normed: bool
     drop_class: bool
     ports: tuple[int, ...] = ()
+    features: bool = True
     whole: bool = False
     seen: bool = False
 
@@ -113,13 +116,24 @@ class Vit(Spec):
 
     def prune(self, outputs: frozenset[str]) -> tuple[Vit, tuple[str, ...]]:
         ports = tuple(tap for tap in self.ports if tap_port(tap) in outputs)
-        dead = [f"layers.{index}" for index in range(self.run, len(self.layers.order))]
-        if self.final_norm and not self.normed:
+        features = "features" in outputs or not ports
+        run = max((*ports, *((self.last,) if features else ())))
+        normed = self.normed and features
+        dead = [f"layers.{index}" for index in range(run, len(self.layers.order))]
+        if self.final_norm and not normed:
             dead.append("norm")
-        final_norm = self.final_norm if self.normed else None
-        seen = self.seen and "seen" in outputs
-        layers = self.layers.first(self.run)
-        return replace(self, layers=layers, final_norm=final_norm, ports=ports, seen=seen), tuple(dead)
+        spec = replace(
+            self,
+            layers=self.layers.first(run),
+            final_norm=self.final_norm if normed else None,
+            run=run,
+            taps=self.taps if features else (),
+            normed=normed,
+            ports=ports,
+            features=features,
+            seen=self.seen and "seen" in outputs,
+        )
+        return spec, tuple(dead)
 
     def with_stack(self, stack: Stack) -> Vit:
         return replace(self, layers=stack)
@@ -151,6 +165,7 @@ class VitView:
     drop_class: bool
     grid: bool
     ports: tuple[int, ...]
+    features: bool
     whole: bool
     seen: bool
     image: str
@@ -167,11 +182,12 @@ class VitView:
         """What `forward` returns."""
         tokens = ("[:, 1:]" if self.class_token == "first" else "[:, :-1]") if self.drop_class else ""
         states = (f"states[{tap}]{tokens}" for tap in self.ports)
-        return (f"x{tokens}", *states, *(("seen.flatten(1)",) if self.seen else ()))
+        features = (f"x{tokens}",) if self.features else ()
+        return (*features, *states, *(("seen.flatten(1)",) if self.seen else ()))
 
     @property
     def more(self) -> str:
-        """What these are besides the features, in words."""
+        """What these are besides the first, in words."""
         states = ", and states after some layers" if self.ports else ""
         return states + (", and which tokens are no padding" if self.seen else "")
 
@@ -260,6 +276,7 @@ class VitComponent:
             input_norm=settings_norm if settings.get("input_norm", default=False) else None,
             final_norm=settings_norm if final else None,
             layers=blocks,
+            last=max(states),
             run=max((*states, *ports)),
             taps=states if len(states) > 1 else (),
             normed=final and bool(settings.get("output", "norm", default=not inner)),
@@ -302,6 +319,8 @@ class VitComponent:
         eps = ""
         if outer:
             eps, fields = norm_field(fields, outer, "outer_norm_eps")
+        # The state after all layers that are run needs no list of states.
+        inner = spec.ports if spec.features or len(spec.ports) > 1 else ()
         view = VitView(
             name=node.name,
             class_name=name,
@@ -324,7 +343,8 @@ class VitComponent:
             taps=bool(spec.taps),
             drop_class=spec.drop_class,
             grid=spec.grid is not None,
-            ports=spec.ports,
+            ports=inner,
+            features=spec.features or not inner,
             whole=spec.whole,
             seen=spec.seen,
             image=f"[images, {spec.channels}, {spec.height}, {spec.width}]",
@@ -335,12 +355,13 @@ class VitComponent:
             fields = (*fields, Field("run_layers", "int", str(spec.run), "the output is taken after these"))
         if spec.taps:
             fields = (*fields, Field("output_layers", "tuple[int, ...]", literal(spec.taps), "0 is the embeddings"))
-        outputs = ("features", *map(tap_port, spec.ports), *(("seen",) if spec.seen else ()))
+        features = ("features",) if spec.features else ()
+        outputs = (*features, *map(tap_port, spec.ports), *(("seen",) if spec.seen else ()))
         call = Statement(
             ", ".join(wiring.results.get(port, "_") for port in outputs),
             f"self.{node.module}",
             tuple(wiring.arguments[port] for port in node.inputs),
-            wiring.shapes["features"],
+            wiring.shapes[outputs[0]],
         )
         return NodePage("encoder/vit.py.j2", view, name, fields, f"{name}(config.{node.name})", (call,))
 
