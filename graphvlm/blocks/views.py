@@ -190,9 +190,8 @@ class StackView:
         """Whether the classes call functions of `torch.nn.functional`."""
         scores = [view.scores for view in self.attentions] + [view.scores for view in self.latents]
         activations = {view.activation for view in self.mlps} - {"quick_gelu"}
-        padded = any(view.padded for view in self.attentions)
-        known = activations or self.moes or self.deltas or self.offset_norm or self.crosses or padded
-        return bool(known) or not all(each.own for each in scores)
+        known = activations or self.moes or self.deltas or self.offset_norm or self.crosses
+        return bool(known) or not all(each.own for each in scores) or any(view.padded for view in self.attentions)
 
     @property
     def torch(self) -> bool:
