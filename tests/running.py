@@ -105,6 +105,7 @@ VARIANTS: Mapping[str, tuple[str, ...]] = MappingProxyType(
                 "{name: llm, at: [4], mlp: {moe: {experts: 3, top: 2, shared: {hidden: 20}}}}",
             ),
         ),
+        "alibi": ("nodes.llm.position={type: alibi, max_bias: 6, theta: null}",),
         "learned": ("nodes.llm.position={type: learned, offset: 2, theta: null}",),
         "linear_rope": (_ROPE % "linear, factor: 4",),
         "llama3_rope": (_ROPE % "llama3, factor: 8, low_freq_factor: 1, high_freq_factor: 4, original_max_tokens: 16",),

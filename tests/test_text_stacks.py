@@ -50,8 +50,12 @@ POSITION = "position: {type: relative, buckets: 32, max_distance: 128}\n"
             *("relative-conflict", "relative", "layers of `encoder` have 6 and 12 heads"),
         ),
         (
+            *("decoder", "position: {type: alibi, buckets: null, max_distance: null}\n    attention: {sinks: true}"),
+            *("relative-conflict", "alibi", "`sinks` make these otherwise"),
+        ),
+        (
             *("encoder", f"layers: {{count: 12, where: [{{at: [3], {POSITION.strip()}}}]}}"),
-            *("position-of-layer", "relative", "learned positions are those of all layers"),
+            *("position-of-layer", "relative", "of a type that only all layers have together"),
         ),
     ],
 )

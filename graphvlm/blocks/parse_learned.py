@@ -8,15 +8,17 @@ from ..problems import Problems
 from ..settings import Settings
 from .settings_position import Learned
 
+_OF_ALL = ("learned", "relative", "alibi")
+
 
 def parse_learned(settings: Settings, inferred: Inferred, max_tokens: int, problems: Problems) -> Learned | None:
     """The table of learned positions, if the node has one."""
     where = settings.tree.get("layers", "where")
     for entry in map(Settings, where.elements() if where else ()):
-        if entry.get("position") == "learned" or entry.get("position", "type") in ("learned", "relative"):
+        if entry.get("position") == "learned" or entry.get("position", "type") in _OF_ALL:
             problems.error(
                 "position-of-layer",
-                f"`position` of a layer of `{inferred.node}` is learned, and learned positions are those of all layers",
+                f"`position` of a layer of `{inferred.node}` is of a type that only all layers have together",
                 entry.span("position"),
                 help=f"write it as `position` of `{inferred.node}`, or a rotary one here",
             )

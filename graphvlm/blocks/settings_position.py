@@ -61,3 +61,29 @@ class Relative:
     max_distance: int
     heads: int
     both: bool
+
+    @property
+    def learned(self) -> bool:
+        return True
+
+
+@dataclass(frozen=True, slots=True)
+class Alibi:
+    """What each of `heads` takes from scores for every token that a key lies away from its query: a slope of its own.
+
+    Slopes fall by the same factor from head to head, down to 2 ** -`max_bias`. With `both` directions, later keys lose
+    like earlier ones.
+    """
+
+    max_bias: float
+    heads: int
+    both: bool
+
+    @property
+    def learned(self) -> bool:
+        return False
+
+    @property
+    def even(self) -> bool:
+        """Whether heads are a power of two: their slopes are one series. Others take from that of the next larger."""
+        return self.heads & (self.heads - 1) == 0

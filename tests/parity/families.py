@@ -158,6 +158,17 @@ FAMILIES: Mapping[str, Make] = MappingProxyType(
         "glm4": _family("glm4", **_rope(partial_rotary_factor=0.5), head_dim=20, eos_token_id=130),
         "gpt_neox": _family("gpt_neox", **_rope(partial_rotary_factor=0.5), layer_norm_eps=2e-3),
         "gpt_neox_in_turn": _family("gpt_neox", **_rope(), use_parallel_residual=False, attention_bias=False),
+        "bloom": _family("bloom", n_layer=3, n_head=6, layer_norm_epsilon=2e-3, tie_word_embeddings=False),
+        "bloom_even": _family("bloom", n_layer=2, n_head=4),
+        "mpt": _family(
+            "mpt",
+            d_model=48,
+            n_layers=3,
+            n_heads=6,
+            layer_norm_epsilon=2e-3,
+            max_seq_len=64,
+            attn_config={"softmax_scale": 0.4},
+        ),
         "opt": _family("opt", ffn_dim=56, dropout=0.0),
         "opt_post": _family(
             "opt", ffn_dim=56, dropout=0.0, do_layer_norm_before=False, enable_bias=False, tie_word_embeddings=False

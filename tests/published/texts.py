@@ -270,6 +270,18 @@ TEXTS: dict[str, Published] = {
     "opt_2_7b": Published("OPT 2.7B", f"{HUB}facebook/opt-2.7b", _opt(2560, 32, 32), 2_651_596_800),
     "opt_6_7b": Published("OPT 6.7B", f"{HUB}facebook/opt-6.7b", _opt(4096, 32, 32), 6_658_473_984),
     "pythia_1b": Published("Pythia 1B", f"{HUB}EleutherAI/pythia-1b", _neox(2048, 16, 8, 50304), 1_011_781_632),
+    "bloom_7b1": Published(
+        "BLOOM 7.1B",
+        f"{HUB}bigscience/bloom-7b1",
+        {"model_type": "bloom", "hidden_size": 4096, "n_layer": 30, "n_head": 32, "vocab_size": 250880},
+        7_069_016_064,
+    ),
+    "mpt_7b": Published(
+        "MPT 7B",
+        f"{HUB}mosaicml/mpt-7b",
+        {"model_type": "mpt", "d_model": 4096, "n_layers": 32, "n_heads": 32, "vocab_size": 50432},
+        6_649_286_656,
+    ),
     "gpt_neox_20b": Published(
         "GPT-NeoX 20B",
         f"{HUB}EleutherAI/gpt-neox-20b",

@@ -15,7 +15,7 @@ from ...blocks.parse_sublayers import cross_ports
 from ...blocks.relative import parse_relative, relative_fields, relative_parameters
 from ...blocks.segments import marked_segment, read_segments
 from ...blocks.settings import Norm, Stack
-from ...blocks.settings_position import Learned, Relative
+from ...blocks.settings_position import Alibi, Learned, Relative
 from ...blocks.views import StackView, causal_use, stack_view
 from ...code import Field, NodePage, Statement, Wiring, literal
 from ...component import Inferred, Port, Signature, Spec, counted, sizes_of
@@ -44,7 +44,7 @@ class Transformer(Spec):
     head: Head | None
     cut: bool
     inject: tuple[int, ...] = ()
-    relative: Relative | None = None
+    relative: Relative | Alibi | None = None
     marked: Marked | None = None
     hidden: tuple[str, ...] = ()
 
@@ -58,8 +58,7 @@ class Transformer(Spec):
     def _parameters(self) -> Iterator[Parameter]:
         if self.learned:
             yield plain("position.weight", self.learned.rows, self.layers.dim)
-        if self.relative:
-            yield from relative_parameters(self.relative)
+        yield from relative_parameters(self.relative)
         if self.input_norm:
             yield from norm("input_norm", self.input_norm, self.layers.dim)
         yield from stack(self.layers)
@@ -102,7 +101,7 @@ class TransformerView:
     stack: StackView
     reads: tuple[str, ...]
     learned: Learned | None
-    relative: Relative | None
+    relative: Relative | Alibi | None
     input_norm: str
     final_norm: str
     input_parted: bool

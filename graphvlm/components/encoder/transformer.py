@@ -18,7 +18,7 @@ from ...blocks.parse_learned import parse_learned
 from ...blocks.parse_sublayers import cross_ports
 from ...blocks.relative import parse_relative, relative_fields, relative_parameters
 from ...blocks.settings import Norm, Stack
-from ...blocks.settings_position import Learned, Relative
+from ...blocks.settings_position import Alibi, Learned, Relative
 from ...blocks.views import StackView, Use, stack_view
 from ...code import Field, NodePage, Statement, Wiring
 from ...component import Inferred, Port, Signature, Spec, counted, sizes_of
@@ -39,7 +39,7 @@ class Transformer(Spec):
     max_tokens: int
     layers: Stack
     learned: Learned | None
-    relative: Relative | None
+    relative: Relative | Alibi | None
     skip: bool
     input_norm: Norm | None
     final_norm: Norm | None
@@ -57,8 +57,7 @@ class Transformer(Spec):
         dim = self.layers.dim
         if self.learned:
             yield plain("position.weight", self.learned.rows, dim)
-        if self.relative:
-            yield from relative_parameters(self.relative)
+        yield from relative_parameters(self.relative)
         if self.input_norm:
             yield from norm("input_norm", self.input_norm, dim)
         yield from stack(self.layers)
@@ -101,7 +100,7 @@ class TransformerView:
     stack: StackView
     reads: tuple[str, ...]
     learned: Learned | None
-    relative: Relative | None
+    relative: Relative | Alibi | None
     skip: bool
     input_norm: str
     final_norm: str

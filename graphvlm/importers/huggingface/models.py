@@ -126,6 +126,8 @@ TEXT: Mapping[str, str] = MappingProxyType(
         "granite": "GraniteForCausalLM",
         "deepseek_v2": "DeepseekV2ForCausalLM",
         "deepseek_v3": "DeepseekV3ForCausalLM",
+        "bloom": "BloomForCausalLM",
+        "mpt": "MptForCausalLM",
         "llama4_text": "Llama4ForCausalLM",
         "qwen3_next": "Qwen3NextForCausalLM",
         "qwen3_5_text": "Qwen3_5ForCausalLM",

@@ -52,15 +52,16 @@ def read_decoder(text: Fields, inputs: str, *, tied: bool) -> dict[str, Any]:
 _ORDER = (
     *("kind", "type", "inputs", "vocab", "dim", "max_tokens", "layers", "norm", "residual", "attention", "mlp"),
     "sublayers",
-    *("position", "final_norm", "head", "checkpoint"),
+    *("position", "input_norm", "final_norm", "head", "checkpoint"),
 )
 
 
 def _mlp(text: Fields, kind: TextKind) -> Node:
     """The feed-forward of a layer without experts."""
-    activation = text.activation("hidden_act") if text.knows("hidden_act") else ""
+    activation = text.activation("hidden_act") if text.knows("hidden_act") else kind.activation
+    sized = text.knows("intermediate_size")
     return {
-        "hidden": text.integer("intermediate_size"),
+        "hidden": text.integer("intermediate_size") if sized else 4 * text.integer("hidden_size"),
         "activation": kind.activations.get(activation, activation),
         "gated": kind.gated,
         "bias": text.boolean(kind.mlp_bias) if isinstance(kind.mlp_bias, str) else kind.mlp_bias,

@@ -63,14 +63,14 @@ class TextKind:
     """A text model class as settings of the block language: what its code fixes, beside what its config says.
 
     `bias` decides over the four projections of an attention, together or one by one: a field that says it, or the
-    decision itself; so does `mlp_bias`. `window`: every layer (`all`), or those that layer types name, or else those
-    that `max_window_layers` names (`some`), every layer (`listed`), every other (`even`) or all but every n-th
-    (`pattern`: the field `sliding_window_pattern`, or `every` where the class has no such field), or none. `norm` is
-    what norms have beside eps, `embedding` and `head` what these have beside sizes. `activations` are those that the
-    class does not take at their word. `style` is how rotary positions pair numbers, `partial` whether they may turn a
-    part of each head. With `sections` they have three numbers, for as many pairs each unless the file says otherwise,
-    in this `layout`. `position`, `experts` and `variants` read what their names say, `adapt` changes the decoder node
-    in the end.
+    decision itself; so does `mlp_bias`. `activation` is that of a class without a field for it. `window`: every layer
+    (`all`), or those that layer types name, or else those that `max_window_layers` names (`some`), every layer
+    (`listed`), every other (`even`) or all but every n-th (`pattern`: the field `sliding_window_pattern`, or `every`
+    where the class has no such field), or none. `norm` is what norms have beside eps, `embedding` and `head` what these
+    have beside sizes. `activations` are those that the class does not take at their word. `style` is how rotary
+    positions pair numbers, `partial` whether they may turn a part of each head. With `sections` they have three
+    numbers, for as many pairs each unless the file says otherwise, in this `layout`. `position`, `experts` and
+    `variants` read what their names say, `adapt` changes the decoder node in the end.
     """
 
     table: ConfigTable
@@ -81,6 +81,7 @@ class TextKind:
     window: Literal["none", "all", "listed", "some", "even", "pattern"] = "none"
     every: int = 0
     norm: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({"type": "rms"}))
+    activation: str = ""
     activations: Mapping[str, str] = field(default_factory=dict)
     embedding: Mapping[str, Any] = field(default_factory=dict)
     head: Mapping[str, Any] = field(default_factory=dict)

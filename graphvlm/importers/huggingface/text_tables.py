@@ -23,6 +23,7 @@ from .texts import (
     olmo,
     phi,
     plain,
+    sloped,
     spatial,
 )
 
@@ -43,6 +44,7 @@ _MODULES = (
     plain,
     chunked,
     crossed,
+    sloped,
 )
 
 TEXT_KINDS: Mapping[str, TextKind] = MappingProxyType(
