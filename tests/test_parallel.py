@@ -119,16 +119,7 @@ def test_four_processes_equal_one(name: str, found: dict[str, dict[str, float]])
     assert {path: off for path, off in found[name].items() if off > 1e-5} == {}
 
 
-_OUTSIDE = "its newline is a weight that another node reads, which FSDP has not gathered then"
-STEPPED = [
-    pytest.param(name, marks=pytest.mark.xfail(reason=_OUTSIDE, strict=True))
-    if name == "llava_onevision_qwen2_7b"
-    else name
-    for name in RUN
-]
-
-
-@pytest.mark.parametrize("name", STEPPED)
+@pytest.mark.parametrize("name", RUN)
 def test_a_step_when_sharded(name: str) -> None:
     """Small forms of ready graphs as one of two ranks, the other pretended: no weight is read while it is in parts."""
     from torch.testing._internal.distributed.fake_pg import FakeStore

@@ -38,9 +38,9 @@ class Spread:
 class ParallelView:
     """Everything on the page of `parallel.py`.
 
-    FSDP gathers each layer of the `stacks` by itself, then each of the `units`, modules without those inside them. The
-    weights of `kept` stay gathered until the backward pass, for a head reads them too. Nodes of `spread` encode other
-    images on each rank of a tensor-parallel group.
+    FSDP gathers each layer of the `stacks` by itself, then each of the `units`, modules without those inside them; what
+    is in none of these goes with the model. The weights of `kept` stay gathered until the backward pass, for a head
+    reads them too. Nodes of `spread` encode other images on each rank of a tensor-parallel group.
     """
 
     mesh: tuple[tuple[str, int], ...]
@@ -55,14 +55,14 @@ class ParallelView:
 
 def make(graph: Graph, methods: tuple[str, ...]) -> ParallelView:
     """The view for a graph after its passes; `methods` of the model are called besides `forward`."""
-    tied = tied_tables(graph)
+    tied, lent = tied_tables(graph), _lent(graph)
     sharded = [node for node in graph.owners if not node.spread]
     plans = tuple(plan for node in graph.owners if (plan := _plan(node)))
     return ParallelView(
         mesh=tuple(graph.parallelism.mesh.items()),
         plans=plans,
         stacks=tuple(node.name for node in sharded if _has_layers(node)),
-        units=tuple(f"model.{unit}" for node in sharded if node.name not in tied for unit in _units(node)),
+        units=tuple(f"model.{unit}" for node in sharded if node.name not in tied for unit in _units(node, lent)),
         kept=tuple(f"model.{node.name}" for node in graph.owners if node.name in tied),
         spread=tuple(_spread(node) for node in graph.owners if node.spread),
         methods=methods,
@@ -79,9 +79,15 @@ def _spread(node: Node) -> Spread:
     return Spread(module, (*((f"*{module}.layers",) if _has_layers(node) else ()), module))
 
 
-def _units(node: Node) -> tuple[str, ...]:
+def _lent(graph: Graph) -> frozenset[str]:
+    """Nodes with a weight that others read too, while the module is not called: it is gathered with the whole model."""
+    refs = (ref for node in graph.nodes.values() for ref in node.inputs.values() if graph.port(ref).weight)
+    return frozenset(graph.nodes[ref.name].module for ref in refs)
+
+
+def _units(node: Node, lent: frozenset[str]) -> tuple[str, ...]:
     """The modules of a node that are gathered by themselves, the inner one first."""
-    found = {fsdp_unit(node, parameter.path) for parameter in node.spec.parameters()}
+    found = {fsdp_unit(node, parameter.path) for parameter in node.spec.parameters()} - lent
     return tuple(sorted((unit for unit in found if ".layers." not in unit), reverse=True))
 
 

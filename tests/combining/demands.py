@@ -288,7 +288,8 @@ def text_alone(subject: Subject) -> None:
             raise
     assert all(value is None or bool(value.isfinite().all()) for value in alone)
     batches = {term for name in needed for term in open_terms(subject.graph.inputs[name].port.shape[0])}
-    seen = {n: v for n, v in left_out.items() if subject.graph.inputs[n].port.what not in ("mask", "visible")}
+    more = ("mask", "visible", "counts", "token_types")  # of what is seen, or of the text
+    seen = {n: v for n, v in left_out.items() if subject.graph.inputs[n].port.what not in more}
     if any(batches & {*open_terms(subject.graph.inputs[name].port.shape[0])} for name in seen):
         return  # so many for each text
     with torch.no_grad():

@@ -34,7 +34,6 @@ def parallelize(
         for module in [
             model.vision,
             model.projector,
-            model.packed,
             model.text,
             model.llm.head,
             model.llm,
