@@ -132,6 +132,14 @@ def display(head: str, items: tuple[str, ...], brackets: str, indent: int, tail:
     return f"{pad}{head}{opening}\n{inner}{pad}{closing}{tail}"
 
 
+def imported(module: str, names: tuple[str, ...]) -> str:
+    """`from module import names`, on one line if it fits."""
+    line = f"from {module} import {', '.join(names)}"
+    if len(line) <= WIDTH:
+        return line
+    return display(f"from {module} import ", names, "()", 0)
+
+
 def signature(name: str, parameters: tuple[str, ...], returns: str, indent: int, comment: str = "") -> str:
     """`def name(parameters) -> returns:  # comment`, on one line if it fits."""
     pad, tail = " " * indent, f"  # {comment}" if comment else ""

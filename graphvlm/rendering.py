@@ -49,7 +49,7 @@ def environment() -> Environment:
         autoescape=False,
         optimized=False,  # a build compiles each template once: folding its constants costs more than it saves
     )
-    env.globals.update(signature=code.signature, display=code.display)
+    env.globals.update(signature=code.signature, display=code.display, imported=code.imported)
     env.filters.update(
         assign=_assign,
         built=_built,

@@ -5,49 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from math import gcd
-from typing import Literal
 
 from .blocks.parse_attention import divisors
-from .blocks.settings import Attention, Delta, Mlp, Op
+from .blocks.settings import Attention, Mlp
 from .diagnostics import Label
 from .ir import Graph, Node, Parallelism
 from .linked import LinkedGraph
 from .problems import Problems
 from .settings import Settings
+from .splits import apart, conflict
 from .words import suggestion
-
-Way = Literal["column", "row", "heads"]
-
-
-def splits(node: Node) -> dict[str, Way]:
-    """How each module that tensor parallelism splits is split, in the order of the code; `*` is the index of a layer.
-
-    By columns, a rank holds some of the outputs of a matrix; by rows, some of its inputs, and results are added up. The
-    norm of `heads` sees those of its rank, so gradients of its weight are added up.
-    """
-    if node.tensor_parallel == 1:
-        return {}
-    found: dict[str, Way] = {}
-    for kind in node.spec.stack.kinds if node.spec.stack else ():
-        for sublayer in kind.sublayers:
-            found.update({f"layers.*.{sublayer.name}.{path}": way for path, way in _split(sublayer.op).items()})
-    head = getattr(node.spec, "head", None)
-    if head is not None and not head.tied and not head.own:
-        found["head"] = "column"
-    return found | getattr(node.spec, "split", {})
-
-
-def _split(op: Op) -> dict[str, Way]:
-    """The modules of an operation that are split."""
-    if isinstance(op, Attention):
-        norms: dict[str, Way] = {}
-        if op.qk_norm and (op.qk_norm.weight or op.qk_norm.bias):
-            norms = {"q_norm": "heads", "k_norm": "heads"}
-        gate: dict[str, Way] = {"wg": "column"} if op.gated else {}
-        return {"wq": "column", "wk": "column", "wv": "column", **gate, "wo": "row", **norms}
-    if isinstance(op, Mlp) and op.gated:
-        return {"gate": "column", "up": "column", "down": "row"}
-    return {"up": "column", "down": "row"}
 
 
 def fsdp_unit(node: Node, path: str) -> str:
@@ -90,7 +57,9 @@ def read_parallelism(
 
 def _as_owner(node: Node, laid: Mapping[str, Node]) -> Node:
     """A node with the degrees of the weights that it calls."""
-    owner = laid[node.module]
+    owner, stack = laid[node.module], node.spec.stack
+    if owner.tensor_parallel > 1 and stack is not None:
+        node = replace(node, spec=node.spec.with_stack(stack.map_ops(apart)))
     return replace(node, tensor_parallel=owner.tensor_parallel, fsdp=owner.fsdp, spread=owner.spread)
 
 
@@ -110,7 +79,7 @@ def _laid(node: Node, degree: int, settings: Settings, own: Settings | None, pro
             if degree > 1
             else f"remove it, or give the mesh `tp: {wanted}`",
         )
-    elif wanted > 1 and (whole := _unsplit(node)):
+    elif wanted > 1 and (whole := _unsplit(node, wanted)):
         problems.error(
             "not-split",
             f"`{node.name}` has {whole}, which tensor parallelism does not split",
@@ -141,38 +110,29 @@ def _check_spread(node: Node, degree: int, wanted: int, own: Settings, problems:
         problems.error("images-not-shared", message, own.span("images"), help=edit)
 
 
-def _unsplit(node: Node) -> str:
+def _unsplit(node: Node, degree: int) -> str:
     """What in a node has no way to be split over devices; empty if all of it has."""
     stack = node.spec.stack
-    if stack and stack.parted:
-        return "sublayers of one segment, or weights by segment"
-    if getattr(node.spec, "relative", None):
-        return "relative positions"
-    ops = [sublayer.op for kind in stack.kinds for sublayer in kind.sublayers] if stack else []
-    return next(filter(None, map(_unsplit_op, ops)), "")
-
-
-def _unsplit_op(op: Op) -> str:
-    if isinstance(op, Mlp):
-        return "a mixture of experts" if op.moe else ""
-    if isinstance(op, Delta):
-        return "linear attention"
-    if op.latent:
-        return "latent attention"
-    if op.qk_norm and not op.norm_heads:
-        return "a norm over all heads together"
-    if op.relative:
-        return "relative positions"
-    return "attention sinks" if op.sinks else ""
+    if stack is None:
+        return ""
+    for op in (sublayer.op for kind in stack.kinds for sublayer in kind.sublayers):
+        if isinstance(op, Attention) and op.kv_heads % degree and op.qk_norm and not op.norm_heads:
+            return f"a norm over all heads together, of which there are fewer of keys than tp {degree},"
+    path = conflict(stack, degree)
+    return f"layers that differ in how `{path}` is split," if path else ""
 
 
 def _check_degree(node: Node, degree: int, place: Label, problems: Problems) -> None:
-    """Every rank holds whole heads, and as many hidden numbers as the others."""
+    """Every rank holds whole heads, and as many hidden numbers as the others; or several share a head of keys."""
     sizes = _sizes(node)
-    uneven = {name: size for name, size in sizes.items() if size % degree}
+    uneven = {name: size for name, size in sizes.items() if size % degree and not _repeated(name, size, degree)}
     if not uneven:
         return
-    either = " or ".join(map(str, divisors(gcd(*sizes.values()))))
+    either = " or ".join(
+        str(ranks)
+        for ranks in divisors(sizes.get("heads") or gcd(*sizes.values()))
+        if all(size % ranks == 0 or _repeated(name, size, ranks) for name, size in sizes.items())
+    )
     named = " and ".join(f"{size} `{name}`" for name, size in uneven.items())
     tree = Settings(node.tree)
     problems.error(
@@ -189,7 +149,19 @@ def _check_degree(node: Node, degree: int, place: Label, problems: Problems) -> 
     )
 
 
-_PATHS = {"heads": ("attention", "heads"), "kv_heads": ("attention", "kv_heads"), "hidden": ("mlp", "hidden")}
+def _repeated(name: str, size: int, degree: int) -> bool:
+    """Whether there are fewer heads of keys than ranks, and equally many ranks share each."""
+    return name == "kv_heads" and size < degree and degree % size == 0
+
+
+_PATHS = {
+    "heads": ("attention", "heads"),
+    "kv_heads": ("attention", "kv_heads"),
+    "key_heads": ("attention", "linear", "key_heads"),
+    "value_heads": ("attention", "linear", "value_heads"),
+    "hidden": ("mlp", "hidden"),
+    "shared": ("mlp", "moe", "shared"),
+}
 
 
 def _sizes(node: Node) -> dict[str, int]:
@@ -199,10 +171,11 @@ def _sizes(node: Node) -> dict[str, int]:
         hidden = getattr(node.spec, "hidden", None)
         return {} if hidden is None else {"hidden": int(hidden)}
     found: dict[str, int] = {}
-    for kind in stack.kinds:
-        for sublayer in kind.sublayers:
-            for name in _PATHS:
-                size = getattr(sublayer.op, name, None)
-                if size is not None:
-                    found[name] = gcd(found.get(name, 0), size)
+    for op in (sublayer.op for kind in stack.kinds for sublayer in kind.sublayers):
+        own = {name: getattr(op, name, None) for name in _PATHS}
+        if isinstance(op, Mlp) and op.moe:
+            own["shared"] = op.moe.shared
+        if isinstance(op, Attention) and op.latent:
+            own["kv_heads"] = None
+        found |= {name: gcd(found.get(name, 0), size) for name, size in own.items() if size is not None}
     return found

@@ -35,11 +35,6 @@ BLOCK_CASES = [
         patches("relative: true"),
     ),
     Case(
-        "not-split",
-        {**patches("relative: true"), "generation": PARALLEL % ("tp: 3", "llm: {tp: 1}, projector: {tp: 1}")},
-        *("3", (), "relative positions", "vision: {tp: 1}"),
-    ),
-    Case(
         *(
             "odd-head-dim",
             {ATTENTION: f"{ATTENTION}, head_dim: 6", **TURNED},
@@ -216,11 +211,14 @@ BLOCK_CASES = [
             "not-split", {**edits, "generation": PARALLEL % ("tp: 2", "vision: {tp: 1}")}, "2", (), what, "llm: {tp: 1}"
         )
         for edits, what in (
-            (moe("top: 1"), "a mixture of experts"),
-            (latent(), "latent attention"),
-            (linear("key_heads: 2, key_dim: 8", "{at: [1], attention: {linear: null}}"), "linear attention"),
-            ({HEADS: f"{HEADS[:-1]}, qk_norm: {{over: all}}}}"}, "a norm over all heads together"),
-            ({HEADS: f"{HEADS[:-1]}, sinks: true}}"}, "attention sinks"),
+            (
+                {HEADS: f"{HEADS[:-1].replace('kv_heads: 2', 'kv_heads: 1')}, qk_norm: {{over: all}}}}"},
+                "a norm over all",
+            ),
+            (
+                {COUNT: COUNT.replace("2\n", "{count: 2, where: [{at: [1], attention: {kv_heads: 1}}]}\n")},
+                "layers that differ in how `attn.wk` is split",
+            ),
         )
     ),
     # tokens that see each other

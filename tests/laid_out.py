@@ -88,14 +88,16 @@ def randomised(model: nn.Module) -> Any:
     return model
 
 
-def compare(package: ModuleType, mesh: dict[str, int], reference: dict[str, Any]) -> dict[str, float]:
+def compare(model: Any, mesh: dict[str, int], reference: dict[str, Any]) -> dict[str, float]:
     """How far losses and gradients are from those of one process, in parts of the largest."""
-    model = laid(package, mesh)
     ranks, split = mesh.get("dp", 1), mesh.get("tp", 1)
     losses = [model.loss(**each) for each in reference["batches"][dist.get_rank() // split :: ranks]]
     (sum(losses) / len(losses)).backward()
     off = {}
     for name, parameter in model.named_parameters():
+        assert parameter.requires_grad == (name in reference["gradients"]), name
+        if not parameter.requires_grad:
+            continue
         assert parameter.grad is not None, name
         off[name] = float((whole(parameter.grad) - reference["gradients"][name]).abs().max() / reference["scale"])
     gathered = [torch.empty(len(losses)) for _ in range(dist.get_world_size())]
@@ -110,7 +112,7 @@ def reference(package: ModuleType, batches: list[dict[str, Tensor]]) -> dict[str
     model = randomised(package.Model())
     losses = [model.loss(**each) for each in batches]
     (sum(losses) / len(losses)).backward()
-    gradients = {name: parameter.grad for name, parameter in model.named_parameters()}
+    gradients = {name: each.grad for name, each in model.named_parameters() if each.requires_grad}
     scale = max(float(gradient.abs().max()) for gradient in gradients.values())
     return {"losses": torch.stack(losses).detach(), "gradients": gradients, "scale": scale, "batches": batches}
 
@@ -122,9 +124,12 @@ def main(folder: str, *names: str) -> None:
     dist.init_process_group("gloo")
     for name in names:
         mesh = json.loads(Path(folder, f"{name}.mesh.json").read_text())
-        found = compare(import_module(name), mesh, torch.load(Path(folder, f"{name}.pt")))
+        model = laid(import_module(name), mesh)
+        held = sum(local(each).numel() for each in model.parameters())
+        found = {"held": held, "off": compare(model, mesh, torch.load(Path(folder, f"{name}.pt")))}
         if dist.get_rank() == 0:
             Path(folder, f"{name}.found.json").write_text(json.dumps(found))
+    dist.barrier()  # who ends while others still talk to it takes them along
     dist.destroy_process_group()
 
 

@@ -6,18 +6,22 @@ import json
 import sys
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 import torch.distributed as dist
+from safetensors.torch import load_file
 from torch.distributed.device_mesh import init_device_mesh
 
 import graphvlm
 from graphvlm.diagnostics import Source
+from graphvlm.passes import apply_all
+from graphvlm.planning.weights import weights
 
-from .laid_out import batch, reference
+from .laid_out import batch, randomised, reference
 from .packages import python
-from .running import RUN, inputs, packaged, small
+from .running import GRAPHS, RUN, inputs, packaged, shrinking, small
 
 GRAPH = """
 version: 1
@@ -60,8 +64,10 @@ outputs: {{logits: llm.logits}}
 parallelism: {{mesh: {mesh}, nodes: {nodes}}}
 """
 
-# Instead of placeholders: layers that attend to the image, some of them, with a gate.
-CROSSED = """
+# What is laid over the graph: layers that attend to the image, experts, other attentions, other positions.
+LLM = "nodes: {{llm: {{{}}}}}"
+CHANGES = {
+    "crossed": """
 nodes:
   fused: null
   projector: {out: 36}
@@ -70,7 +76,47 @@ nodes:
     sublayers:
       cross: {op: attention, heads: 4, kv: image, bias: false, qk_norm: rms, residual: {gate: tanh, init: 0.2}}
     layers: {count: 2, where: [{at: [1], each: [attn, cross, mlp]}]}
-"""
+""",
+    "experts": LLM.format(
+        "mlp: {hidden: 24, moe: {experts: 5, top: 2, shared: {hidden: 12, gate: sigmoid}}},"
+        " layers: {count: 2, where: [{at: [0], mlp: {hidden: 32, moe: null}}]}"
+    ),
+    "sinks": LLM.format(
+        "attention: {sinks: true, bias: true}, mlp: {hidden: 24, bias: true, clamp: 3.0, up_offset: 1.0,"
+        " moe: {experts: 4, top: 2, router: {bias: true}}}"
+    ),
+    "plain_experts": LLM.format("mlp: {hidden: 24, gated: false, moe: {experts: 3, top: 1, router: {apply: input}}}"),
+    "latent": LLM.format(
+        "attention: {kv_heads: null, head_dim: null, qk_norm: null, latent:"
+        " {q_rank: 12, kv_rank: 8, nope_dim: 6, rope_dim: 4, value_dim: 5}}"
+    ),
+    "all_heads": LLM.format("attention: {qk_norm: {over: all}}"),
+    "few_keys": LLM.format("attention: {kv_heads: 2, bias: true}"),
+    "one_key": LLM.format("attention: {kv_heads: 1, qk_norm: null}"),
+    "linear": LLM.format(
+        "attention: {linear: {key_heads: 4, value_heads: 8, key_dim: 6, value_dim: 4, conv: 3}},"
+        " layers: {count: 2, where: [{at: [1], attention: {linear: null}}]}"
+    ),
+    "relative": LLM.format("position: {type: relative, theta: null, buckets: 8, max_distance: 12}"),
+    "squares": "nodes: {vision: {attention: {relative: true, mask: {grid_window: 2}}}}",
+    "segments": LLM.format(
+        "segments: {text: {}, image: {where: seen}}, inputs: {features: fused, seen: fused.places},"
+        " attention: {weights_by: segment}, norm: {weights_by: segment}, mlp: {weights_by: segment}"
+    ),
+    "choosing": """
+nodes:
+  fused: null
+  llm:
+    inputs: {image: projector, text: text}
+    segments: {image: {}, text: {}}
+    attention: {weights_by: segment}
+    norm: {weights_by: segment}
+    layers: {count: 2, each: [attn, [mlp, image_mlp]]}
+    mlp: {scope: text, hidden: 24, moe: {experts: 3, router: {chooses: expert, score: sigmoid}}}
+    sublayers:
+      image_mlp: {op: mlp, hidden: 28, activation: silu, gated: false, scope: image, norm: {place: shared}}
+""",
+}
 
 # Name -> the mesh, how nodes are laid over it, and whether the head is the token embedding again.
 CASES = {
@@ -82,18 +128,32 @@ CASES = {
     "shared": ({"tp": 4}, {"vision": {"images": "shard"}}, False),
     "shared_both": ({"dp": 2, "tp": 2}, {"vision": {"images": "shard"}, "projector": {"tp": 1}}, False),
     "crossed": ({"dp": 2, "tp": 2}, {}, False),
+    "experts": ({"dp": 2, "tp": 2}, {}, False),
+    "sinks": ({"tp": 4}, {}, False),
+    "plain_experts": ({"dp": 2, "tp": 2}, {}, True),
+    "latent": ({"dp": 2, "tp": 2}, {}, False),
+    "all_heads": ({"tp": 4}, {}, False),
+    "few_keys": ({"tp": 4}, {}, False),
+    "one_key": ({"dp": 2, "tp": 2}, {}, False),
+    "linear": ({"dp": 2, "tp": 2}, {}, False),
+    "relative": ({"tp": 4}, {}, False),
+    "squares": ({"dp": 2, "tp": 2}, {}, False),
+    "segments": ({"dp": 2, "tp": 2}, {}, False),
+    "choosing": ({"tp": 4}, {}, False),
 }
+WITH_IMAGES = {"crossed", "choosing"}  # in which every prompt has one
 
 
-def source(name: str) -> Source:
+def sources(name: str) -> tuple[Source, ...]:
+    """The graph of a case, and what is laid over it."""
     mesh, nodes, tied = CASES[name]
-    return Source(
-        f"{name}.yaml", GRAPH.format(name=name, mesh=json.dumps(mesh), nodes=json.dumps(nodes), tied=json.dumps(tied))
-    )
+    text = GRAPH.format(name=name, mesh=json.dumps(mesh), nodes=json.dumps(nodes), tied=json.dumps(tied))
+    changes = [Source(f"{name}_changes.yaml", CHANGES[name])] if name in CHANGES else []
+    return Source(f"{name}.yaml", text), *changes
 
 
 @pytest.fixture(scope="session")
-def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, float]]:
+def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
     """What four processes find in every case."""
     folder = tmp_path_factory.mktemp("parallel")
     sys.path.insert(0, str(folder))
@@ -104,8 +164,9 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, float
         for images in (0, 2)
     }
     for name, (mesh, _, _) in CASES.items():
-        graphvlm.build(source(name), folder, *([Source("crossed", CROSSED)] if name == "crossed" else []))
-        torch.save(reference(import_module(name), batches[2 if name == "crossed" else 0]), folder / f"{name}.pt")
+        first, *changes = sources(name)
+        graphvlm.build(first, folder, *changes)
+        torch.save(reference(import_module(name), batches[2 if name in WITH_IMAGES else 0]), folder / f"{name}.pt")
         (folder / f"{name}.mesh.json").write_text(json.dumps(mesh))
     sys.path.remove(str(folder))
     launch = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "4")
@@ -114,9 +175,34 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, float
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_four_processes_equal_one(name: str, found: dict[str, dict[str, float]]) -> None:
+def test_four_processes_equal_one(name: str, found: dict[str, dict[str, Any]]) -> None:
     """Loss and every gradient, to 1e-5 of the largest; some prompts are padded, some have no image."""
-    assert {path: off for path, off in found[name].items() if off > 1e-5} == {}
+    assert {path: off for path, off in found[name]["off"].items() if off > 1e-5} == {}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_rank_holds_what_the_plan_says(name: str, found: dict[str, dict[str, Any]]) -> None:
+    first, *changes = sources(name)
+    planned = weights(apply_all(graphvlm.load(first, *changes)))
+    assert found[name]["held"] == sum(weight.stored for weight in planned)
+
+
+@pytest.mark.parametrize("name", ["deepseek_v3", "gpt_oss_20b", "qwen3_next_80b_a3b"])
+def test_packages_that_are_split_read_the_same_files(name: str, tmp_path: Path) -> None:
+    """Matrices that are apart or have more axes there: the same outputs, and the same file back."""
+    plain, over = packaged(small(name)), (*shrinking(name), "parallelism.mesh.tp=2")
+    split = graphvlm.compile(GRAPHS / f"{name}.yaml", overrides=over)
+    model = randomised(plain.Model())
+    model.save_pretrained(tmp_path / "plain")
+    other = split.from_pretrained(tmp_path / "plain")
+    given = inputs(small(name))
+    with torch.no_grad():
+        torch.testing.assert_close(other(**given), model(**given), rtol=1e-5, atol=1e-5)
+    other.save_pretrained(tmp_path / "split")
+    names = ["plain/model.safetensors", "split/model.safetensors"]
+    one, two = (load_file(tmp_path / each) for each in names)
+    assert {key: value for key, value in two.items() if not torch.equal(value, one[key])} == {}
+    assert one.keys() == two.keys()
 
 
 @pytest.mark.parametrize("name", RUN)

@@ -101,10 +101,6 @@ MISTAKES = (
         ("nodes.llm.mlp.moe={experts: 3, top: 2, router: {capacity: 0.5}}",),
         *("unread-setting", "not read where tokens choose", "write `chooses: expert`"),
     ),
-    (
-        (APART, "parallelism={mesh: {tp: 2}, nodes: {vision: {tp: 1}}}", "nodes.llm.attention.weights_by=segment"),
-        *("not-split", "weights by segment", "tp: 1"),
-    ),
 )
 
 

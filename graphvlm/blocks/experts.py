@@ -33,10 +33,12 @@ class Router:
 @dataclass(frozen=True, slots=True)
 class Moe:
     """`experts` feed-forwards of which each token takes `top`, if tokens choose; `shared` is the width of one that all
-    tokens take, gated by the token itself if `shared_gate`."""
+    tokens take, gated by the token itself if `shared_gate`. Gate and up of each expert are one matrix, with `halves` as
+    an axis of its own."""
 
     experts: int
     top: int
     router: Router
     shared: int | None = None
     shared_gate: bool = False
+    halves: bool = False

@@ -79,13 +79,20 @@ class Piece:
 class Parameter:
     """One parameter of the generated module. `pieces` are joined along the first axis.
 
-    A `stacked` parameter has an axis more, over experts, each of which has pieces of its own.
+    A `stacked` parameter has an axis more, over experts, each of which has pieces of its own. One made as `halves` has
+    the rows of both its pieces on two axes, where `shape` has one.
     """
 
     path: str
     shape: tuple[int, ...]
     pieces: tuple[Piece, ...]
     stacked: bool = False
+    halves: bool = False
+
+    @property
+    def made(self) -> tuple[int, ...]:
+        """The shape in the generated module."""
+        return (self.shape[0], 2, self.shape[1] // 2, *self.shape[2:]) if self.halves else self.shape
 
     @property
     def row(self) -> tuple[int, ...]:
@@ -201,10 +208,20 @@ def delta(settings: Delta, dim: int) -> Iterator[Parameter]:
     each = (settings.value_heads, settings.key_heads)
     yield plain("a_log", settings.value_heads)
     yield plain("dt_bias", settings.value_heads)
-    yield from joined("in_qkv", dim, {"in_q": share, "in_k": share, "in_v": own}, bias=False)
+    if settings.apart:
+        for name, rows in (("conv_q", keys), ("conv_k", keys), ("conv_v", values)):
+            yield Parameter(name, (rows, 1, settings.conv), (Piece("conv.weight", rows),))
+        for name, (rows, heads) in (("in_q", share), ("in_k", share), ("in_v", own)):
+            yield from linear(name, dim, rows, bias=False, heads=heads)
+    else:
+        yield from joined("in_qkv", dim, {"in_q": share, "in_k": share, "in_v": own}, bias=False)
     yield from linear("in_z", dim, values, bias=False, heads=settings.value_heads)
-    yield from joined("in_ba", dim, {"in_b": each, "in_a": each}, bias=False)
-    yield plain("conv.weight", 2 * keys + values, 1, settings.conv)
+    if settings.apart:
+        yield from linear("in_b", dim, each[0], bias=False, heads=each[1])
+        yield from linear("in_a", dim, each[0], bias=False, heads=each[1])
+    else:
+        yield from joined("in_ba", dim, {"in_b": each, "in_a": each}, bias=False)
+        yield plain("conv.weight", 2 * keys + values, 1, settings.conv)
     yield from norm("norm", settings.norm, settings.value_dim)
     yield from linear("out", values, dim, bias=False)
 
@@ -229,9 +246,9 @@ def _moe(settings: Mlp, moe: Moe, dim: int) -> Iterator[Parameter]:
         yield plain("router_bias", moe.experts)
     inner = ("gate", "up") if settings.gated else ("up",)
     first = "experts.gate_up" if settings.gated else "experts.up"
-    yield _stacked(first, moe.experts, inner, settings.hidden, dim)
+    yield replace(_stacked(first, moe.experts, inner, settings.hidden, dim), halves=moe.halves)
     if settings.bias:
-        yield _stacked(f"{first}_bias", moe.experts, inner, settings.hidden)
+        yield replace(_stacked(f"{first}_bias", moe.experts, inner, settings.hidden), halves=moe.halves)
     yield _stacked("experts.down", moe.experts, ("down",), dim, settings.hidden)
     if settings.bias:
         yield _stacked("experts.down_bias", moe.experts, ("down",), dim)

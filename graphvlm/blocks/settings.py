@@ -131,9 +131,8 @@ class Temperature:
 class Cross:
     """Keys and values of an attention that come from an input port, `dim` wide, and not from its own tokens.
 
-    `visible` is the port that says which runs of them each token sees, `present` which of them are there for all.
-    (`each` if those have a flag for each key). `norm` stands before their projections. With `own`, those of its own
-    tokens follow.
+    `visible` is the port that says which runs of them each token sees, `present` which of them stand for all, key by
+    key if `each`. `norm` stands before their projections. With `own`, those of its own tokens follow.
     """
 
     port: str
@@ -167,7 +166,7 @@ class Delta:
 
     Each token lets the state of a head fade, overwrites what it holds at the token's key, by up to `beta_max`, and
     reads it with its query. `value_heads` states share `key_heads` queries and keys. A causal convolution of `conv`
-    tokens and an activation stand before; `norm` and a gate, by head, after.
+    tokens and an activation stand before; `norm` and a gate, by head, after. `apart`: none of its matrices are joined.
     """
 
     key_heads: int
@@ -178,6 +177,7 @@ class Delta:
     activation: str
     beta_max: float
     norm: Norm
+    apart: bool = False
 
 
 @dataclass(frozen=True, slots=True)

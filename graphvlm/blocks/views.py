@@ -21,7 +21,7 @@ from .views_ops import (
     delta_view,
     latent_view,
 )
-from .views_parts import PartsView, parts_type, parts_view
+from .views_parts import LimitView, PartsView, parts_type, parts_view
 from .views_rope import RopesView, rope_dim, ropes_view, rotation_type, rotation_views
 
 
@@ -77,28 +77,6 @@ def causal_use(stack: Stack, *, masked: bool = False) -> Use:
     limited = all(map(any, zip(stack.windows, stack.chunks, strict=True)))
     always = masked or limited or any(op.softcap or op.sinks for op in stack.attentions)
     return Use(("batch", "seq"), mask="Tensor" if always else "Tensor | None", causal=True, cached=stack.one_by_one)
-
-
-@dataclass(frozen=True, slots=True)
-class LimitView:
-    """How many tokens back a query sees (`window`), or how long runs are that see themselves alone (`chunk`).
-
-    It `varies` with the layers, or all have the same; `always` if each has one.
-    """
-
-    name: str
-    varies: bool
-    always: bool
-
-    @property
-    def field(self) -> str:
-        """The config field, and the attribute of the node."""
-        return f"{self.name}s" if self.varies else self.name
-
-    @property
-    def type(self) -> str:
-        """The type of its value for a layer."""
-        return "int" if self.always else "int | None"
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,6 +162,13 @@ class StackView:
         """Whether some attention makes its scores itself, so that masks are always written out."""
         scores = [view.scores for view in self.attentions] + [view.scores for view in self.latents]
         return any(each.own for each in scores)
+
+    @property
+    def local(self) -> bool:
+        """Whether there are parameters, beside those of modules of torch, of which a rank holds a part."""
+        scores = [view.scores for view in self.attentions] + [view.scores for view in self.latents]
+        views: tuple[MoeView | DeltaView, ...] = (*self.moes, *self.deltas)
+        return any(each.local for each in scores) or any(view.tp for view in views)
 
     @property
     def functional(self) -> bool:
@@ -344,10 +329,10 @@ class _Classes:
 
     def _attention(self, op: Attention, kind: LayerKind) -> str:
         if op.cross:
-            cross = cross_view(op, op.cross, kind, self.fields, self.given)
+            cross = cross_view(op, op.cross, kind, self.fields, self.given, tp=self._tp)
             return self._once(self.crosses, cross, "CrossAttention", kind.name)
         if op.latent:
-            latent = latent_view(op, op.latent, kind, self.fields, self.given)
+            latent = latent_view(op, op.latent, kind, self.fields, given=self.given, tp=self._tp)
             name = self._once(self.latents, latent, "LatentAttention", kind.name)
         else:
             view = attention_view(op, kind, self.fields, self.given, self._tp)
@@ -365,7 +350,7 @@ class _Classes:
             view = mlp_view(dense, kind, self.fields, self._tp, "shared_hidden")
             own = f"{kind.name}_shared" if "SharedMLP" in self._taken else "shared"
             shared = self._once(self.mlps, view, "MLP", own)
-        mixture = moe_view(op, op.moe, kind, self.fields, dim=self._stack.dim, shared=shared)
+        mixture = moe_view(op, op.moe, kind, self.fields, dim=self._stack.dim, shared=shared, tp=self._tp)
         if mixture not in self.moes:
             name = self._once(self.moes, mixture, "MoE", kind.name)
             experts = self._named(name.replace("MoE", "Experts"))

@@ -38,6 +38,7 @@ class CrossView:
     own: bool
     reads: tuple[tuple[str, str], ...]
     given: Given
+    tp: bool
 
     @property
     def parameters(self) -> tuple[str, ...]:
@@ -72,7 +73,7 @@ class SourceView:
         return tuple(filter(None, (self.port, self.visible, self.present)))
 
 
-def cross_view(op: Attention, cross: Cross, kind: LayerKind, fields: Fields, given: Given) -> CrossView:
+def cross_view(op: Attention, cross: Cross, kind: LayerKind, fields: Fields, given: Given, *, tp: int) -> CrossView:
     """The view of one attention over a port; its name is set by the caller."""
     heads = fields.add("heads", op.heads, "cross")
     grouped = op.kv_heads != op.heads
@@ -108,6 +109,7 @@ def cross_view(op: Attention, cross: Cross, kind: LayerKind, fields: Fields, giv
         own=cross.own,
         reads=reads(cross) if given.direct else (),
         given=given,
+        tp=tp > 1,
     )
 
 

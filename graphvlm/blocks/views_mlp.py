@@ -61,6 +61,7 @@ class MoeView:
     aligned: bool
     capacity: str
     noise: bool
+    tp: bool
 
     def activated(self, value: str) -> str:
         """The activation applied to the expression `value`."""
@@ -90,7 +91,7 @@ def _bounds(op: Mlp, kind: LayerKind, fields: Fields) -> dict[str, str]:
     }
 
 
-def moe_view(op: Mlp, moe: Moe, kind: LayerKind, fields: Fields, *, dim: int, shared: str) -> MoeView:
+def moe_view(op: Mlp, moe: Moe, kind: LayerKind, fields: Fields, *, dim: int, shared: str, tp: int) -> MoeView:
     """The view of one mixture of experts, whose shared feed-forward is of the class `shared`; named by the caller."""
     router, grouped = moe.router, moe.router.top_groups < moe.router.groups
     choosing = router.capacity is not None
@@ -122,9 +123,10 @@ def moe_view(op: Mlp, moe: Moe, kind: LayerKind, fields: Fields, *, dim: int, sh
         shared=shared,
         shared_gate=moe.shared_gate,
         **_bounds(op, kind, fields),
-        aligned=dim % _ALIGNED == 0 and op.hidden % _ALIGNED == 0,
+        aligned=dim % _ALIGNED == 0 and op.hidden // tp % _ALIGNED == 0,
         capacity=capacity,
         noise=router.noise,
+        tp=tp > 1,
     )
 
 

@@ -83,6 +83,7 @@ class Scores:
     sinks: bool
     gated: bool
     relative: bool
+    tp: bool
     temperature: TemperatureView | None = None
 
     @property
@@ -99,6 +100,11 @@ class Scores:
     def own(self) -> bool:
         """Whether `F.scaled_dot_product_attention` cannot do it."""
         return bool(self.softcap) or self.sinks
+
+    @property
+    def local(self) -> bool:
+        """Whether there are parameters of which a rank holds a part."""
+        return self.tp and (self.sinks or self.relative)
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,6 +195,7 @@ class LatentView:
     kv_bias: str
     o_bias: str
     scores: Scores
+    tp: bool
     grouped: bool = False
 
 
@@ -208,13 +215,14 @@ class DeltaView:
     beta_max: str
     norm: str
     repeated: bool
+    tp: bool
 
     def activated(self, value: str) -> str:
         """The activation applied to the expression `value`."""
         return activated(self.activation, value)
 
 
-def scores_view(op: Attention, kind: LayerKind, fields: Fields, given: Given) -> Scores:
+def scores_view(op: Attention, kind: LayerKind, fields: Fields, given: Given, tp: int) -> Scores:
     """How an attention makes its scores."""
     scale = "" if op.scale is None else fields.add("attention_scale", op.scale, kind.name)
     softcap = "" if op.softcap is None else fields.add("attention_softcap", op.softcap, kind.name)
@@ -226,7 +234,7 @@ def scores_view(op: Attention, kind: LayerKind, fields: Fields, given: Given) ->
             place="(positions + 1)" if op.temperature.first else "positions",
         )
     given = replace(given, placed=temperature is not None)
-    return Scores(given, scale, softcap, op.sinks, op.gated, op.relative is not None, temperature)
+    return Scores(given, scale, softcap, op.sinks, op.gated, op.relative is not None, tp > 1, temperature)
 
 
 def attention_view(op: Attention, kind: LayerKind, fields: Fields, given: Given, tp: int) -> AttentionView:
@@ -257,7 +265,7 @@ def attention_view(op: Attention, kind: LayerKind, fields: Fields, given: Given,
         k_norm=k_norm,
         norm_heads=op.norm_heads,
         norm_turned=op.norm_turned,
-        scores=scores_view(op, kind, fields, given),
+        scores=scores_view(op, kind, fields, given, tp),
         tp=tp > 1,
         parted=bool(op.by),
         **_square(op, kind, fields),
@@ -272,7 +280,7 @@ def _square(op: Attention, kind: LayerKind, fields: Fields) -> dict[str, Any]:
     return {"window": window, "padded": op.windows is not None and op.windows.padded}
 
 
-def latent_view(op: Attention, latent: Latent, kind: LayerKind, fields: Fields, given: Given) -> LatentView:
+def latent_view(op: Attention, latent: Latent, kind: LayerKind, fields: Fields, *, given: Given, tp: int) -> LatentView:
     """The view of one latent attention; its name is set by the caller."""
     q_rank = "" if latent.q_rank is None else fields.add("q_rank", latent.q_rank, kind.name)
     kv_rank = fields.add("kv_rank", latent.kv_rank, kind.name)
@@ -291,7 +299,8 @@ def latent_view(op: Attention, latent: Latent, kind: LayerKind, fields: Fields, 
         q_bias=bias_argument(op.bias.q),
         kv_bias=bias_argument(op.bias.k),
         o_bias=bias_argument(op.bias.o),
-        scores=scores_view(op, kind, fields, given),
+        scores=scores_view(op, kind, fields, given, tp),
+        tp=tp > 1,
     )
 
 
@@ -314,4 +323,5 @@ def delta_view(op: Delta, kind: LayerKind, fields: Fields, given: Given) -> Delt
         beta_max=fields.add("beta_max", op.beta_max, kind.name) if op.beta_max != 1 else "",
         norm=norm_expression(op.norm, value_dim, fields.eps(op.norm, kind, "linear_norm_eps")),
         repeated=repeated,
+        tp=op.apart,
     )

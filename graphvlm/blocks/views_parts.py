@@ -47,3 +47,25 @@ def parts_view(stack: Stack, norms: Iterable[Norm | None]) -> PartsView | None:
         scoped=any(sublayer.scope for sublayer in sublayers),
         heads=any(isinstance(op, Attention) and op.qk_norm and op.norm_heads for op in ops),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class LimitView:
+    """How many tokens back a query sees (`window`), or how long runs are that see themselves alone (`chunk`).
+
+    It `varies` with the layers, or all have the same; `always` if each has one.
+    """
+
+    name: str
+    varies: bool
+    always: bool
+
+    @property
+    def field(self) -> str:
+        """The config field, and the attribute of the node."""
+        return f"{self.name}s" if self.varies else self.name
+
+    @property
+    def type(self) -> str:
+        """The type of its value for a layer."""
+        return "int" if self.always else "int | None"

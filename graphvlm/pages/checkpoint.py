@@ -61,6 +61,7 @@ class CheckpointView:
     transposed: tuple[str, ...]
     interleaved: tuple[str, ...]
     flat: tuple[str, ...]
+    halves: tuple[str, ...]
 
     @property
     def stacked(self) -> bool:
@@ -98,7 +99,16 @@ def make(graph: Graph) -> CheckpointView:
         transposed=tuple(dict.fromkeys(starred(name)[0] for name, _, turned in _otherwise(graph) if turned)),
         interleaved=tuple(dict.fromkeys(_interleaved(graph))),
         flat=tuple(_flat(graph)),
+        halves=tuple(dict.fromkeys(_halves(graph))),
     )
+
+
+def _halves(graph: Graph) -> Iterator[str]:
+    """Our names, with layers as `*`, of stacks of two matrices that have an axis of their own."""
+    for node in graph.owners:
+        for parameter in node.parameters:
+            if parameter.halves:
+                yield f"{node.name}.{starred(parameter.path)[0]}"
 
 
 def _interleaved(graph: Graph) -> Iterator[str]:

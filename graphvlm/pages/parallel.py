@@ -5,25 +5,22 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..ir import Graph, Node
-from ..sharding import fsdp_unit, splits, tied_tables
+from ..sharding import fsdp_unit, tied_tables
+from ..splits import Style, Way, differing, splits
 
 
 @dataclass(frozen=True, slots=True)
 class NodePlan:
-    """One node under tensor parallelism: styles for its own modules and for those of each sublayer of a layer.
+    """One node under tensor parallelism: styles for modules of a layer and for its own, and what kinds they are of.
 
-    With `mixed`, not every layer has all of these sublayers.
+    With `mixed`, not every layer has all of these modules.
     """
 
     name: str
-    block: tuple[tuple[str, tuple[tuple[str, str], ...]], ...]
+    block: tuple[tuple[str, str], ...]
     own: tuple[tuple[str, str], ...]
     mixed: bool
-
-    @property
-    def normed(self) -> bool:
-        """Whether a norm sees only the heads of its rank."""
-        return any(style == _STYLES["heads"] for _, modules in self.block for _, style in modules)
+    styles: frozenset[Style]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +46,47 @@ class ParallelView:
     units: tuple[str, ...]
     kept: tuple[str, ...]
     spread: tuple[Spread, ...]
-    gathered: bool
+    freeze: bool
     methods: tuple[str, ...]
+
+    @property
+    def styles(self) -> frozenset[Style]:
+        """All kinds of styles in use."""
+        return frozenset().union(*(plan.styles for plan in self.plans))
+
+    @property
+    def own_styles(self) -> bool:
+        """Whether there are styles that torch does not have."""
+        return bool(self.styles & {"repeated", "shared", "experts", "parts"})
+
+    @property
+    def tensors(self) -> tuple[str, ...]:
+        """What is imported from `torch.distributed.tensor`."""
+        found = {"DTensor", "Replicate", "Shard"} if self.spread else set[str]()
+        if any("Replicate()" in style for plan in self.plans for _, style in plan.own):
+            found |= {"Replicate"}
+        if self.styles & {"parts", "experts"}:
+            found |= {"Replicate", "Shard", "distribute_tensor"}
+        if self.styles & {"shared", "experts", "repeated"}:
+            found |= {"DTensor", "Partial", "Replicate"}
+        if "repeated" in self.styles:
+            found |= {"distribute_tensor"}
+        if "all_heads" in self.styles:
+            found |= {"Replicate", "Shard"}
+        return tuple(sorted(found, key=lambda name: (name.islower(), name)))
+
+    @property
+    def parallels(self) -> tuple[str, ...]:
+        """What is imported from `torch.distributed.tensor.parallel`."""
+        found = {"ParallelStyle", "parallelize_module"} if self.plans else set[str]()
+        names: tuple[tuple[Style, str], ...] = (
+            ("column", "ColwiseParallel"),
+            ("row", "RowwiseParallel"),
+            ("heads", "SequenceParallel"),
+            ("all_heads", "PrepareModuleInputOutput"),
+        )
+        found |= {name for style, name in names if style in self.styles}
+        return tuple(sorted(found, key=lambda name: (name.islower(), name)))
 
 
 def make(graph: Graph, methods: tuple[str, ...]) -> ParallelView:
@@ -66,7 +102,7 @@ def make(graph: Graph, methods: tuple[str, ...]) -> ParallelView:
         kept=tuple(f"model.{node.name}" for node in graph.owners if node.name in tied),
         spread=tuple(_spread(node) for node in graph.owners if node.spread),
         methods=methods,
-        gathered=any("Replicate()" in style for plan in plans for _, style in plan.own),
+        freeze=bool(graph.freeze) and any("heads" in plan.styles for plan in plans),
     )
 
 
@@ -92,23 +128,29 @@ def _units(node: Node, lent: frozenset[str]) -> tuple[str, ...]:
 
 
 def _plan(node: Node) -> NodePlan | None:
-    found = {path: _STYLES[way] for path, way in splits(node).items()}
+    ways = splits(node)
+    found = {path: _style(way) for path, way in ways.items()}
     if "head" in found:  # everybody reads all logits
         found["head"] = "ColwiseParallel(output_layouts=Replicate())"
-    layer: dict[str, dict[str, str]] = {}
-    for path, style in found.items():
-        if path.startswith("layers.*."):
-            sublayer, _, module = path.removeprefix("layers.*.").partition(".")
-            layer.setdefault(sublayer, {})[module] = style
-    own = tuple((path, style) for path, style in found.items() if not path.startswith("layers."))
-    stack = node.spec.stack
-    names = {frozenset(each.name for each in kind.sublayers) for kind in stack.kinds} if stack else set()
-    block = tuple((sublayer, tuple(modules.items())) for sublayer, modules in layer.items())
-    return NodePlan(node.name, block, own, mixed=len(names) > 1) if found else None
+    inside = "layers.*."
+    block = tuple((path.removeprefix(inside), style) for path, style in found.items() if path.startswith(inside))
+    own = tuple((path, style) for path, style in found.items() if not path.startswith(inside))
+    styles = frozenset(way.style for way in ways.values())
+    return NodePlan(node.name, block, own, differing(node), styles) if found else None
 
 
-_STYLES = {
-    "column": "ColwiseParallel()",
-    "row": "RowwiseParallel()",
-    "heads": "SequenceParallel(use_local_output=True)",
-}
+def _style(way: Way) -> str:
+    """The expression for the style of a module."""
+    if way.style == "heads" and way.axis != 1:
+        return f"SequenceParallel(sequence_dim={way.axis}, use_local_output=True)"
+    axes = ", ".join(f"{name}={axis}" for name, axis in way.axes)
+    return {
+        "column": "ColwiseParallel()",
+        "row": "RowwiseParallel()",
+        "heads": "SequenceParallel(use_local_output=True)",
+        "all_heads": "ALL_HEADS",
+        "repeated": f"Repeated({way.heads})",
+        "shared": "Shared()",
+        "experts": f"SplitExperts({axes})",
+        "parts": f"Parts({axes})",
+    }[way.style]

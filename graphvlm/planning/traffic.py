@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
+from ..blocks.settings import Attention, Mlp
 from ..ir import Graph, Node
 from ..keys import starred
-from ..sharding import splits, tied_tables
+from ..sharding import tied_tables
+from ..splits import Way, splits
 from .arithmetic import Work, met
 from .weights import Weight
 from .workload import Workload, evaluate, rows
@@ -107,32 +109,77 @@ def _shared(graph: Graph, weights: tuple[Weight, ...], sizes: Mapping[str, int],
 def _split(
     graph: Graph, works: Mapping[str, Work], sizes: Mapping[str, int], work: Workload, tp: int
 ) -> tuple[Exchange, ...]:
-    """Tensor parallelism: a sum behind each row-wise matrix, and one of each column-wise matrix's input gradient."""
+    """Tensor parallelism: what nodes sum and gather over the ranks that share them."""
     part = (tp - 1) / tp
     sums = gathers = 0
     summed = gathered = 0.0
     for name, node in graph.nodes.items():
-        for width, vectors, times in _sums(node, works[name], sizes):
-            sums += times
-            summed += times * width * vectors * work.compute
-        if "head" in splits(node):
-            port = node.signature.outputs["logits"]
-            gathers += 1
-            gathered += rows(port.shape, sizes) * float(node.spec.vocab) * work.compute  # type: ignore[attr-defined]
+        for each in _exchanged(node, works[name], sizes, work):
+            sums += each.times * (not each.gathered)
+            gathers += each.times * each.gathered
+            summed += each.bytes * each.times * (not each.gathered)
+            gathered += each.bytes * each.times * each.gathered
     return (
         Exchange("tp", "all-reduce", sums, 2 * part * summed),
         Exchange("tp", "all-gather", gathers, part * gathered),
     )
 
 
-def _sums(node: Node, work: Work, sizes: Mapping[str, int]) -> Iterable[tuple[int, int, int]]:
-    """Width, number of vectors and number of the sums of a node."""
+@dataclass(frozen=True, slots=True)
+class _Each:
+    """A tensor of so many bytes that is summed over ranks, or gathered, so many times."""
+
+    bytes: float
+    times: int
+    gathered: bool = False
+
+
+def _exchanged(node: Node, work: Work, sizes: Mapping[str, int], asked: Workload) -> Iterator[_Each]:
+    """What the ranks of a node exchange: of each module that is split, in all layers together."""
+    parameters = node.spec.parameters()
     for path, way in splits(node).items():
-        shapes = [
-            parameter.shape for parameter in node.spec.parameters() if starred(parameter.path)[0] == f"{path}.weight"
-        ]
-        if way == "row":
-            yield shapes[0][0], work.tokens, len(shapes)
-        elif way == "column" and work.returns and (work.passes or path.startswith(("layers.", "head"))):
-            first = next(each.path for each in node.spec.parameters() if starred(each.path)[0] == f"{path}.weight")
-            yield shapes[0][1], met(node, first, work.tokens, sizes), len(shapes)
+        own = [each for each in parameters if _is_of(path, starred(each.path)[0])]
+        first = own[0].path if own else ""
+        times = len([each for each in own if each.path.endswith(first.rpartition(".")[2])])
+        vectors = met(node, first, work.tokens, sizes)
+        wide = vectors * asked.compute
+        back = work.returns and (work.passes or path.startswith(("layers.", "head")))
+        if way.style == "row":
+            yield _Each(own[0].shape[0] * work.tokens * asked.compute, times)
+        elif way.style in ("column", "repeated") and back and not path.endswith("relative.table"):
+            yield _Each(own[0].shape[1] * wide, times)
+        elif way.style == "all_heads":
+            yield _Each(own[0].shape[0] * wide, times * (2 if work.returns else 1), gathered=True)
+        elif way.style in ("experts", "shared"):
+            yield from _of_blocks(node, way, path, work, asked)
+        if path == "head":
+            port = node.signature.outputs["logits"]
+            logits = rows(port.shape, sizes) * float(node.spec.vocab)  # type: ignore[attr-defined]
+            yield _Each(logits * asked.compute, 1, gathered=True)
+
+
+def _is_of(path: str, parameter: str) -> bool:
+    """Whether a parameter belongs to a module itself."""
+    return parameter.rpartition(".")[0] == path
+
+
+def _of_blocks(node: Node, way: Way, path: str, work: Work, asked: Workload) -> Iterator[_Each]:
+    """Of experts, what they find, and back what goes in; of latent attention, the gradient of what all heads read."""
+    stack = node.spec.stack
+    assert stack is not None
+    for kind in (stack.kinds[index] for index in stack.order):
+        for sublayer in kind.sublayers:
+            op = sublayer.op
+            if not path.startswith(f"layers.*.{sublayer.name}."):
+                continue
+            if isinstance(op, Attention) and op.latent and way.style == "shared" and work.returns:
+                yield _Each(work.tokens * op.latent.rope_dim * asked.compute, 1)
+            elif isinstance(op, Mlp) and op.moe and way.style == "experts":
+                yield _Each(work.tokens * stack.dim * asked.compute, 2 if work.returns else 1)
+                if work.returns:
+                    share = op.moe.router.capacity
+                    taken = op.moe.top if share is None else share * op.moe.experts
+                    yield _Each(work.tokens * taken * _WEIGHTS, 1)
+
+
+_WEIGHTS = 4  # how much each expert counts is found in float32

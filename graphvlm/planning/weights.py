@@ -9,7 +9,8 @@ from ..blocks.parameters import Parameter
 from ..blocks.settings import Mlp, Sublayer
 from ..ir import Graph, Node
 from ..keys import starred
-from ..sharding import Way, fsdp_unit, splits
+from ..sharding import fsdp_unit
+from ..splits import Way, splits
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,11 +70,16 @@ def _local(parameter: Parameter, ways: dict[str, Way], tp: int) -> tuple[int, ..
     """The shape on a tensor-parallel rank."""
     module, _, leaf = parameter.path.rpartition(".")
     way = ways.get(starred(module)[0])
-    if way == "column":
-        return (parameter.shape[0] // tp, *parameter.shape[1:])
-    if way == "row" and leaf == "weight":
-        return (parameter.shape[0], parameter.shape[1] // tp)
-    return parameter.shape
+    axis: int | None = None
+    if way and way.style == "column":
+        axis = 0
+    elif way and way.style == "row" and leaf == "weight":
+        axis = 1
+    elif way and way.axes:
+        axis = dict(way.axes).get(leaf)
+    if module.endswith("relative.table") and axis is not None:  # a number for each head
+        axis = 1
+    return tuple(size // tp if place == axis else size for place, size in enumerate(parameter.made))
 
 
 # Tables that are looked up, and convolutions of each channel by itself, are no products of tokens with a matrix.

@@ -35,6 +35,7 @@ DETAIL_LAYER: dict[str, ParallelStyle] = {
 
 # `llm`: heads and hidden units are split, with one exchange after each sublayer.
 # Norms of heads stand on the axis of heads, as if it were one of a sequence.
+# Not every layer has each of these modules.
 LLM_LAYER: dict[str, ParallelStyle] = {
     "attn.wq": ColwiseParallel(),
     "attn.wk": ColwiseParallel(),
@@ -94,7 +95,9 @@ def parallelize(
         for layer in model.detail.layers:
             parallelize_module(layer, mesh["tp"], DETAIL_LAYER)
         for layer in model.llm.layers:
-            parallelize_module(layer, mesh["tp"], LLM_LAYER)
+            for name, module in list(layer.named_modules()):
+                parallelize_module(module, mesh["tp"], LLM_LAYER.get(name, {}))
+        model.freeze()  # of weights that were replaced
     policy = MixedPrecisionPolicy()
     if "dp" in axes:
         policy = MixedPrecisionPolicy(param_dtype=dtype, reduce_dtype=torch.float32)

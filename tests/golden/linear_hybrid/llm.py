@@ -307,7 +307,35 @@ class Experts(nn.Module):
         nn.init.normal_(self.gate_up, std=0.02)
         nn.init.normal_(self.down, std=0.02)
 
-    def forward(self, x: Tensor, sizes: Tensor) -> Tensor:
+    def forward(self, tokens: Tensor, weights: Tensor, chosen: Tensor) -> Tensor:
+        """Each token through its experts; in and out [tokens, dim]."""
+        graph = torch.compiler.is_compiling() or tokens.is_meta
+        graph = graph and tokens.dtype != torch.bfloat16
+        if graph:
+            return self.through_all(tokens, weights, chosen)
+        return self.through_chosen(tokens, weights, chosen)
+
+    def through_chosen(self, tokens: Tensor, weights: Tensor, chosen: Tensor) -> Tensor:
+        """Where the experts of a token are known numbers."""
+        # One row for each token and expert of it, those of an expert together.
+        order = chosen.flatten().argsort(stable=True)
+        sizes = F.one_hot(chosen.flatten(), len(self.down)).sum(dim=0)
+        token = order // chosen.size(1)
+        y = self.through(tokens[token], sizes) * weights.flatten()[order, None]
+        return torch.zeros_like(tokens).index_add(0, token, y.to(tokens.dtype))
+
+    def through_all(self, tokens: Tensor, weights: Tensor, chosen: Tensor) -> Tensor:
+        """Each token through all experts: in a graph, which cannot depend on the choice."""
+        count, experts = tokens.size(0), len(self.down)
+        share = weights.new_zeros(count, experts).scatter(1, chosen, weights)
+        share = share.T.unsqueeze(-1)  # [experts, tokens, 1]
+        rows = tokens.repeat(experts, 1)
+        sizes = torch.full((experts,), count, device=tokens.device)
+        y = self.through(rows, sizes).view(experts, count, -1)
+        y = y * share
+        return y.sum(dim=0).to(tokens.dtype)
+
+    def through(self, x: Tensor, sizes: Tensor) -> Tensor:
         """Rows [rows, dim], of which each expert in turn has `sizes` [experts]."""
         gate, up = by_expert(x, self.gate_up, sizes).chunk(2, dim=-1)
         return by_expert(F.silu(gate) * up, self.down, sizes)
@@ -327,32 +355,9 @@ class MoE(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         tokens = x.flatten(0, -2)  # [tokens, dim]
         weights, chosen = self.route(tokens)
-        graph = torch.compiler.is_compiling() or x.is_meta
-        graph = graph and x.dtype != torch.bfloat16
-        through = self.through_all if graph else self.through_chosen
-        y: Tensor = through(tokens, weights, chosen)
+        y: Tensor = self.experts(tokens, weights, chosen)
         y = y + torch.sigmoid(self.shared_gate(tokens)) * self.shared(tokens)
         return y.view_as(x)
-
-    def through_chosen(self, tokens: Tensor, weights: Tensor, chosen: Tensor) -> Tensor:
-        """Each token through its experts; in and out [tokens, dim]."""
-        # One row for each token and expert of it, those of an expert together.
-        order = chosen.flatten().argsort(stable=True)
-        sizes = F.one_hot(chosen.flatten(), self.router.out_features).sum(dim=0)
-        token = order // self.top
-        y: Tensor = self.experts(tokens[token], sizes) * weights.flatten()[order, None]
-        return torch.zeros_like(tokens).index_add(0, token, y.to(tokens.dtype))
-
-    def through_all(self, tokens: Tensor, weights: Tensor, chosen: Tensor) -> Tensor:
-        """Each token through all experts: in a graph, which cannot depend on the choice."""
-        count, experts = tokens.size(0), self.router.out_features
-        share = weights.new_zeros(count, experts).scatter(1, chosen, weights)
-        share = share.T.unsqueeze(-1)  # [experts, tokens, 1]
-        rows = tokens.repeat(experts, 1)
-        sizes = torch.full((experts,), count, device=tokens.device)
-        y: Tensor = self.experts(rows, sizes).view(experts, count, -1)
-        y = y * share
-        return y.sum(dim=0).to(tokens.dtype)
 
     def route(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
         """Weights and numbers of the experts of each token, both [tokens, top]."""

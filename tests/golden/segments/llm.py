@@ -214,7 +214,13 @@ class Experts(nn.Module):
         nn.init.normal_(self.gate_up, std=0.02)
         nn.init.normal_(self.down, std=0.02)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, tokens: Tensor, weights: Tensor, chosen: Tensor) -> Tensor:
+        """What the experts add up to in the tokens that they chose; in and out [tokens, dim]."""
+        y = self.through(tokens[chosen]) * weights.unsqueeze(-1)
+        rows = y.flatten(0, 1).to(tokens.dtype)
+        return torch.zeros_like(tokens).index_add(0, chosen.flatten(), rows)
+
+    def through(self, x: Tensor) -> Tensor:
         """The rows of each expert, [experts, rows, dim]."""
         gate, up = (x @ self.gate_up.transpose(1, 2)).chunk(2, dim=-1)
         hidden = F.silu(gate) * up
@@ -234,9 +240,7 @@ class MoE(nn.Module):
         """No expert takes tokens that are not `real` [batch, seq]."""
         tokens = x.flatten(0, -2)  # [tokens, dim]
         weights, chosen = self.route(tokens, real)
-        y = self.experts(tokens[chosen]) * weights.unsqueeze(-1)
-        rows = y.flatten(0, 1).to(x.dtype)
-        y = torch.zeros_like(tokens).index_add(0, chosen.flatten(), rows)
+        y: Tensor = self.experts(tokens, weights, chosen)
         return y.view_as(x)
 
     def route(self, tokens: Tensor, real: Tensor | None) -> tuple[Tensor, Tensor]:

@@ -75,7 +75,7 @@ class LatentAttention(nn.Module):
 
     def __init__(self, config: LlmConfig) -> None:
         super().__init__()
-        self.heads = config.heads
+        heads = config.heads
         nope = config.nope_dim
         rope = config.rope_dim
         value = config.value_dim
@@ -84,11 +84,11 @@ class LatentAttention(nn.Module):
         self.key_value_parts = [nope, value]
         self.wq_a = nn.Linear(config.dim, config.q_rank, bias=False)
         self.q_a_norm = nn.RMSNorm(config.q_rank, eps=config.norm_eps)
-        self.wq_b = nn.Linear(config.q_rank, self.heads * (nope + rope), bias=False)
+        self.wq_b = nn.Linear(config.q_rank, heads * (nope + rope), bias=False)
         self.wkv_a = nn.Linear(config.dim, config.kv_rank + rope, bias=False)
         self.kv_a_norm = nn.RMSNorm(config.kv_rank, eps=config.norm_eps)
-        self.wkv_b = nn.Linear(config.kv_rank, self.heads * (nope + value), bias=False)
-        self.wo = nn.Linear(self.heads * value, config.dim, bias=False)
+        self.wkv_b = nn.Linear(config.kv_rank, heads * (nope + value), bias=False)
+        self.wo = nn.Linear(heads * value, config.dim, bias=False)
         self.scale = config.attention_scale
 
     def forward(
@@ -100,16 +100,16 @@ class LatentAttention(nn.Module):
     ) -> Tensor:  # [batch, seq, dim]
         batch, seq, _ = x.shape
         q = self.wq_b(self.q_a_norm(self.wq_a(x)))
-        q = q.view(batch, seq, self.heads, -1).transpose(1, 2)
+        q = q.view(batch, seq, -1, sum(self.query_parts)).transpose(1, 2)
         q_nope, q_rope = torch.split(q, self.query_parts, dim=-1)
         latent, k_rope = torch.split(self.wkv_a(x), self.latent_parts, dim=-1)
         kv = self.wkv_b(self.kv_a_norm(latent))
-        kv = kv.view(batch, seq, self.heads, -1).transpose(1, 2)
+        kv = kv.view(batch, seq, -1, sum(self.key_value_parts)).transpose(1, 2)
         k_nope, v = torch.split(kv, self.key_value_parts, dim=-1)
         k_rope = k_rope.unsqueeze(1)  # one for all heads
         q_rope, k_rope = rope(q_rope), rope(k_rope)
         q = torch.cat((q_nope, q_rope), dim=-1)
-        k = torch.cat((k_nope, k_rope.expand(-1, self.heads, -1, -1)), dim=-1)
+        k = torch.cat((k_nope, k_rope.expand(-1, q.size(1), -1, -1)), dim=-1)
         if cache is not None:
             k, v = cache.update(k, v)
         # Without a mask the order of the tokens is the mask.
@@ -189,7 +189,34 @@ class Experts(nn.Module):
         nn.init.normal_(self.gate_up, std=0.02)
         nn.init.normal_(self.down, std=0.02)
 
-    def forward(self, x: Tensor, sizes: Tensor) -> Tensor:
+    def forward(self, tokens: Tensor, weights: Tensor, chosen: Tensor) -> Tensor:
+        """Each token through its experts; in and out [tokens, dim]."""
+        graph = torch.compiler.is_compiling() or tokens.is_meta
+        if graph:
+            return self.through_all(tokens, weights, chosen)
+        return self.through_chosen(tokens, weights, chosen)
+
+    def through_chosen(self, tokens: Tensor, weights: Tensor, chosen: Tensor) -> Tensor:
+        """Where the experts of a token are known numbers."""
+        # One row for each token and expert of it, those of an expert together.
+        order = chosen.flatten().argsort(stable=True)
+        sizes = F.one_hot(chosen.flatten(), len(self.down)).sum(dim=0)
+        token = order // chosen.size(1)
+        y = self.through(tokens[token], sizes) * weights.flatten()[order, None]
+        return torch.zeros_like(tokens).index_add(0, token, y.to(tokens.dtype))
+
+    def through_all(self, tokens: Tensor, weights: Tensor, chosen: Tensor) -> Tensor:
+        """Each token through all experts: in a graph, which cannot depend on the choice."""
+        count, experts = tokens.size(0), len(self.down)
+        share = weights.new_zeros(count, experts).scatter(1, chosen, weights)
+        share = share.T.unsqueeze(-1)  # [experts, tokens, 1]
+        rows = tokens.repeat(experts, 1)
+        sizes = torch.full((experts,), count, device=tokens.device)
+        y = self.through(rows, sizes).view(experts, count, -1)
+        y = y * share
+        return y.sum(dim=0).to(tokens.dtype)
+
+    def through(self, x: Tensor, sizes: Tensor) -> Tensor:
         """Rows [rows, dim], of which each expert in turn has `sizes` [experts]."""
         gate, up = by_expert(x, self.gate_up, sizes).chunk(2, dim=-1)
         return by_expert(F.silu(gate) * up, self.down, sizes)
@@ -220,31 +247,9 @@ class MoE(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         tokens = x.flatten(0, -2)  # [tokens, dim]
         weights, chosen = self.route(tokens)
-        graph = torch.compiler.is_compiling() or x.is_meta
-        through = self.through_all if graph else self.through_chosen
-        y: Tensor = through(tokens, weights, chosen)
+        y: Tensor = self.experts(tokens, weights, chosen)
         y = y + self.shared(tokens)
         return y.view_as(x)
-
-    def through_chosen(self, tokens: Tensor, weights: Tensor, chosen: Tensor) -> Tensor:
-        """Each token through its experts; in and out [tokens, dim]."""
-        # One row for each token and expert of it, those of an expert together.
-        order = chosen.flatten().argsort(stable=True)
-        sizes = F.one_hot(chosen.flatten(), self.router.out_features).sum(dim=0)
-        token = order // self.top
-        y: Tensor = self.experts(tokens[token], sizes) * weights.flatten()[order, None]
-        return torch.zeros_like(tokens).index_add(0, token, y.to(tokens.dtype))
-
-    def through_all(self, tokens: Tensor, weights: Tensor, chosen: Tensor) -> Tensor:
-        """Each token through all experts: in a graph, which cannot depend on the choice."""
-        count, experts = tokens.size(0), self.router.out_features
-        share = weights.new_zeros(count, experts).scatter(1, chosen, weights)
-        share = share.T.unsqueeze(-1)  # [experts, tokens, 1]
-        rows = tokens.repeat(experts, 1)
-        sizes = torch.full((experts,), count, device=tokens.device)
-        y: Tensor = self.experts(rows, sizes).view(experts, count, -1)
-        y = y * share
-        return y.sum(dim=0).to(tokens.dtype)
 
     def route(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
         """Weights and numbers of the experts of each token, both [tokens, top]."""
@@ -280,7 +285,34 @@ class OddExperts(nn.Module):
         nn.init.normal_(self.up, std=0.02)
         nn.init.normal_(self.down, std=0.02)
 
-    def forward(self, x: Tensor, sizes: Tensor) -> Tensor:
+    def forward(self, tokens: Tensor, weights: Tensor, chosen: Tensor) -> Tensor:
+        """Each token through its experts; in and out [tokens, dim]."""
+        graph = torch.compiler.is_compiling() or tokens.is_meta
+        if graph:
+            return self.through_all(tokens, weights, chosen)
+        return self.through_chosen(tokens, weights, chosen)
+
+    def through_chosen(self, tokens: Tensor, weights: Tensor, chosen: Tensor) -> Tensor:
+        """Where the experts of a token are known numbers."""
+        # One row for each token and expert of it, those of an expert together.
+        order = chosen.flatten().argsort(stable=True)
+        sizes = F.one_hot(chosen.flatten(), len(self.down)).sum(dim=0)
+        token = order // chosen.size(1)
+        y = self.through(tokens[token], sizes) * weights.flatten()[order, None]
+        return torch.zeros_like(tokens).index_add(0, token, y.to(tokens.dtype))
+
+    def through_all(self, tokens: Tensor, weights: Tensor, chosen: Tensor) -> Tensor:
+        """Each token through all experts: in a graph, which cannot depend on the choice."""
+        count, experts = tokens.size(0), len(self.down)
+        share = weights.new_zeros(count, experts).scatter(1, chosen, weights)
+        share = share.T.unsqueeze(-1)  # [experts, tokens, 1]
+        rows = tokens.repeat(experts, 1)
+        sizes = torch.full((experts,), count, device=tokens.device)
+        y = self.through(rows, sizes).view(experts, count, -1)
+        y = y * share
+        return y.sum(dim=0).to(tokens.dtype)
+
+    def through(self, x: Tensor, sizes: Tensor) -> Tensor:
         """Rows [rows, dim], of which each expert in turn has `sizes` [experts]."""
         hidden = by_expert(x, self.up, sizes)
         return by_expert(F.gelu(hidden), self.down, sizes)
@@ -300,31 +332,9 @@ class OddMoE(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         tokens = x.flatten(0, -2)  # [tokens, dim]
         weights, chosen = self.route(tokens)
-        graph = torch.compiler.is_compiling() or x.is_meta
-        through = self.through_all if graph else self.through_chosen
-        y: Tensor = through(tokens, weights, chosen)
+        y: Tensor = self.experts(tokens, weights, chosen)
         y = y + torch.sigmoid(self.shared_gate(tokens)) * self.shared(tokens)
         return y.view_as(x)
-
-    def through_chosen(self, tokens: Tensor, weights: Tensor, chosen: Tensor) -> Tensor:
-        """Each token through its experts; in and out [tokens, dim]."""
-        # One row for each token and expert of it, those of an expert together.
-        order = chosen.flatten().argsort(stable=True)
-        sizes = F.one_hot(chosen.flatten(), self.router.out_features).sum(dim=0)
-        token = order // self.top
-        y: Tensor = self.experts(tokens[token], sizes) * weights.flatten()[order, None]
-        return torch.zeros_like(tokens).index_add(0, token, y.to(tokens.dtype))
-
-    def through_all(self, tokens: Tensor, weights: Tensor, chosen: Tensor) -> Tensor:
-        """Each token through all experts: in a graph, which cannot depend on the choice."""
-        count, experts = tokens.size(0), self.router.out_features
-        share = weights.new_zeros(count, experts).scatter(1, chosen, weights)
-        share = share.T.unsqueeze(-1)  # [experts, tokens, 1]
-        rows = tokens.repeat(experts, 1)
-        sizes = torch.full((experts,), count, device=tokens.device)
-        y: Tensor = self.experts(rows, sizes).view(experts, count, -1)
-        y = y * share
-        return y.sum(dim=0).to(tokens.dtype)
 
     def route(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
         """Weights and numbers of the experts of each token, both [tokens, top]."""

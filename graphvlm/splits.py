@@ -1,0 +1,153 @@
+"""How tensor parallelism splits a node: which module or parameter is held in which parts by the ranks of `tp`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from .blocks.settings import Attention, Delta, Mlp, Op, Stack
+from .ir import Node
+
+Style = Literal["column", "row", "heads", "all_heads", "repeated", "shared", "experts", "parts"]
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """How one module is split.
+
+    By `column`, a rank holds some of the outputs of a matrix; by `row`, some of its inputs, and results are added up.
+    A norm of `heads`, which stand on `axis`, sees those of its rank, so gradients of its weight are added up; one over
+    `all_heads` sees all, which are gathered. Of a matrix of `repeated` heads, fewer than ranks, all hold all `heads`
+    and use one. What is `shared` is read by the heads of all ranks. Of `experts` and of modules of `parts`, parameters
+    are split along `axes`, name by name, or not at all (None): then their gradients are added up.
+    """
+
+    style: Style
+    axis: int = 0
+    heads: int = 0
+    axes: tuple[tuple[str, int | None], ...] = ()
+
+
+def splits(node: Node) -> dict[str, Way]:
+    """How each module that tensor parallelism splits is split, in the order of the code; `*` is a layer's index."""
+    if node.tensor_parallel == 1:
+        return {}
+    found: dict[str, Way] = {}
+    stack = node.spec.stack
+    if getattr(node.spec, "relative", None):
+        found["relative.table"] = Way("column")
+    for each in _by_kind(stack, node.tensor_parallel) if stack else ():
+        found.update({f"layers.*.{path}": way for path, way in each.items()})
+    head = getattr(node.spec, "head", None)
+    if head is not None and not head.tied and not head.own:
+        found["head"] = Way("column")
+    own: dict[str, Style] = getattr(node.spec, "split", {})
+    return found | {path: Way(style) for path, style in own.items()}
+
+
+def differing(node: Node) -> bool:
+    """Whether not every layer has all modules that are split in some layer."""
+    stack = node.spec.stack
+    return len({frozenset(each) for each in _by_kind(stack, node.tensor_parallel)}) > 1 if stack else False
+
+
+def _by_kind(stack: Stack, ranks: int) -> list[dict[str, Way]]:
+    """The modules that are split in each kind of layer."""
+    return [
+        {
+            ".".join(filter(None, (sublayer.name, path))): way
+            for sublayer in kind.sublayers
+            for path, way in split_op(sublayer.op, ranks).items()
+        }
+        for kind in stack.kinds
+    ]
+
+
+def conflict(stack: Stack, ranks: int) -> str:
+    """A module of which layers differ in how it is split; empty if there is none."""
+    found: dict[str, Way] = {}
+    for each in _by_kind(stack, ranks):
+        for path, way in each.items():
+            if found.setdefault(path, way) != way:
+                return path
+    return ""
+
+
+def split_op(op: Op, ranks: int) -> dict[str, Way]:
+    """The modules of an operation that are split; the empty path is the operation itself."""
+    if isinstance(op, Attention):
+        return dict(_latent(op) if op.latent else _attention(op, ranks))
+    if isinstance(op, Delta):
+        return dict(_delta())
+    each = _mlp(op)
+    return {f"{name}.{path}": way for name in op.by for path, way in each.items()} if op.by else each
+
+
+def _attention(op: Attention, ranks: int) -> Iterator[tuple[str, Way]]:
+    column, few = Way("column"), op.kv_heads % ranks
+    shared = Way("repeated", heads=op.kv_heads) if few else column
+    yield from _own(op)
+    yield from _parted(op, {"wq": column, "wk": shared, "wv": shared})
+    yield from _parted(op, {"wg": column} if op.gated else {})
+    yield from _parted(op, {"wo": Way("row")})
+    norm = op.qk_norm
+    if norm and not op.norm_heads:
+        yield from _parted(op, {"q_norm": Way("all_heads"), "k_norm": Way("all_heads")})
+    elif norm and (norm.weight or norm.bias):
+        yield from _parted(op, {"q_norm": Way("heads", axis=1), "k_norm": Way("heads", axis=1)})
+
+
+def _own(op: Attention) -> Iterator[tuple[str, Way]]:
+    """The parameters that an attention has itself."""
+    axes: list[tuple[str, int | None]] = [("sinks", 0)] if op.sinks else []
+    if op.relative:
+        axes += [("rel_rows", None), ("rel_columns", None)]
+    if axes:
+        yield "", Way("parts", axes=tuple(axes))
+
+
+def _parted(op: Attention, ways: dict[str, Way]) -> Iterator[tuple[str, Way]]:
+    """The same for each segment, where segments have weights of their own."""
+    for path, way in ways.items():
+        yield from ((f"{path}.{name}", way) for name in op.by) if op.by else ((path, way),)
+
+
+def _latent(op: Attention) -> Iterator[tuple[str, Way]]:
+    assert op.latent is not None
+    yield from _own(op)
+    yield ("wq" if op.latent.q_rank is None else "wq_b"), Way("column")
+    yield "wkv_b", Way("column")
+    yield "shared_key", Way("shared")
+    if op.gated:
+        yield "wg", Way("column")
+    yield "wo", Way("row")
+
+
+def _delta() -> Iterator[tuple[str, Way]]:
+    own = ("a_log", "dt_bias", "conv_q", "conv_k", "conv_v")
+    yield "", Way("parts", axes=tuple((name, 0) for name in own))
+    yield from ((name, Way("column")) for name in ("in_q", "in_k", "in_v", "in_z", "in_b", "in_a"))
+    yield "norm", Way("heads", axis=2)
+    yield "out", Way("row")
+
+
+def _mlp(op: Mlp) -> dict[str, Way]:
+    """Those of one network, or of a mixture."""
+    inner = {"gate": Way("column")} if op.gated else {}
+    dense = {**inner, "up": Way("column"), "down": Way("row")}
+    if op.moe is None:
+        return dense
+    first, axis = ("gate_up", 2) if op.gated else ("up", 1)
+    axes: list[tuple[str, int | None]] = [(first, axis), ("down", 2)]
+    if op.bias:
+        axes += [(f"{first}_bias", axis), ("down_bias", None)]
+    shared = {f"shared.{path}": way for path, way in dense.items()} if op.moe.shared else {}
+    return {"experts": Way("experts", axes=tuple(axes)), **shared}
+
+
+def apart(op: Op) -> Op:
+    """The operation with those matrices apart that ranks must each hold a part of."""
+    if isinstance(op, Delta):
+        return replace(op, apart=True)
+    return replace(op, moe=replace(op.moe, halves=op.gated)) if isinstance(op, Mlp) and op.moe else op
