@@ -1,19 +1,17 @@
-"""What fusions of several streams of the same tokens share: their ports are those that `inputs` names."""
+"""What fusions of several streams share: their ports are those that `inputs` names."""
 
 from __future__ import annotations
 
 from ...code import Statement, Wiring
 from ...component import Port, Signature
-from ...dims import Dim, Sum, Var
+from ...dims import Dim, Many, Sum, Var
 from ...ir import Node
 from ...settings import Settings
 
 
 def streams_signature(name: str, settings: Settings, *, wider: bool) -> Signature:
     """[images, tokens, ...] of every port -> the same, as wide as all together if `wider`."""
-    given = settings.get("inputs")
-    # Two that are missing, where fewer are named.
-    ports = tuple(given) if isinstance(given, dict) and len(given) > 1 else ("first", "second")
+    ports = _ports(settings)
     images, tokens = Var(f"{name}.images", "images"), Var(f"{name}.tokens", "tokens")
     widths = [Var(f"{name}.{port}_dim" if wider else f"{name}.dim", "dim") for port in ports]
     out: Dim = Sum(tuple(widths)) if wider else widths[0]
@@ -21,6 +19,24 @@ def streams_signature(name: str, settings: Settings, *, wider: bool) -> Signatur
         inputs={port: Port("features", (images, tokens, width)) for port, width in zip(ports, widths, strict=True)},
         outputs={"features": Port("features", (images, tokens, out))},
     )
+
+
+def rows_signature(name: str, settings: Settings, *, alternate: bool) -> Signature:
+    """[images, tokens of a port, dim] of every port -> [images, all tokens, dim]; as many of each if they alternate."""
+    ports = _ports(settings)
+    images, dim, same = Var(f"{name}.images", "images"), Var(f"{name}.dim", "dim"), Var(f"{name}.tokens", "tokens")
+    tokens = [same if alternate else Var(f"{name}.{port}_tokens", "tokens") for port in ports]
+    out = Sum((Many(len(ports), same),) if alternate else tuple(tokens))
+    return Signature(
+        inputs={port: Port("features", (images, count, dim)) for port, count in zip(ports, tokens, strict=True)},
+        outputs={"features": Port("features", (images, out, dim))},
+    )
+
+
+def _ports(settings: Settings) -> tuple[str, ...]:
+    """The named ports; two that are missing, where fewer are named."""
+    given = settings.get("inputs")
+    return tuple(given) if isinstance(given, dict) and len(given) > 1 else ("first", "second")
 
 
 def one_call(node: Node, wiring: Wiring) -> tuple[Statement, ...]:

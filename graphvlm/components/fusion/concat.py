@@ -1,37 +1,51 @@
-"""`fusion/concat`: features of the same tokens side by side."""
+"""`fusion/concat`: features of the same tokens side by side, or tokens of the same images behind each other."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from ...blocks.expressions import activated
 from ...code import NodePage, Wiring
 from ...component import Inferred, Signature, Spec
+from ...diagnostics import Label
 from ...dims import show_shape
 from ...ir import Node
 from ...names import class_name
 from ...problems import Problems
 from ...settings import Settings
-from ._streams import one_call, streams_signature
+from ._streams import one_call, rows_signature, streams_signature
+
+Order = Literal["side_by_side", "behind", "alternate"]
+_WORDS = {"side_by_side": "side by side", "behind": "behind each other", "alternate": "token by token in turn"}
+
+_JOINED = {
+    "side_by_side": "torch.cat(streams, dim=-1)",
+    "behind": "torch.cat(streams, dim=1)",
+    "alternate": "torch.stack(streams, dim=2).flatten(1, 2)",
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Concat(Spec):
-    """Decided streams, and the activation of all of them together, if there is one."""
+    """Decided streams, where each stands, and the activation of all of them together, if there is one."""
 
     ports: tuple[str, ...]
     activation: str
+    order: Order
 
     def summary(self) -> str:
-        return f"{len(self.ports)} streams side by side"
+        return f"{len(self.ports)} streams {_WORDS[self.order]}"
 
 
 @dataclass(frozen=True, slots=True)
 class ConcatView:
-    """What the template places; `result` is the expression on what stands side by side."""
+    """What the template places; `summary` is what the module does, `joined` the expression of the streams together."""
 
     name: str
     class_name: str
+    summary: str
+    joined: str
     ports: tuple[str, ...]
     activation: str
     output: str
@@ -55,17 +69,56 @@ class ConcatComponent:
     modules = frozenset[str]()
 
     def signature(self, name: str, settings: Settings) -> Signature:
-        return streams_signature(name, settings, wider=True)
+        order = _order(settings)
+        if order == "side_by_side":
+            return streams_signature(name, settings, wider=True)
+        return rows_signature(name, settings, alternate=order == "alternate")
 
     def lower(self, settings: Settings, inferred: Inferred, problems: Problems) -> Concat:
-        return Concat(tuple(inferred.inputs), settings.get("activation", default=""))
+        order = _order(settings)
+        if order == "behind":
+            _check_images(settings, inferred, problems)
+        elif settings.has("interleave") and order == "side_by_side":
+            message = f"`interleave` of `{inferred.node}` is about tokens, and features of one token stand side by side"
+            edit = "write `axis: tokens` too, or remove `interleave`"
+            problems.error("unread-setting", message, settings.span("interleave"), help=edit)
+        return Concat(tuple(inferred.inputs), settings.get("activation", default=""), order)
 
     def page(self, node: Node, wiring: Wiring) -> NodePage:
         spec = node.spec
         assert isinstance(spec, Concat)
         name, output = class_name(node.name), show_shape(node.signature.outputs["features"].shape)
-        view = ConcatView(node.name, name, spec.ports, spec.activation, output)
+        what = "features of the same tokens" if spec.order == "side_by_side" else "tokens of the same images"
+        view = ConcatView(
+            name=node.name,
+            class_name=name,
+            summary=f"{what} {_WORDS[spec.order]}",
+            joined=_JOINED[spec.order],
+            ports=spec.ports,
+            activation=spec.activation,
+            output=output,
+        )
         return NodePage("fusion/concat.py.j2", view, name, (), f"{name}()", one_call(node, wiring))
+
+
+def _order(settings: Settings) -> Order:
+    """Where the streams stand."""
+    if settings.get("axis", default="features") == "features":
+        return "side_by_side"
+    return "alternate" if settings.get("interleave", default=False) else "behind"
+
+
+def _check_images(settings: Settings, inferred: Inferred, problems: Problems) -> None:
+    """Tokens can stand behind those of the same image where images have rows of their own."""
+    first = next(iter(inferred.inputs.values()))
+    if first.shape[0] == 1:
+        problems.clash(
+            "packed-images",
+            f"`{inferred.node}` puts tokens behind each other, and all images that it is given share one row: those of "
+            "one image would come apart",
+            Label(settings.span("axis"), "behind each other"),
+            help="write `interleave: true`, or `axis: features` to join the features of each token",
+        )
 
 
 COMPONENT = ConcatComponent()
