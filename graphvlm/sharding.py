@@ -117,9 +117,12 @@ def _unsplit(node: Node, degree: int) -> str:
         return ""
     for op in (sublayer.op for kind in stack.kinds for sublayer in kind.sublayers):
         if isinstance(op, Attention) and op.kv_heads % degree and op.qk_norm and not op.norm_heads:
-            return f"a norm over all heads together, of which there are fewer of keys than tp {degree},"
+            return f"a norm over all heads together, of which there are fewer of keys than tp {degree}"
+    relative = getattr(node.spec, "relative", None)
+    if relative and not relative.learned:
+        return "a slope for each head (`alibi`)"
     path = conflict(stack, degree)
-    return f"layers that differ in how `{path}` is split," if path else ""
+    return f"layers that differ in how `{path}` is split" if path else ""
 
 
 def _check_degree(node: Node, degree: int, place: Label, problems: Problems) -> None:

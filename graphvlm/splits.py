@@ -35,7 +35,8 @@ def splits(node: Node) -> dict[str, Way]:
         return {}
     found: dict[str, Way] = {}
     stack = node.spec.stack
-    if getattr(node.spec, "relative", None):
+    relative = getattr(node.spec, "relative", None)
+    if relative and relative.learned:
         found["relative.table"] = Way("column")
     for each in _by_kind(stack, node.tensor_parallel) if stack else ():
         found.update({f"layers.*.{path}": way for path, way in each.items()})

@@ -219,6 +219,10 @@ BLOCK_CASES = [
                 {COUNT: COUNT.replace("2\n", "{count: 2, where: [{at: [1], attention: {kv_heads: 1}}]}\n")},
                 "layers that differ in how `attn.wk` is split",
             ),
+            (
+                {"position: {type: rope, theta: 10000.0}": "position: {type: alibi}"},
+                "a slope for each head (`alibi`), which tensor",
+            ),
         )
     ),
     # tokens that see each other
