@@ -88,13 +88,13 @@ CASES = [
     Case(
         "position-of-layer",
         layers("{at: [1], position: {type: learned}}"),
-        *("{type: learned}", (), "are those of all layers", "as `position` of `llm`"),
+        *("{type: learned}", (), "that only all layers have together", "as `position` of `llm`"),
         layers("{at: [1], position: {theta: 500.0}}"),
     ),
     Case(
         "position-of-layer",
         layers("{at: [1], position: learned}"),
-        *("learned", (), "are those of all layers", "as `position` of `llm`"),
+        *("learned", (), "that only all layers have together", "as `position` of `llm`"),
         {ROPE: "learned"},
     ),
     Case(
