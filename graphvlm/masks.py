@@ -129,4 +129,9 @@ def _connected(graph: LinkedGraph) -> dict[str, str]:
         edge = node.inputs.get(node.signature.mask)
         if edge and not edge.source.port and roots[name].name in graph.inputs:
             found.setdefault(roots[name].name, edge.source.name)
+        for port, each in node.signature.inputs.items():
+            edge, of = node.inputs.get(port), node.inputs.get(each.of)
+            if edge and of and not edge.source.port:
+                root = roots[of.source.name].name if of.source.port else of.source.name
+                found.setdefault(root, edge.source.name)
     return found

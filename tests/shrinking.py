@@ -150,7 +150,8 @@ def _queries(node: Node) -> Iterator[str]:
     yield from [f".mlp.hidden={_HIDDEN}"] if node.tree.get("mlp") else []
     for name, own in node.tree.plain()["sublayers"].items():
         heads = {"heads": 4, "kv_heads": 2, "head_dim": 10}
-        kept = ", ".join(f"{key}: {heads[key]}" for key in heads if key in own)
+        small = heads if own["op"] == "attention" else {"hidden": _HIDDEN}
+        kept = ", ".join(f"{key}: {small[key]}" for key in small if key in own)
         yield f".sublayers.{name}={{{kept}}}"
 
 

@@ -74,7 +74,7 @@ ALSO = {
     **{f"{name}_text": {"tie_word_embeddings", "bos_token_id", "eos_token_id"} for name in ("qwen3_vl", "glm4v")},
     "qwen2_audio": {"audio_token_id"},
     "got_ocr2": {"image_token_id"},
-    "blip-2": {"image_token_id"},
+    **{name: {"image_token_id"} for name in ("blip-2", "instructblip")},
     "t5": {"decoder_start_token_id", "n_positions", "scale_decoder_outputs", "tie_word_embeddings"},
     "mt5": {"n_positions"},
     **{name: {"image_token_id"} for name in ("llama4", "mllama")},

@@ -146,10 +146,12 @@ def _start(graph: Graph, view: model.ModelView) -> tuple[int, str] | None:
     start = graph.generation.start
     if start is None or not view.encoders:
         return None
-    # There may be more images than rows.
-    read = (argument.name for encoder in view.encoders for argument in encoder.arguments)
+    # There may be more images than rows, or other texts: what the decoder reads begins with as many.
+    read = [argument.name for encoder in view.encoders for argument in encoder.arguments]
     texts = [name for name in read if graph.inputs[name].port.what == "tokens"]
-    return start, (*texts, view.encoders[0].first)[0]
+    sources = (ref.name for ref in graph.nodes[view.decoder].inputs.values() if ref.port)
+    begun = [name for name in (graph.stream_start(source)[0] for source in sources) if name in texts]
+    return start, (*begun, *texts, view.encoders[0].first)[0]
 
 
 def _prefixes(graph: Graph, view: model.ModelView) -> Iterator[tuple[str, str]]:

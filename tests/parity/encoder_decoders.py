@@ -9,13 +9,14 @@ from typing import Any
 import torch
 from transformers import (
     Blip2ForConditionalGeneration,
+    InstructBlipForConditionalGeneration,
     MT5Config,
     MT5ForConditionalGeneration,
     T5Config,
     T5ForConditionalGeneration,
 )
 
-from .multimodal.queried import blip2
+from .multimodal.queried import blip2, instructblip, questions
 from .reference import IMAGE_TOKEN, VOCAB, Padding, Reference, pad
 
 SIZES: Mapping[str, Any] = MappingProxyType(
@@ -63,9 +64,15 @@ def _seen(**changes: Any) -> Any:
     return Blip2ForConditionalGeneration(blip2(text))
 
 
+def _asked() -> Any:
+    """InstructBLIP with one."""
+    return InstructBlipForConditionalGeneration(instructblip(T5Config(**SIZES, feed_forward_proj="gated-gelu")))
+
+
 CASES: Mapping[str, Callable[[], Any]] = MappingProxyType(
     {
         "blip2_t5": _seen,
+        "instructblip_t5": _asked,
         "t5": lambda: T5ForConditionalGeneration(T5Config(**SIZES)),
         "t5_gated": lambda: T5ForConditionalGeneration(T5Config(**SIZES, feed_forward_proj="gated-silu")),
         "t5_untied": untied,
@@ -80,10 +87,12 @@ def inputs(padding: Padding, name: str) -> dict[str, torch.Tensor]:
     texts = [torch.randint(3, IMAGE_TOKEN, (length,), generator=generator) for length in (27, 19)]
     begun = [torch.randint(3, IMAGE_TOKEN, (length,), generator=generator) for length in (21, 15)]
     seen = {}
-    if name.startswith("blip2"):
+    if "blip" in name:
         image = torch.full((5,), IMAGE_TOKEN)
         texts = [torch.cat((texts[0][:4], image, image, texts[0][4:])), torch.cat((texts[1][:4], image, texts[1][4:]))]
         seen = {"pixel_values": torch.randn(3, 3, 45, 45, generator=generator)}
+    if name.startswith("instruct"):
+        seen |= questions(padding, generator)
     (ids, mask), (decoder_ids, decoder_mask) = pad(texts, padding), pad(begun, padding)
     found = {"input_ids": ids, "attention_mask": mask, "decoder_input_ids": decoder_ids}
     return found | {"decoder_attention_mask": decoder_mask} | seen

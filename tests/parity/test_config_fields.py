@@ -78,6 +78,12 @@ _HERE: Mapping[str, frozenset[str]] = {
             *("rope_parameters.rope_type", "vision_feature_select_strategy"),
         )
     ),
+    "instructblip": frozenset(  # what the class works out again
+        (
+            *("use_decoder_only_language_model", "qformer_config.encoder_hidden_size"),
+            "qformer_config.attention_probs_dropout_prob",
+        )
+    ),
     "blip-2": frozenset(  # of its text branch, which is not there, and what the class works out again
         (
             *("image_text_hidden_size", "use_decoder_only_language_model", "qformer_config.encoder_hidden_size"),

@@ -38,20 +38,22 @@ class Shown:
     masks: tuple[Prepared, ...]
 
 
-def shown_sources(stack: Stack, shapes: Mapping[str, tuple[Dim, ...]], optional: frozenset[str]) -> Shown:
+def shown_sources(
+    stack: Stack, shapes: Mapping[str, tuple[Dim, ...]], optional: frozenset[str], before: tuple[str, ...] = ()
+) -> Shown:
     """What the template of a node with such a stack places; `shapes` are those of its input ports.
 
-    `optional` are those that may bring nothing.
+    `optional` are those that may bring nothing; `before` is what layers are given before what they read.
     """
-    first = next(iter(shapes))
     crosses = _crosses(stack)
+    first = next(port for port in shapes if port in {cross.port for cross in crosses})
     rows = tuple(dict.fromkeys(s.rows for kind in stack.kinds for s in kind.sublayers if s.rows))
     arguments = []
     for cross in crosses:
         arguments += [cross.port, *([seen_name(cross)] if is_masked(cross) else [])]
     return Shown(
         parameters=("self", *(f"{port}: Tensor{' | None' if port in optional else ''}" for port in shapes)),
-        arguments=(*dict.fromkeys(arguments), *(f"{port}_rows" for port in rows)),
+        arguments=(*before, *dict.fromkeys(arguments), *(f"{port}_rows" for port in rows)),
         first=first,
         shape=f"[{', '.join(map(show, shapes[first]))}]",
         masks=tuple(_prepared(crosses, rows, shapes, optional)),

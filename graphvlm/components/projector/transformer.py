@@ -10,7 +10,6 @@ from ...blocks.expressions import norm_expression, norm_field
 from ...blocks.parameters import MODULES, Parameter, norm, plain, stack
 from ...blocks.parse import parse_norm, parse_stack
 from ...blocks.parse_sublayers import cross_ports, ports_of
-from ...blocks.segments import read_segments
 from ...blocks.settings import Norm, Stack
 from ...blocks.views import StackView, Use, stack_view
 from ...code import Field, NodePage, Statement, Wiring, literal
@@ -21,6 +20,7 @@ from ...ir import Node
 from ...names import class_name, reserved
 from ...problems import Problems
 from ...settings import Settings
+from ._beside import Beside, beside_ports, own_segments, read_beside, without_end
 from ._sources import Shown, shown_sources
 from ._squares import Squares, read_squares, side_of
 
@@ -30,7 +30,7 @@ class Queries(Spec):
     """A decided stack over `count` learned tokens, the segment `segment`, that attend to what flows into some ports.
 
     `shapes` are those of the ports, in their order. With `squares`, tokens are not learned, but the means of squares of
-    those that flow in.
+    those that flow in. What stands `beside` them is of the same sequence.
     """
 
     segment: str
@@ -40,6 +40,7 @@ class Queries(Spec):
     final_norm: Norm | None
     shapes: tuple[tuple[str, tuple[Dim, ...]], ...]
     squares: Squares | None = None
+    beside: Beside | None = None
 
     @property
     def stack(self) -> Stack:
@@ -52,6 +53,8 @@ class Queries(Spec):
         dim = self.layers.dim
         if not self.squares:
             yield plain(self.segment, self.count, dim)
+        if self.beside and self.beside.positions:
+            yield plain("position.weight", self.beside.positions, dim)
         if self.input_norm:
             yield from norm("input_norm", self.input_norm, dim)
         yield from stack(self.layers)
@@ -61,11 +64,18 @@ class Queries(Spec):
     def summary(self) -> str:
         tokens = counted(self.count, "mean" if self.squares else "learned token")
         layers = counted(len(self.layers.order), "layer")
+        tokens += f" beside `{self.beside.name}`" if self.beside else ""
         return f"transformer, {tokens}, {layers}, {self.layers.dim} wide"
 
     def resolved(self) -> dict[str, Any]:
         grid = {"grid": list(self.squares.grid)} if self.squares else {}
         return {"dim": self.layers.dim, **grid, **self.layers.resolved()}
+
+    def prune(self, outputs: frozenset[str]) -> tuple[Queries, tuple[str, ...]]:
+        if self.beside is None or self.beside.name in outputs:
+            return self, ()
+        layers, dead = without_end(self.layers, self.beside.name)
+        return replace(self, layers=layers, beside=replace(self.beside, read=False)), dead
 
     def with_stack(self, stack: Stack) -> Queries:
         return replace(self, layers=stack)
@@ -83,32 +93,53 @@ class QueriesView:
     stack: StackView
     input_norm: str
     final_norm: str
+    input_parted: bool
+    final_parted: bool
     shown: Shown
     output: str
     squares: bool
+    beside: Beside | None
+    other: str
 
     @property
     def torch(self) -> bool:
         """Whether the file calls functions of `torch` itself."""
         return not self.squares or self.stack.torch
 
+    @property
+    def order(self) -> tuple[str, ...]:
+        """The segments one behind the other."""
+        if self.beside is None:
+            return (self.segment,)
+        return (self.beside.name, self.segment) if self.beside.before else (self.segment, self.beside.name)
+
+    @property
+    def returned(self) -> tuple[str, ...]:
+        """What `forward` returns, if there are several segments: of the learned one first."""
+        assert self.beside
+        return (self.segment, self.beside.name) if self.beside.read else (self.segment,)
+
 
 class TransformerComponent:
     """Ports, checks and page of `projector/transformer`."""
 
-    modules = MODULES | {"input_norm", "norm"}
+    modules = MODULES | {"position", "input_norm", "norm"}
 
     def signature(self, name: str, settings: Settings) -> Signature:
         sizes, written = sizes_of(name, settings, "dim", removable=False)
         images, dim = Var(f"{name}.images", "images"), sizes["dim"]
-        segment, *_ = read_segments(settings)
+        segment, other = own_segments(settings)
         side, tokens = side_of(settings), Var(f"{name}.tokens", "tokens")
         count: Dim = tokens if side else segment.learned or 1
         keys: Dim = Sum((Many(side**2, tokens),)) if side else 0
         crossed = cross_ports(name, settings, (images, count, dim), skippable=False, keys=keys)
+        beside = beside_ports(name, settings, images, dim)
+        outputs = {segment.name: Port("features", (images, count, dim))}
+        if other:
+            outputs[other.name] = beside[other.name]
         return Signature(
-            inputs=crossed.ports,
-            outputs={segment.name: Port("features", (images, count, dim))},
+            inputs={**crossed.ports, **beside},
+            outputs=outputs,
             sizes=sizes | crossed.sizes,
             written=written | crossed.written,
         )
@@ -120,8 +151,11 @@ class TransformerComponent:
         blocks = parse_stack(settings, inferred, mlp_bias=True, problems=problems)
         if blocks is None or segment is None:
             return None
+        beside = read_beside(settings, inferred, blocks, problems)
         settings_norm, squares = parse_norm(settings, "norm"), None
         if side_of(settings):
+            if beside:
+                return None
             squares = read_squares(settings, inferred, blocks, problems)
             if squares is None:
                 return None
@@ -133,6 +167,7 @@ class TransformerComponent:
             final_norm=settings_norm if settings.get("final_norm", default=True) else None,
             shapes=tuple((name, port.shape) for name, port in inferred.inputs.items()),
             squares=squares,
+            beside=beside,
         )
 
     def page(self, node: Node, wiring: Wiring) -> NodePage:
@@ -141,12 +176,17 @@ class TransformerComponent:
         name = class_name(node.name)
         config = f"{name}Config"
         outer = (spec.input_norm, spec.final_norm)
-        blocks = stack_view(spec.layers, config, Use(direct=True), tp=node.tensor_parallel, outer=outer)
+        own = any(op.softcap or op.sinks for op in spec.layers.attentions)
+        mask = "Tensor" if own else "Tensor | None"
+        use = Use(direct=True, mask=mask if spec.beside and spec.beside.masked else "")
+        blocks = stack_view(spec.layers, config, use, tp=node.tensor_parallel, outer=outer)
         first: tuple[Field, ...] = (Field("tokens", "int", str(spec.count), "learned"),)
         if spec.squares:
             grid = Field("grid", "tuple[int, int]", literal(spec.squares.grid), "rows and columns of tokens")
             first = (grid, Field("window", "int", str(spec.squares.side)))
         fields: tuple[Field, ...] = (*first, *blocks.fields)
+        if spec.beside and spec.beside.positions:
+            fields = (*fields, Field("positions", "int", str(spec.beside.positions)))
         norms = []
         for found in outer:
             code = ""
@@ -154,6 +194,7 @@ class TransformerComponent:
                 eps, fields = norm_field(fields, found, "outer_norm_eps")
                 code = norm_expression(found, "config.dim", eps)
             norms.append(code)
+        before = (*(("visible",) if use.mask else ()), *(("sizes",) if spec.layers.parted else ()))
         view = QueriesView(
             name=node.name,
             class_name=name,
@@ -163,12 +204,17 @@ class TransformerComponent:
             stack=blocks,
             input_norm=norms[0],
             final_norm=norms[1],
-            shown=shown_sources(spec.layers, dict(spec.shapes), _optional(node)),
-            output=f"[images, {spec.count}, {spec.layers.dim}]",
+            input_parted=bool(spec.input_norm and spec.input_norm.by),
+            final_parted=bool(spec.final_norm and spec.final_norm.by),
+            shown=shown_sources(spec.layers, dict(spec.shapes), _optional(node), before),
+            output=wiring.shapes[spec.segment],
             squares=spec.squares is not None,
+            beside=spec.beside,
+            other=wiring.shapes.get(spec.beside.name, "") if spec.beside else "",
         )
+        given = (spec.segment, *((spec.beside.name,) if spec.beside and spec.beside.read else ()))
         call = Statement(
-            wiring.results[spec.segment],
+            ", ".join(wiring.results.get(port, "_") for port in given),
             f"self.{node.module}",
             tuple(wiring.arguments[port] for port in node.inputs),
             wiring.shapes[spec.segment],
@@ -183,17 +229,17 @@ def _optional(node: Node) -> frozenset[str]:
 
 
 # What the module has beside its segment.
-_ATTRIBUTES = frozenset(("layers", "norm", "input_norm", "x", "layer"))
+_ATTRIBUTES = frozenset(("layers", "norm", "input_norm", "position", "x", "layer"))
 
 
 def _segment(settings: Settings, inferred: Inferred, problems: Problems) -> str | None:
-    """The name of the one segment, which is learned."""
-    segments, node = settings.get("segments"), inferred.node
-    name = str(next(iter(segments)))
-    if len(segments) > 1 or settings.has("segments", name, "learned") == bool(side_of(settings)):
+    """The name of the segment that is learned."""
+    node, own = inferred.node, own_segments(settings)[0]
+    name = own.name
+    if settings.has("segments", name, "learned") == bool(side_of(settings)):
         problems.error(
             "bad-queries",
-            f"`segments` of `{node}` must be one, of learned tokens",
+            f"`segments` of `{node}` must have one of learned tokens",
             settings.span("segments"),
             help="write `segments: {query: {learned: 32}}`, and feed what it attends to to a port of a sublayer",
         )

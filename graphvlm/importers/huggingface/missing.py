@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-_QFORMER = "a Q-Former with a text beside its queries (several segments in a projector)"
+_QFORMER = "a text that every frame of a video reads beside its queries"
 _MAMBA = "state-space layers (Mamba 2)"
 _SHORT_CONV = "short convolutions among the layers"
 _INDEXER = "attention to the keys that an indexer chooses"
@@ -68,7 +68,6 @@ MISSING: Mapping[str, str] = MappingProxyType(
         "idefics": "its reader; words beside the vocabulary in a table of their own",
         "inkling2": f"{_SHORT_CONV}; logits of relative positions; attention over earlier blocks",
         "inkling_mm_model": f"{_SHORT_CONV}; logits of relative positions",
-        "instructblip": _QFORMER,
         "instructblipvideo": _QFORMER,
         "internvl": _ONLY_READER,
         "janus": f"{_VQ} (only understanding would need its tower's reader)",

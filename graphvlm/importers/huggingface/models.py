@@ -47,6 +47,7 @@ MULTIMODAL: Mapping[str, Model] = MappingProxyType(
         "gemma3": Model("Gemma3ForConditionalGeneration", "prefixed"),
         "deepseek_vl": Model("DeepseekVLForConditionalGeneration", "aligned"),
         "blip-2": Model("Blip2ForConditionalGeneration", "queried"),
+        "instructblip": Model("InstructBlipForConditionalGeneration", "queried"),
         "ovis2": Model("Ovis2ForConditionalGeneration", "codebooks"),
         "qwen2_vl": Model("Qwen2VLForConditionalGeneration", "native"),
         "qwen2_5_vl": Model("Qwen2_5_VLForConditionalGeneration", "native"),

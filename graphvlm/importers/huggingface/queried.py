@@ -1,4 +1,7 @@
-"""Models whose learned queries attend to image features (a Q-Former), and take the places of an image in the text."""
+"""Models whose learned queries attend to image features (a Q-Former), and take the places of an image in the text.
+
+Those of InstructBLIP stand beside a text of their own, which says what to look for.
+"""
 
 from __future__ import annotations
 
@@ -31,10 +34,16 @@ BLIP2 = ConfigTable(
     ),
 )
 
+INSTRUCTBLIP = ConfigTable(
+    "instructblip",
+    {**BLIP2.understood},
+    harmless=frozenset({"use_decoder_only_language_model", "is_encoder_decoder", "tie_word_embeddings"}),
+)
+
 VISION_TABLES: Mapping[str, ConfigTable] = MappingProxyType(
     {
-        "blip_2_vision_model": ConfigTable(
-            "blip_2_vision_model",
+        name: ConfigTable(
+            name,
             {
                 "hidden_size": 1408,
                 "intermediate_size": 6144,
@@ -49,6 +58,7 @@ VISION_TABLES: Mapping[str, ConfigTable] = MappingProxyType(
             # names of the first release; the class has three channels, and projects nothing
             harmless=frozenset({"num_channels", "projection_dim"}),
         )
+        for name in ("blip_2_vision_model", "instructblip_vision_model")
     }
 )
 
@@ -73,7 +83,28 @@ QFORMER_TABLES: Mapping[str, ConfigTable] = MappingProxyType(
                 }
             ),
             neutral={"use_qformer_text_input": False},
-        )
+        ),
+        "instructblip_qformer": ConfigTable(
+            "instructblip_qformer",
+            {
+                "vocab_size": 30522,
+                "max_position_embeddings": 512,
+                "hidden_size": 768,
+                "num_hidden_layers": 12,
+                "num_attention_heads": 12,
+                "intermediate_size": 3072,
+                "hidden_act": "gelu",
+                "layer_norm_eps": 1e-12,
+                "cross_attention_frequency": 2,
+            },
+            # the width of the tower, which the class takes from there; dropout
+            harmless=frozenset(
+                {
+                    *("encoder_hidden_size", "classifier_dropout", "position_embedding_type"),
+                    *("hidden_dropout_prob", "attention_probs_dropout_prob"),
+                }
+            ),
+        ),
     }
 )
 
@@ -86,20 +117,42 @@ PARTS: Mapping[str, Values] = MappingProxyType(
         "text_config": {"model_type": "opt"},
     }
 )
+INSTRUCTBLIP_PARTS: Mapping[str, Values] = MappingProxyType(
+    {
+        "vision_config": {"model_type": "instructblip_vision_model"},
+        "qformer_config": {"model_type": "instructblip_qformer"},
+        "text_config": {"model_type": "opt"},
+    }
+)
+QUESTION: Mapping[str, Any] = MappingProxyType({"qformer_input_ids": "tokens", "qformer_attention_mask": "mask"})
 
 
 def read_blip2(config: Fields) -> Imported | None:
     """The tower with its class token and last norm, queries, one linear map, and a whole language model."""
+    return _read(config, PARTS)
+
+
+def read_instructblip(config: Fields) -> Imported | None:
+    """The same, and the queries stand beside a text."""
+    return _read(config, INSTRUCTBLIP_PARTS, QUESTION)
+
+
+def _read(
+    config: Fields, parts: Mapping[str, Values], question: Mapping[str, Any] = MappingProxyType({})
+) -> Imported | None:
     config.check_names()
     tables = {**TEXT_TABLES, "t5": T5}
-    text = read_part(config, "text_config", tables, PARTS["text_config"])
-    vision_fields = read_part(config, "vision_config", VISION_TABLES, PARTS["vision_config"])
-    queries = read_part(config, "qformer_config", QFORMER_TABLES, PARTS["qformer_config"])
+    text = read_part(config, "text_config", tables, parts["text_config"])
+    vision_fields, queries = (
+        read_part(config, key, {(name := str(parts[key]["model_type"])): QUERIED_TABLES[name]}, parts[key])
+        for key in ("vision_config", "qformer_config")
+    )
     if text is None or vision_fields is None or queries is None:
         return None
+    count = config.integer("num_query_tokens")
     seen = {
         "vision": _tower(vision_fields).tower({}),
-        "queries": _queries(queries, config.integer("num_query_tokens")),
+        **(_beside_text(queries, count) if question else {"queries": _queries(queries, count)}),
         "projector": {
             "kind": "projector",
             "type": "linear",
@@ -109,15 +162,19 @@ def read_blip2(config: Fields) -> Imported | None:
     }
     token = read_placeholder(config, text.integer("vocab_size"), "image_token_index", "image_token_id")
     if text.table is T5:
-        return _encoded(text, seen, token)
+        return _encoded(text, seen, token, question)
     llm = read_decoder(text, "fused", tied=text.boolean("tie_word_embeddings"))
     nodes = image_text(text, seen, "projector", llm, token)
-    return Imported(
-        {"nodes": nodes, "outputs": {"logits": "llm.logits"}, "checkpoint": {"use": "checkpoint/blip2"}}, text
-    )
+    layout = {"use": f"checkpoint/{'instructblip' if question else 'blip2'}"}
+    body = {"nodes": nodes, "outputs": {"logits": "llm.logits"}, "checkpoint": layout}
+    if not question:
+        return Imported(body, text)
+    llm["inputs"] = {"features": "fused", "mask": "attention_mask"}
+    inputs = {"pixel_values": "image", **question, "input_ids": "tokens", "attention_mask": "mask"}
+    return Imported(body, text, inputs)
 
 
-def _encoded(text: Fields, seen: dict[str, Any], token: int) -> Imported:
+def _encoded(text: Fields, seen: dict[str, Any], token: int, question: Mapping[str, Any]) -> Imported:
     """An encoder of the text with the features in it, and a decoder that attends to what it gives."""
     text.check_names()
     stacks = read_text_to_text(text, "fused")
@@ -132,8 +189,9 @@ def _encoded(text: Fields, seen: dict[str, Any], token: int) -> Imported:
         },
         **stacks,
     }
-    body = {"nodes": nodes, "outputs": {"logits": "decoder.logits"}, "checkpoint": {"use": "checkpoint/blip2_t5"}}
-    return Imported(body, text, {"pixel_values": "image", **TEXT_TO_TEXT})
+    layout = {"use": f"checkpoint/{'instructblip_t5' if question else 'blip2_t5'}"}
+    body = {"nodes": nodes, "outputs": {"logits": "decoder.logits"}, "checkpoint": layout}
+    return Imported(body, text, {"pixel_values": "image", **question, **TEXT_TO_TEXT})
 
 
 def _tower(vision: Fields) -> Vision:
@@ -195,4 +253,44 @@ def _queries(config: Fields, tokens: int) -> dict[str, Any]:
     }
 
 
-FAMILIES: Mapping[str, Family] = MappingProxyType({"blip-2": Family(BLIP2, read_blip2, PARTS)})
+def _beside_text(config: Fields, tokens: int) -> dict[str, Any]:
+    """The words of a text, and queries that stand before them; each of both has a feed-forward of its own."""
+    queries = _queries(config, tokens)
+    crossed = ["attn", "cross", "mlp", "text_mlp"]
+    plain = [name for name in crossed if name != "cross"]
+    layers, mlp = queries["layers"], queries["mlp"]
+    if "where" in layers:
+        layers = {"count": layers["count"], "each": plain, "where": [{**layers["where"][0], "each": crossed}]}
+    else:
+        layers = {**layers, "each": crossed}
+    position = {"type": "learned", "max": config.integer("max_position_embeddings"), "scope": "text"}
+    return {
+        "words": {
+            "kind": "encoder",
+            "type": "token_embedding",
+            "inputs": "qformer_input_ids",
+            "vocab": config.integer("vocab_size"),
+            "checkpoint": {"names": {"": "embeddings.word_embeddings"}},
+        },
+        "queries": {
+            **queries,
+            "inputs": {"image": "vision", "text": "words", "text_mask": "qformer_attention_mask"},
+            "segments": {**queries["segments"], "text": {}},
+            "position": position,
+            "layers": layers,
+            "mlp": {**mlp, "scope": "query"},
+            "sublayers": {
+                "cross": {**queries["sublayers"]["cross"], "scope": "query"},
+                "text_mlp": {"op": "mlp", **mlp, "scope": "text"},
+            },
+            "checkpoint": {"use": "checkpoint/qformer_text"},
+        },
+    }
+
+
+FAMILIES: Mapping[str, Family] = MappingProxyType(
+    {
+        "blip-2": Family(BLIP2, read_blip2, PARTS),
+        "instructblip": Family(INSTRUCTBLIP, read_instructblip, INSTRUCTBLIP_PARTS),
+    }
+)

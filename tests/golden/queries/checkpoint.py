@@ -90,6 +90,28 @@ NAMES: dict[str, list[str]] = {
     "others.layers.*.second_post_norm": ["others.layers.*.second_post_norm"],
     "others.layers.*": ["others.layers.*"],
     "others.norm": ["others.norm"],
+    "words": ["words"],
+    "asked": ["asked"],
+    "asked.position": ["asked.position"],
+    "asked.input_norm": ["asked.input_norm"],
+    "asked.layers.*.attn_norm": ["asked.layers.*.attn_norm"],
+    "asked.layers.*.attn.wqkv": [
+        "asked.layers.*.attn.wq",
+        "asked.layers.*.attn.wk",
+        "asked.layers.*.attn.wv",
+    ],
+    "asked.layers.*.attn.wo": ["asked.layers.*.attn.wo"],
+    "asked.layers.*.cross_norm": ["asked.layers.*.cross_norm"],
+    "asked.layers.*.cross.wq": ["asked.layers.*.cross.wq"],
+    "asked.layers.*.cross.wk": ["asked.layers.*.cross.wk"],
+    "asked.layers.*.cross.wv": ["asked.layers.*.cross.wv"],
+    "asked.layers.*.cross.wo": ["asked.layers.*.cross.wo"],
+    "asked.layers.*.mlp_norm": ["asked.layers.*.mlp_norm"],
+    "asked.layers.*.mlp.up": ["asked.layers.*.mlp.up"],
+    "asked.layers.*.mlp.down": ["asked.layers.*.mlp.down"],
+    "asked.layers.*.text_mlp_norm": ["asked.layers.*.text_mlp_norm"],
+    "asked.layers.*.text_mlp.up": ["asked.layers.*.text_mlp.up"],
+    "asked.layers.*.text_mlp.down": ["asked.layers.*.text_mlp.down"],
 }
 
 # What loads from a directory of its own: its nodes, and what its keys begin with there
@@ -100,6 +122,8 @@ PARTS: dict[str, tuple[tuple[str, ...], dict[str, str]]] = {
     "latents": (("latents",), {"": "latents."}),
     "pooled": (("pooled",), {"": "pooled."}),
     "others": (("others",), {"": "others."}),
+    "words": (("words",), {"": "words."}),
+    "asked": (("asked",), {"": "asked."}),
 }
 
 SHARD_BYTES = 5 * 1024**3

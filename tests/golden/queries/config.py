@@ -68,12 +68,33 @@ class OthersConfig:
 
 
 @dataclass(frozen=True)
+class WordsConfig:
+    vocab: int = 60
+    dim: int = 24
+
+
+@dataclass(frozen=True)
+class AskedConfig:
+    tokens: int = 5  # learned
+    dim: int = 24
+    layers: int = 2
+    norm_eps: float = 1e-12
+    heads: int = 3
+    head_dim: int = 8
+    image_dim: int = 24
+    mlp_hidden: int = 44
+    positions: int = 30
+
+
+@dataclass(frozen=True)
 class Config:
     vision: VisionConfig = VisionConfig()
     queries: QueriesConfig = QueriesConfig()
     latents: LatentsConfig = LatentsConfig()
     pooled: PooledConfig = PooledConfig()
     others: OthersConfig = OthersConfig()
+    words: WordsConfig = WordsConfig()
+    asked: AskedConfig = AskedConfig()
 
 
 DEFAULT = Config()

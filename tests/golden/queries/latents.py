@@ -89,7 +89,7 @@ class Latents(nn.Module):
         nn.init.normal_(self.latent, std=0.02)
 
     def forward(self, image: Tensor, image_mask: Tensor) -> Tensor:
-        """[images, 12, 24] -> [images, 6, 24]
+        """[batch, 12, 24] -> [batch, 6, 24]
 
         `image_mask` is 0 where `image` has padding.
         """

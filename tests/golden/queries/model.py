@@ -6,6 +6,8 @@ queries <- vision
 latents <- vision
 pooled  <- vision
 others  <- vision, other_features, other_mask
+words   <- question
+asked   <- vision, words, question_mask
 """
 
 from pathlib import Path
@@ -13,6 +15,7 @@ from typing import NamedTuple
 
 from torch import Tensor, nn
 
+from .asked import Asked
 from .config import DEFAULT, Config
 from .latents import Latents
 from .others import Others
@@ -22,17 +25,20 @@ from .vision import Vision
 
 
 class ImageFeatures(NamedTuple):
-    queries: Tensor  # [images, 8, 40]
-    latents: Tensor  # [images, 6, 24]
-    pooled: Tensor  # [images, 1, 24]
-    others: Tensor  # [images, 4, 24]
+    vision: Tensor  # [batch, 12, 24]
+    queries: Tensor  # [batch, 8, 40]
+    latents: Tensor  # [batch, 6, 24]
+    pooled: Tensor  # [batch, 1, 24]
+    others: Tensor  # [batch, 4, 24]
 
 
 class Output(NamedTuple):
-    queries: Tensor  # [images, 8, 40]
-    latents: Tensor  # [images, 6, 24]
-    pooled: Tensor  # [images, 1, 24]
-    others: Tensor  # [images, 4, 24]
+    queries: Tensor  # [batch, 8, 40]
+    latents: Tensor  # [batch, 6, 24]
+    pooled: Tensor  # [batch, 1, 24]
+    others: Tensor  # [batch, 4, 24]
+    asked: Tensor  # [batch, 5, 24]
+    answered: Tensor  # [batch, seq, 24]
 
 
 class Model(nn.Module):
@@ -44,6 +50,8 @@ class Model(nn.Module):
         self.latents = Latents(config.latents)
         self.pooled = Pooled(config.pooled)
         self.others = Others(config.others)
+        self.words = nn.Embedding(config.words.vocab, config.words.dim)
+        self.asked = Asked(config.asked)
 
     def reset_parameters(self) -> None:
         """Fill all weights and tables: after `to_empty()` of a model built on meta."""
@@ -65,19 +73,32 @@ class Model(nn.Module):
         pixel_mask: Tensor | None = None,
         other_mask: Tensor | None = None,
     ) -> ImageFeatures:
-        vision, vision_seen = self.vision(pixel_values, pixel_mask)  # [images, 12, 24]
-        queries = self.queries(vision)  # [images, 8, 40]
-        latents = self.latents(vision, vision_seen)  # [images, 6, 24]
-        pooled = self.pooled(vision, vision_seen)  # [images, 1, 24]
-        others = self.others(vision, other_features, other_mask)  # [images, 4, 24]
-        return ImageFeatures(queries, latents, pooled, others)
+        vision, vision_seen = self.vision(pixel_values, pixel_mask)  # [batch, 12, 24]
+        queries = self.queries(vision)  # [batch, 8, 40]
+        latents = self.latents(vision, vision_seen)  # [batch, 6, 24]
+        pooled = self.pooled(vision, vision_seen)  # [batch, 1, 24]
+        others = self.others(vision, other_features, other_mask)  # [batch, 4, 24]
+        return ImageFeatures(vision, queries, latents, pooled, others)
+
+    def combine(
+        self,
+        question: Tensor,
+        image_features: ImageFeatures,
+        question_mask: Tensor | None = None,
+    ) -> Output:
+        vision, queries, latents, pooled, others = image_features
+        words = self.words(question)  # [batch, seq, 24]
+        asked, asked_text = self.asked(vision, words, question_mask)  # [batch, 5, 24]
+        return Output(queries, latents, pooled, others, asked, asked_text)
 
     def forward(
         self,
+        question: Tensor,
         pixel_values: Tensor,
         other_features: Tensor,
         pixel_mask: Tensor | None = None,
         other_mask: Tensor | None = None,
+        question_mask: Tensor | None = None,
     ) -> Output:
         image_features = self.encode_image(
             pixel_values,
@@ -85,5 +106,4 @@ class Model(nn.Module):
             pixel_mask,
             other_mask,
         )
-        queries, latents, pooled, others = image_features
-        return Output(queries, latents, pooled, others)
+        return self.combine(question, image_features, question_mask)

@@ -131,7 +131,7 @@ class Others(nn.Module):
         other: Tensor,
         other_mask: Tensor | None,
     ) -> Tensor:
-        """[images, 12, 24] -> [images, 4, 24]
+        """[batch, 12, 24] -> [batch, 4, 24]
 
         `other_mask` is 0 where `other` has padding.
         """

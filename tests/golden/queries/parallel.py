@@ -36,6 +36,8 @@ def parallelize(
             fully_shard(layer, mesh=mesh["dp"], mp_policy=policy)
         for layer in model.others.layers:
             fully_shard(layer, mesh=mesh["dp"], mp_policy=policy)
+        for layer in model.asked.layers:
+            fully_shard(layer, mesh=mesh["dp"], mp_policy=policy)
         # By themselves, so that nothing is gathered for longer than it is used.
         for module in [
             model.vision,
@@ -43,10 +45,12 @@ def parallelize(
             model.latents,
             model.pooled,
             model.others,
+            model.words,
+            model.asked,
         ]:
             fully_shard(module, mesh=mesh["dp"], mp_policy=policy)
         fully_shard(model, mesh=mesh["dp"], mp_policy=policy)
         # What is called besides `forward` must gather the parameters too.
-        for method in ["encode_image"]:
+        for method in ["encode_image", "combine"]:
             register_fsdp_forward_method(model, method)
     return model

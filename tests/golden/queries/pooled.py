@@ -80,7 +80,7 @@ class Pooled(nn.Module):
         nn.init.normal_(self.query, std=0.02)
 
     def forward(self, image: Tensor, image_mask: Tensor) -> Tensor:
-        """[images, 12, 24] -> [images, 1, 24]
+        """[batch, 12, 24] -> [batch, 1, 24]
 
         `image_mask` is 0 where `image` has padding.
         """

@@ -103,7 +103,7 @@ class Queries(nn.Module):
         nn.init.normal_(self.query, std=0.02)
 
     def forward(self, image: Tensor) -> Tensor:
-        """[images, 12, 24] -> [images, 8, 40]"""
+        """[batch, 12, 24] -> [batch, 8, 40]"""
         x: Tensor = self.input_norm(self.query).expand(image.size(0), -1, -1)
         for layer in self.layers:
             x = layer(x, image)

@@ -1,14 +1,15 @@
-"""Learned queries that attend to image features: BLIP-2."""
+"""Learned queries that attend to image features: BLIP-2, and beside a text of their own InstructBLIP."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import torch
-from transformers import Blip2Config, OPTConfig
+from torch import Generator
+from transformers import Blip2Config, InstructBlipConfig, OPTConfig
 
-from ..reference import IMAGE_TOKEN, VOCAB, llama
-from .case import Inputs, Multimodal, square_images
+from ..reference import IMAGE_TOKEN, VOCAB, Padding, llama, pad
+from .case import IMAGES, Inputs, Multimodal, square_images
 
 _VISION = {
     "hidden_size": 36,
@@ -52,7 +53,45 @@ def with_image(inputs: Inputs) -> Inputs:
     return inputs if "pixel_values" in inputs else inputs | {"pixel_values": torch.zeros(1, 3, 45, 45)}
 
 
+def instructblip(text: Any, queries: dict[str, Any] = {}, **changes: Any) -> Any:  # noqa: B006
+    return InstructBlipConfig(
+        vision_config=_VISION,
+        qformer_config={**_QUERIES, "vocab_size": 61, "max_position_embeddings": 30, **queries},
+        text_config=text.to_dict(),
+        **{"num_query_tokens": 5, "image_token_index": IMAGE_TOKEN, **changes},
+    )
+
+
+def questions(padding: Padding, generator: Generator) -> Inputs:
+    """What the queries of each image read beside it, of several lengths."""
+    ids, mask = pad([torch.randint(3, 61, (9 - 2 * n,), generator=generator) for n in range(sum(IMAGES))], padding)
+    return {"qformer_input_ids": ids, "qformer_attention_mask": mask}
+
+
+def _asked(config: Any, padding: Padding, generator: Generator) -> Inputs:
+    return square_images(_tokens)(config, padding, generator) | questions(padding, generator)
+
+
+def with_question(inputs: Inputs) -> Inputs:
+    """The reference takes no text alone."""
+    if "pixel_values" in inputs:
+        return inputs
+    return with_image(inputs) | {"qformer_input_ids": torch.tensor([[3, 4]])}
+
+
 CASES = {
+    "instructblip_opt": Multimodal(
+        lambda: instructblip(_opt()), _asked, "InstructBlipForConditionalGeneration", with_question
+    ),
+    "instructblip_llama_every": Multimodal(
+        lambda: instructblip(
+            llama(), {"cross_attention_frequency": 1, "hidden_act": "relu", "num_hidden_layers": 2}, num_query_tokens=3
+        ),
+        _asked,
+        "InstructBlipForConditionalGeneration",
+        with_question,
+    ),
+} | {
     name: Multimodal(config, square_images(_tokens), "Blip2ForConditionalGeneration", with_image)
     for name, config in {
         "blip2_opt": lambda: blip2(_opt()),
