@@ -9,6 +9,7 @@ from ..code import Field, literal
 from ..names import class_name
 from .expressions import Fields, norm_expression, pattern
 from .settings import Attention, Delta, LayerKind, Mlp, Norm, Op, Stack, Sublayer, norms_of
+from .use import Use
 from .views_cross import CrossView, SourceView, cross_view, source_types, source_views
 from .views_lines import block_lines, passed
 from .views_mlp import MlpView, MoeView, mlp_view, moe_view
@@ -52,31 +53,6 @@ class BlockView:
     def gated(self) -> bool:
         """Whether it has parameters of its own."""
         return any(sublayer.gate for sublayer in self.sublayers)
-
-
-@dataclass(frozen=True, slots=True)
-class Use:
-    """How a node runs its stack: what the axes of its tokens are called, and what `Given` says of mask and cache.
-
-    `rope` is the type of rotary positions that the node makes by itself, beside those of the stack.
-    """
-
-    axes: tuple[str, str] = ("images", "tokens")
-    rope: str = ""
-    mask: str = ""
-    causal: bool = False
-    cached: bool = False
-    direct: bool = False
-
-
-def causal_use(stack: Stack, *, masked: bool = False) -> Use:
-    """That of a decoder; whether its layers can do without a mask, the order of the tokens being one.
-
-    If it is `masked`, there is more to a mask than the order.
-    """
-    limited = all(map(any, zip(stack.windows, stack.chunks, strict=True)))
-    always = masked or limited or any(op.softcap or op.sinks for op in stack.attentions)
-    return Use(("batch", "seq"), mask="Tensor" if always else "Tensor | None", causal=True, cached=stack.one_by_one)
 
 
 @dataclass(frozen=True, slots=True)
@@ -279,9 +255,7 @@ class _Classes:
         rope = rotation_type(stack, self._rotations) or use.rope
         parts = parts_type(stack) if stack.parted else ()
         sources = source_types(stack, direct=use.direct)
-        self.given = Given(
-            use.axes, rope, use.mask, use.causal, use.cached, sources, stack.tempered, parts, stack.choosing, use.direct
-        )
+        self.given = use.given(rope, sources, parts, placed=stack.tempered, real=stack.choosing)
         self._turned: dict[int, str] = {}  # number of rotary positions -> how much of a head they turn
 
     def block(self, kind: LayerKind) -> str:

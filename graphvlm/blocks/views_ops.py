@@ -20,7 +20,7 @@ class Given:
     there is also the cache of the layer. `sources` are the ports that are read besides the tokens, with their types.
     `placed` if layers are told where their tokens stand. `parts` says which tokens are of which segment: (name, type),
     empty if no layer asks; `real` if layers ask which tokens stand at all. Sources are one value each, or (`direct`)
-    tensors.
+    tensors. The cache of a layer is a `memory`; `more` are parameters that are handed on unread.
     """
 
     axes: tuple[str, str]
@@ -33,6 +33,8 @@ class Given:
     parts: tuple[str, str] | tuple[()] = ()
     real: bool = False
     direct: bool = False
+    memory: str = "LayerCache"
+    more: tuple[str, ...] = ()
 
     @property
     def _own(self) -> tuple[str, ...]:
@@ -40,9 +42,9 @@ class Given:
             ("rope", self.rope),
             ("groups" if self.grouped else "mask", self.mask),
             ("positions", "Tensor" if self.placed else ""),
-            ("cache", "LayerCache | None" if self.cached else ""),
+            ("cache", f"{self.memory} | None" if self.cached else ""),
         )
-        return tuple(f"{name}: {type_}" for name, type_ in types if type_)
+        return (*(f"{name}: {type_}" for name, type_ in types if type_), *self.more)
 
     @property
     def parameters(self) -> tuple[str, ...]:

@@ -16,7 +16,8 @@ from ...blocks.relative import parse_relative, relative_fields, relative_paramet
 from ...blocks.segments import marked_segment, read_segments
 from ...blocks.settings import Norm, Stack
 from ...blocks.settings_position import Alibi, Learned, Relative
-from ...blocks.views import StackView, causal_use, stack_view
+from ...blocks.use import causal_use
+from ...blocks.views import StackView, stack_view
 from ...code import Field, NodePage, Statement, Wiring, literal
 from ...component import Inferred, Port, Signature, Spec, counted, sizes_of
 from ...diagnostics import Label

@@ -14,7 +14,8 @@ from ...blocks.expressions import norm_expression, norm_field
 from ...blocks.parameters import MODULES, Parameter, norm, plain, stack
 from ...blocks.parse import parse_norm, parse_stack
 from ...blocks.settings import Norm, Stack
-from ...blocks.views import StackView, Use, stack_view
+from ...blocks.use import Use
+from ...blocks.views import StackView, stack_view
 from ...code import Field, NodePage, Statement, Wiring, literal
 from ...component import Inferred, Port, Signature, Spec, counted, sizes_of
 from ...diagnostics import Label

@@ -19,7 +19,8 @@ from ...blocks.parse_sublayers import cross_ports
 from ...blocks.relative import parse_relative, relative_fields, relative_parameters
 from ...blocks.settings import Norm, Stack
 from ...blocks.settings_position import Alibi, Learned, Relative
-from ...blocks.views import StackView, Use, stack_view
+from ...blocks.use import Use
+from ...blocks.views import StackView, stack_view
 from ...code import Field, NodePage, Statement, Wiring
 from ...component import Inferred, Port, Signature, Spec, counted, sizes_of
 from ...diagnostics import Label
