@@ -5,7 +5,10 @@ for TensorRT, and `run_onnx.py`, which generates text from these files alone.
 
 `--trt` writes that too, and DIR/<graph>_trt: an engine a program. Nothing is run on a GPU.
 
-Exit codes: 0 fine; 1 the graph has errors, what was exported differs from the package by more than 1e-4, or TensorRT
+`--hf` writes DIR/<graph>_hf: a directory that `transformers`, vLLM and SGLang load by the code in it. A process that
+cannot import graphvlm loads it and has to give the logits and the text of the package.
+
+Exit codes: 0 fine; 1 the graph has errors, what was exported differs from the package by more than it may, or TensorRT
 refuses a program; 2 the command line is wrong, or a package is not installed; 3 everything but the engines was written,
 as no TensorRT is installed that could build them.
 """
@@ -18,7 +21,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from . import console, engines
+from . import console, engines, hub
 from . import options as shared
 
 if TYPE_CHECKING:
@@ -30,6 +33,7 @@ EXAMPLES = """
     graphvlm export tiny --onnx -o out
     graphvlm export llava_1_5_7b --onnx --weights llava-1.5-7b-hf -o out --limit seq=2:1024:4096
     graphvlm export llava_1_5_7b --trt --dry-run
+    graphvlm export llava_1_5_7b --hf --weights llava-1.5-7b-hf -o out --dtype bfloat16
     graphvlm export tiny --trt --backend tensorrt-rtx --target sm_86,sm_89,sm_120 -o out
     graphvlm export my_model.yaml nodes.llm.layers=2 --onnx --json
 """
@@ -43,6 +47,7 @@ def options(parser: argparse.ArgumentParser) -> None:
     target = parser.add_argument_group("what to make")
     target.add_argument("--onnx", action="store_true", help="ONNX models")
     target.add_argument("--trt", action="store_true", help="TensorRT engines, from ONNX models")
+    target.add_argument("--hf", action="store_true", help="a directory that transformers, vLLM and SGLang load")
     target.add_argument("--dry-run", action="store_true", help="say what would be made; needs no weights")
     parser.add_argument("-o", "--output", metavar="DIR", type=Path, default=Path(), help="(default: this folder)")
     parser.add_argument("--weights", metavar="DIR", type=Path, help="a Hugging Face checkpoint (default: random)")
@@ -64,13 +69,24 @@ def options(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    if not (args.onnx or args.trt):
-        raise console.UsageError("what should be made? --onnx or --trt")
-    if missing := [name for name in ("onnx", "onnxruntime", "onnxscript") if find_spec(name) is None]:
+    if not (args.onnx or args.trt or args.hf):
+        raise console.UsageError("what should be made? --onnx, --trt or --hf")
+    onnx = args.onnx or args.trt
+    if onnx and (missing := [name for name in ("onnx", "onnxruntime", "onnxscript") if find_spec(name) is None]):
         raise console.UsageError(NEEDS_ONNX.format(" and ".join(missing)))
     if args.weights is not None and not args.weights.exists():
         raise console.UsageError(f"there is no {args.weights}")
+    if args.dry_run and not onnx:
+        raise console.UsageError("--dry-run says what --onnx and --trt would make")
     graph = shared.load(args)
+    if args.weights is None and not args.dry_run:
+        console.note(f"no --weights: the weights are random (seed {args.seed}), and so is what comes out")
+    code = hub.run(args, graph) if args.hf else 0
+    return max(code, _programs(args, graph)) if onnx else code
+
+
+def _programs(args: argparse.Namespace, graph: Graph) -> int:
+    """ONNX models, and engines from them."""
     chosen = _chosen(args, graph)
     if args.dry_run:
         return engines.dry_run(args, graph, chosen)
@@ -97,8 +113,6 @@ def _onnx(args: argparse.Namespace, graph: Graph, chosen: Options) -> Exported:
     from graphvlm.exporters.folder import ForeignFiles
     from graphvlm.exporters.onnx import export
 
-    if args.weights is None:
-        console.note(f"no --weights: the weights are random (seed {args.seed}), and so is what comes out")
     folder = args.output / f"{graph.name}_onnx"
     try:
         made = export(graph, folder, chosen, console.note)

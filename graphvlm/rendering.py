@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from . import code, resources
+from . import code, hub, resources
 from .drawing import draw
 from .drawing.from_graph import picture
 from .emit import emit
@@ -30,18 +31,35 @@ def render(graph: Graph) -> dict[str, str]:
     return dict(sorted(files.items()))
 
 
-def _page(page: package.Page) -> str:
-    text: str = environment().get_template(page.template).render(page.views)
+def render_hub(graph: Graph, dtype: str = "float32") -> dict[str, str]:
+    """File name -> text of the directory that `transformers` loads, but for weights and processors.
+
+    Raises GraphError where the profile has no form for something in the graph.
+    """
+    pages, values = hub.make(graph, dtype)
+    files = {name: _page(page, "hf") for name, page in pages.items()}
+    for name, text in files.items():
+        if name.endswith(".py"):
+            compile(text, name, "exec")
+    files |= {name: json.dumps(value, indent=2) + "\n" for name, value in values.items()}
+    return dict(sorted(files.items()))
+
+
+def _page(page: package.Page, profile: str = "") -> str:
+    text: str = environment(profile).get_template(page.template).render(page.views)
     return text
 
 
 @cache
-def environment() -> Environment:
-    """The template environment: nothing undefined, every line in the place it is written."""
+def environment(profile: str = "") -> Environment:
+    """The template environment: nothing undefined, every line in the place it is written.
+
+    The templates of a `profile` lie over those of the package, which it finds below `plain/`.
+    """
     from jinja2 import Environment, StrictUndefined
 
     env = Environment(
-        loader=resources.templates(),
+        loader=resources.templates(profile),
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -49,7 +67,13 @@ def environment() -> Environment:
         autoescape=False,
         optimized=False,  # a build compiles each template once: folding its constants costs more than it saves
     )
-    env.globals.update(signature=code.signature, display=code.display, imported=code.imported)
+    env.globals.update(
+        signature=code.signature,
+        display=code.display,
+        imported=code.imported,
+        configs="config",
+        activation_modules=False,
+    )
     env.filters.update(
         assign=_assign,
         built=_built,

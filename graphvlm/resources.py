@@ -13,7 +13,7 @@ from .source import decode
 if TYPE_CHECKING:
     from importlib.resources.abc import Traversable
 
-    from jinja2 import PackageLoader
+    from jinja2 import BaseLoader
 
 # How the files of the catalog are called in diagnostics: where they lie on a disk says nothing to a user.
 CATALOG = "<catalog>/"
@@ -32,11 +32,15 @@ def graphs() -> Traversable:
     return files("graphvlm.graphs")
 
 
-def templates() -> PackageLoader:
-    """The loader of the code templates."""
-    from jinja2 import PackageLoader
+def templates(profile: str = "") -> BaseLoader:
+    """The loader of the code templates; those of a `profile` first, and then all others below `plain/` too."""
+    from jinja2 import ChoiceLoader, PackageLoader, PrefixLoader
 
-    return PackageLoader("graphvlm.codegen_templates", "")
+    usual = PackageLoader("graphvlm.codegen_templates", "")
+    if not profile:
+        return usual
+    own = PackageLoader("graphvlm.codegen_templates", profile)
+    return ChoiceLoader([own, usual, PrefixLoader({"plain": usual})])
 
 
 def graph_files() -> Iterator[tuple[str, Traversable]]:

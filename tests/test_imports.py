@@ -18,7 +18,7 @@ LAYERS = (
     {"blocks", "component", "components", "ir"},
     {"linked", "masks", "link", "infer", "freezing", "splits", "sharding", "checks", "resolve"},
     {"passes", "keys", "stages"},
-    {"pages", "drawing", "emit", "planning"},
+    {"pages", "drawing", "emit", "planning", "hub"},
     {"rendering", "output", "weights"},
     {"cache", "importers", "rules", "excerpt"},
     {"exporters"},

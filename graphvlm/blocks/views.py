@@ -149,9 +149,13 @@ class StackView:
     @property
     def functional(self) -> bool:
         """Whether the classes call functions of `torch.nn.functional`."""
+        return bool({view.activation for view in self.mlps} - {"quick_gelu"}) or self.scored
+
+    @property
+    def scored(self) -> bool:
+        """Whether they do where activations are modules."""
         scores = [view.scores for view in self.attentions] + [view.scores for view in self.latents]
-        activations = {view.activation for view in self.mlps} - {"quick_gelu"}
-        known = activations or self.moes or self.deltas or self.offset_norm or self.crosses
+        known = self.moes or self.deltas or self.offset_norm or self.crosses
         return bool(known) or not all(each.own for each in scores) or any(view.padded for view in self.attentions)
 
     @property

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 from ..code import Field
 from .settings import GridMask, Stack
-from .views import Use, pattern_field
+from .use import Use
+from .views import pattern_field
 
 
 @dataclass(frozen=True, slots=True)

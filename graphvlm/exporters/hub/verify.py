@@ -1,0 +1,106 @@
+"""Whether `transformers` alone gives what the package gives: a process of its own loads the directory and answers."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType, ModuleType
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from ...hub import input_names
+from ...ir import Graph
+from .. import plan as plans
+from ..plan import Plan
+from ..samples import TRACED, Samples
+
+# Of the largest logit.
+TOLERANCE: Mapping[str, float] = MappingProxyType({"float32": 1e-5, "float16": 1e-2, "bfloat16": 5e-2})
+NEW_TOKENS = 16
+
+# Run by itself: nothing of graphvlm can be imported.
+_CHILD = """
+import json, sys
+sys.modules["graphvlm"] = None
+from safetensors.torch import load_file, save_file
+import torch, transformers
+transformers.logging.set_verbosity_error()
+folder, given, answer, auto, new = sys.argv[1:]
+model = getattr(transformers, auto).from_pretrained(folder, trust_remote_code=True).eval()
+inputs = load_file(given)
+with torch.no_grad():
+    logits = model(**inputs).logits
+    model.generation_config.eos_token_id = None
+    whole = model.generate(**inputs, max_new_tokens=int(new), do_sample=False, pad_token_id=0)
+tokens = whole[:, inputs["input_ids"].size(1):]
+save_file({"logits": logits.float().contiguous(), "tokens": tokens.contiguous()}, answer)
+print(json.dumps({"class": type(model).__name__, "dtype": str(model.dtype)}))
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """How far logits are from those of the package, of the largest, and whether greedy text is the `same`."""
+
+    dtype: str
+    difference: float
+    tokens: int
+    same: bool
+
+
+def check(graph: Graph, package: ModuleType, model: nn.Module, folder: Path, say: Callable[[str], None]) -> Checked:
+    """Ask the directory and the package for logits and text of a batch with padding, and compare."""
+    plan = plans.make(graph)
+    samples = Samples(plan, model, TRACED, 1, padded=True)
+    given = {name: _like(samples.given[name], model) for name in graph.inputs}
+    longest = getattr(plan.graph.nodes[plan.view.decoder].spec, "max_tokens", None) or NEW_TOKENS
+    new = max(1, min(NEW_TOKENS, longest - given[plan.view.tokens].size(1)))
+    logits, tokens = _ours(package, model, plan, given, new)
+    roles = input_names(graph)
+    theirs, whole = _theirs(folder, {roles[name]: tensor for name, tensor in given.items()}, new)
+    seen = given[plan.view.mask].bool() if plan.view.mask in given else torch.ones_like(given[plan.view.tokens]).bool()
+    apart = (theirs - logits)[seen].abs().max() / logits[seen].abs().max()
+    dtype = str(next(model.parameters()).dtype).removeprefix("torch.")
+    made = Checked(dtype, float(apart), tokens.numel(), bool(torch.equal(whole, tokens)))
+    words = "the same" if made.same else "OTHER"
+    say(f"loaded by transformers alone: logits {made.difference:.1e} from the package, {words} {made.tokens} tokens")
+    return made
+
+
+def _like(tensor: Tensor, model: nn.Module) -> Tensor:
+    return tensor.to(next(model.parameters()).dtype) if tensor.is_floating_point() else tensor
+
+
+def _ours(
+    package: ModuleType, model: nn.Module, plan: Plan, given: Mapping[str, Tensor], new: int
+) -> tuple[Tensor, Tensor]:
+    tokens = plan.view.tokens
+    ids, rest = given[tokens], {name: tensor for name, tensor in given.items() if name != tokens}
+    generate = sys.modules[f"{package.__name__}.generate"].generate
+    with torch.no_grad():
+        made: Tensor = getattr(model(**given), plan.view.logits)
+        whole: Tensor = generate(model, ids, **rest, max_new_tokens=new, eos_token_id=None)
+    return made.float(), whole[:, ids.size(1) :]
+
+
+def _theirs(folder: Path, given: Mapping[str, Tensor], new: int) -> tuple[Tensor, Tensor]:
+    names = json.loads((folder / "config.json").read_text(encoding="utf-8"))["auto_map"]
+    auto = next(name for name in names if name not in ("AutoConfig", "AutoModel"))
+    with tempfile.TemporaryDirectory() as place:
+        asked, answer = Path(place) / "given.safetensors", Path(place) / "answer.safetensors"
+        save_file({name: tensor.contiguous() for name, tensor in given.items()}, asked)
+        command = [sys.executable, "-c", _CHILD, str(folder), str(asked), str(answer), auto, str(new)]
+        alone = {**os.environ, "HF_MODULES_CACHE": place}  # where transformers copies the code that it runs
+        ended = subprocess.run(command, capture_output=True, check=False, text=True, cwd=place, env=alone)
+        if ended.returncode:
+            raise RuntimeError(f"transformers does not load {folder}:\n{ended.stderr[-2000:]}")
+        found = load_file(answer)
+    return found["logits"], found["tokens"]

@@ -1,0 +1,138 @@
+"""What the profile has no form for, said of the graph that was written and not of what came of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from ..blocks.settings import Attention, Stack
+from ..components.decoder.transformer import Transformer
+from ..components.encoder.token_embedding import TokenEmbedding
+from ..diagnostics import Span
+from ..ir import Graph, Node, Ref
+from ..problems import Problems
+from ..settings import Settings
+from ..stages import Stages, split
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """The decoder that gives logits, the embedding that its stream begins with, and the stages before it."""
+
+    decoder: Node
+    embedding: Node
+    stages: Stages
+
+
+def parts_of(graph: Graph) -> Parts:
+    """The parts of a graph that the profile has a form for. Raises GraphError, with everything that has none."""
+    problems, stages = Problems(), split(graph)
+    logits = [ref for ref in graph.outputs.values() if ref.port == "logits" and graph.nodes[ref.name].kind == "decoder"]
+    decoder = graph.nodes[logits[0].name] if logits else None
+    decoders = [name for name in stages.joint if graph.nodes[name].kind == "decoder"]
+    if decoder is None or decoders != [decoder.name]:
+        why = "gives no logits of one decoder" if decoder is None else f"has {len(decoders)} decoders"
+        _refuse(problems, f"`{graph.name}` {why}", graph.tree.get("outputs"), "the models it is for write text")
+        problems.stop()
+    assert decoder is not None
+    for name, ref in graph.outputs.items():
+        if ref not in logits:
+            why = f"`outputs.{name}` is neither logits nor hidden states of `{decoder.name}`"
+            if ref != Ref(decoder.name, "hidden"):
+                _refuse(problems, why, graph.tree.get("outputs", name), "remove it for this export")
+    embedding = graph.nodes.get(graph.embedding(decoder.name))
+    if embedding is None or not isinstance(embedding.spec, TokenEmbedding):
+        _refuse(problems, f"the stream of `{decoder.name}` does not begin with tokens", decoder.tree, "feed it tokens")
+        problems.stop()
+    assert embedding is not None
+    for node, path, what in (
+        *((decoder, path, what) for path, what in _of_decoder(decoder)),
+        *((embedding, path, what) for path, what in _of_embedding(embedding)),
+    ):
+        span = Settings(node.tree).span(*path)
+        message = f"the profile `hf` has no form for {what}, in `{node.name}`"
+        problems.error("outside-profile", message, span, help=_HELP)
+    _check_stages(graph, stages, decoder, problems)
+    problems.stop()
+    return Parts(decoder, embedding, stages)
+
+
+_HELP = "`graphvlm build` writes a package that has it; `--onnx` and `--pt2` export that"
+
+
+def _refuse(problems: Problems, what: str, place: object, help: str) -> None:
+    span: Span | None = getattr(place, "span", None)
+    problems.error("outside-profile", f"the profile `hf` has no form for this graph: {what}", span, help=help)
+
+
+def _of_embedding(node: Node) -> Iterator[tuple[tuple[str, ...], str]]:
+    spec = node.spec
+    assert isinstance(spec, TokenEmbedding)
+    if spec.extra:
+        yield ("extra_rows",), "rows of the embedding that no token of the vocabulary has"
+    if spec.types:
+        yield ("token_types",), "token types"
+
+
+def _of_decoder(node: Node) -> Iterator[tuple[tuple[str, ...], str]]:
+    """(path of the setting, what it is)."""
+    spec = node.spec
+    if not isinstance(spec, Transformer):
+        yield ("type",), "this type of decoder"
+        return
+    if spec.inject:
+        yield ("inject",), "features that are added between layers"
+    if spec.marked:
+        yield ("mask",), "tokens that see later ones"
+    if spec.relative or any(rope.sections for rope in spec.layers.rotary):
+        yield ("position",), "positions of several numbers, or by distance"
+    if spec.cut:
+        yield ("inputs",), "features that stand before the text and not at places in it"
+    if spec.head is None or spec.head.transform:
+        yield ("head",), "a head of more than one matrix"
+    yield from _of_stack(spec.layers)
+
+
+def _of_stack(stack: Stack) -> Iterator[tuple[tuple[str, ...], str]]:
+    if any(stack.linear):
+        yield ("attention",), "linear attention"
+    if stack.crossed:
+        yield ("sublayers",), "keys and values from elsewhere"
+    if stack.segments:
+        yield ("segments",), "several segments"
+    if stack.choosing:
+        yield ("mlp",), "experts that choose their tokens"
+    limits = {*filter(None, stack.windows)}, {*filter(None, stack.chunks)}
+    if max(map(len, limits)) > 1 or all(limits):
+        yield ("layers",), "layers with several windows, or with windows and runs"
+    ops = [s.op for kind in stack.kinds for s in kind.sublayers]
+    if sum(isinstance(op, Attention) for op in ops) != len(stack.kinds):
+        yield ("sublayers",), "layers without one self-attention each"
+
+
+def _check_stages(graph: Graph, stages: Stages, decoder: Node, problems: Problems) -> None:
+    """Each stage gives one value, which the text can do without; nothing else comes in beside tokens and their mask."""
+    for stage in stages.encoders:
+        place = graph.inputs[stage.inputs[0]].span
+        names = ", ".join(f"`{ref}`" for ref in stage.values)
+        if len(stage.values) != 1:
+            what = f"an encoder that gives {len(stage.values)} values ({names})"
+            problems.error("outside-profile", f"the profile `hf` has no form for {what}", place, help=_HELP)
+        elif not stage.optional:
+            what = f"{names}, which each step of the text needs again"
+            problems.error("outside-profile", f"the profile `hf` has no form for {what}", place, help=_HELP)
+    later = [name for name in stages.joint if decoder.name in {ref.name for ref in graph.nodes[name].inputs.values()}]
+    for name in later:
+        what = f"`{name}`, behind the decoder"
+        problems.error("outside-profile", f"the profile `hf` has no form for {what}", graph.nodes[name].tree.span)
+    tokens, _ = graph.stream_start(decoder.name)
+    mask = decoder.inputs.get(decoder.signature.mask)
+    for name in stages.joint:
+        for port, ref in graph.nodes[name].inputs.items():
+            if not ref.port and ref.name != tokens and ref != mask:
+                what = f"the input `{ref.name}`, which `{name}.{port}` reads beside the tokens"
+                span = graph.inputs[ref.name].span or graph.nodes[name].tree.span
+                problems.error("outside-profile", f"the profile `hf` has no form for {what}", span, help=_HELP)
+    if mask is not None and mask.port:
+        what = f"`{mask}` as the mask of `{decoder.name}`"
+        problems.error("outside-profile", f"the profile `hf` has no form for {what}", decoder.tree.span, help=_HELP)

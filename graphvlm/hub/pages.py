@@ -1,0 +1,163 @@
+"""The files of the profile: file name -> template and what it places, and the JSON beside them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+from ..blocks.settings import Stack
+from ..blocks.use import causal_use
+from ..blocks.views import stack_view
+from ..code import NodePage, Statement
+from ..components.decoder.transformer import Transformer
+from ..ir import Graph, Node
+from ..names import class_name
+from ..pages import model as models
+from ..pages.package import Page
+from ..passes import apply_all
+from ..stages import split
+from . import config as configs
+from .fitting import Parts, parts_of
+from .roles import renamed
+from .views import HeadView, HubView, MaskView, ModelView, ModuleView, StageView
+
+
+def make(graph: Graph, dtype: str = "float32") -> tuple[dict[str, Page], dict[str, Any]]:
+    """The pages of a graph and its JSON files. Raises GraphError where the profile has no form for something."""
+    parts_of(graph)
+    # The sources are read by servers, which join projections themselves; tables would be buffers that no file has.
+    passes = replace(graph.passes, merge_projections=False, rope_table=False)
+    profile = renamed(apply_all(replace(graph, passes=passes)))
+    parts = parts_of(profile)
+    made = models.make(profile)
+    hub = _hub(profile, parts)
+    module = f"configuration_{graph.name}"
+    shared = {"hub": hub, "configs": module, "activation_modules": True}
+    model = _model(profile, parts, made)
+    classes = configs.classes(profile, parts, made.nodes)
+    pages = {
+        f"{module}.py": Page("configuration.py.j2", {"classes": classes, "model": model}),
+        f"modeling_{graph.name}.py": Page("modeling.py.j2", {**shared, "model": model}),
+        "README.md": Page("README.md.j2", {"model": model}),
+    }
+    for name, page in made.nodes.items():
+        node = profile.nodes[name]
+        if node is parts.decoder:
+            pages[f"{name}.py"] = Page(page.template, {"node": _decoder(node, page), **shared})
+        elif page.template and node is not parts.embedding:
+            pages[f"{name}.py"] = Page(page.template, {"node": page.context, **shared})
+    files = {
+        "config.json": configs.config_json(profile, classes, model, dtype),
+        "generation_config.json": configs.generation_json(profile),
+    }
+    return pages, files
+
+
+def _decoder(node: Node, page: NodePage) -> object:
+    """The view of the decoder, whose layers hand on a cache of `transformers` and whatever its caller passes."""
+    spec = node.spec
+    assert isinstance(spec, Transformer)
+    use = replace(causal_use(spec.layers), mask="Tensor | None", memory="Cache", more=("**kwargs: Any",))
+    outer = (spec.input_norm, spec.final_norm)
+    view = stack_view(spec.layers, f"{class_name(node.name)}Config", use, tp=1, outer=outer)
+    context: Any = page.context
+    return replace(context, stack=view)
+
+
+def _hub(graph: Graph, parts: Parts) -> HubView:
+    stack = parts.decoder.spec.stack
+    assert stack is not None
+    attentions = stack.attentions
+    sinks = any(op.sinks for op in attentions)
+    softcap = any(op.softcap for op in attentions)
+    return HubView(
+        base=f"{class_name(graph.name)}PreTrainedModel",
+        masks=tuple(_masks(stack)),
+        window=any(stack.windows),
+        softcap=softcap,
+        sinks=sinks,
+        embed_scale=getattr(parts.embedding.spec, "scale", 1.0) != 1,
+        flash=not sinks and not any(op.latent for op in attentions),
+        sdpa=not (sinks or softcap),
+        flex=True,
+        one_graph=not any(_routed(kind.sublayers) for kind in stack.kinds),
+    )
+
+
+def _routed(sublayers: tuple[Any, ...]) -> bool:
+    return any(getattr(sublayer.op, "moe", None) for sublayer in sublayers)
+
+
+_FUNCTIONS = {
+    "full_attention": "create_causal_mask",
+    "sliding_attention": "create_sliding_window_causal_mask",
+    "chunked_attention": "create_chunked_causal_mask",
+}
+
+
+def _masks(stack: Stack) -> Iterator[MaskView]:
+    found = dict.fromkeys(configs.layer_types(stack))
+    yield from (MaskView(name, function) for name, function in _FUNCTIONS.items() if name in found)
+
+
+def _model(graph: Graph, parts: Parts, made: models.Pages) -> ModelView:
+    spec, view = parts.decoder.spec, made.model
+    assert isinstance(spec, Transformer)
+    assert spec.head is not None
+    head = HeadView(spec.head.bias, spec.head.tied, spec.head.scale is not None, spec.head.softcap is not None)
+    order = [name for name, page in made.nodes.items() if page.construct and name != parts.embedding.name]
+    modules = tuple(
+        ModuleView(name, made.nodes[name].class_name, configs.attribute(name, made.nodes[name])) for name in order
+    )
+    stages = tuple(_stage(each) for each in view.encoders)
+    lines, embedded = _lines(graph, parts, made)
+    prefix = class_name(graph.name)
+    eos = graph.generation.eos
+    return ModelView(
+        name=graph.name,
+        prefix=prefix,
+        description=view.description,
+        picture=view.picture,
+        alone={*graph.nodes} == {parts.decoder.name, parts.embedding.name},
+        modules=modules,
+        stages=stages,
+        lines=lines,
+        embedded=embedded,
+        ids=tuple(configs.placeholders(graph)),
+        configs=tuple(
+            (module.config, f"{module.class_name}Config") for module in modules if made.nodes[module.name].fields
+        ),
+        head=head,
+        generation=repr(list(eos)),
+        modalities=(*(stage.modality for stage in stages), "text"),
+    )
+
+
+def _stage(view: models.EncodeView) -> StageView:
+    value = view.values[0]
+    return StageView(
+        modality=view.method.removeprefix("encode_"),
+        arguments=view.arguments,
+        variable=view.variable,
+        lines=view.lines,
+        value=value.expression,
+        shape=value.shape,
+    )
+
+
+def _lines(graph: Graph, parts: Parts, made: models.Pages) -> tuple[tuple[Statement, ...], str]:
+    """The lines from tokens to what the decoder reads, and the variable that holds it."""
+    decoder, embedding = parts.decoder.name, parts.embedding
+    lines = []
+    for name in split(graph).joint:
+        node, page = graph.nodes[name], made.nodes[name]
+        if name == decoder:
+            continue
+        if node.module == embedding.name:
+            first = page.calls[0]
+            lines.append(replace(first, function="self.get_input_embeddings()"))
+        else:
+            lines.extend(page.calls)
+    stream = graph.nodes[decoder].inputs[graph.nodes[decoder].signature.stream]
+    return tuple(lines), stream.name

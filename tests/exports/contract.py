@@ -1,0 +1,330 @@
+"""What `transformers`, vLLM 0.33 and SGLang 0.5 ask of a model that they load by its code: one function a clause.
+
+The engines read sources and modules; so do these, on a directory that was written. Each yields what is wrong.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import inspect
+import json
+import re
+import textwrap
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import torch
+from torch import nn
+
+Clause = Callable[["Directory"], Iterator[str]]
+STYLES = {"colwise", "rowwise", "replicate", "colwise_gather_output", "rowwise_split_input"}
+
+
+class Directory:
+    """A directory, with its base model and the one that writes text, built from the configuration."""
+
+    def __init__(self, path: Path) -> None:
+        import transformers
+
+        self.path = path
+        self.json: Mapping[str, Any] = json.loads((path / "config.json").read_text())
+        config = transformers.AutoConfig.from_pretrained(path, trust_remote_code=True)
+        torch.manual_seed(0)
+        self.base: Any = transformers.AutoModel.from_config(config, trust_remote_code=True).eval()
+        auto = next(name for name in self.json["auto_map"] if name not in ("AutoConfig", "AutoModel"))
+        self.writing: Any = getattr(transformers, auto).from_config(config, trust_remote_code=True).eval()
+        self.config = self.base.config
+        self.text = self.config.get_text_config()
+        self.language: Any = getattr(self.base, "language_model", self.base)
+        self.alone = self.language is self.base
+
+    def module(self, of: object) -> ModuleType:
+        return importlib.import_module(type(of).__module__)
+
+    def attentions(self) -> list[Any]:
+        """The modules that dispatch."""
+        return [each for each in self.language.modules() if hasattr(each, "layer_idx") and hasattr(each, "scaling")]
+
+    def named(self, suffix: str) -> list[Any]:
+        return [each for each in self.base.modules() if type(each).__name__.endswith(suffix)]
+
+
+def forward_of(module: nn.Module) -> ast.FunctionDef:
+    """The source of a module's `forward`; it has to lie in a file."""
+    tree = ast.parse(textwrap.dedent(inspect.getsource(type(module).forward)))
+    found = tree.body[0]
+    assert isinstance(found, ast.FunctionDef)
+    return found
+
+
+def calls(tree: ast.AST) -> list[ast.Call]:
+    return [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
+
+
+def own(call: ast.Call) -> str:
+    """`q_proj` of `self.q_proj(...)`; empty for other calls."""
+    found = re.fullmatch(r"self\.(\w+)", ast.unparse(call.func))
+    return found[1] if found else ""
+
+
+def auto_map(of: Directory) -> Iterator[str]:
+    names = of.json["auto_map"]
+    if not {"AutoConfig", "AutoModel"} <= names.keys():
+        yield "AutoConfig and AutoModel are both needed"
+    if names["AutoModel"].split(".")[1] != type(of.base).__name__ or hasattr(of.base, "lm_head"):
+        yield "AutoModel is to be the base model, without a head"
+    if of.json["architectures"] != [type(of.writing).__name__]:
+        yield "architectures names the class that writes text"
+
+
+def attention_backend(of: Directory) -> Iterator[str]:
+    for model in (of.base, of.writing, of.language):
+        if model._supports_attention_backend is not True:
+            yield f"{type(model).__name__} does not support attention backends"
+
+
+def built_on_meta(of: Directory) -> Iterator[str]:
+    """Buffers would have to be there without a file: nothing may be lost when parameters are on meta."""
+    with torch.device("meta"):
+        type(of.base)(of.config)
+    yield from (f"buffer {name}" for name, _ in of.base.named_buffers())
+
+
+def nested_text_config(of: Directory) -> Iterator[str]:
+    if not of.alone and of.text is of.config:
+        yield "a model of several modalities needs text_config"
+    if of.alone and of.text is not of.config:
+        yield "a model of text is its own text_config"
+
+
+def text_sizes(of: Directory) -> Iterator[str]:
+    for name in ("num_hidden_layers", "hidden_size", "vocab_size", "num_attention_heads"):
+        if not isinstance(getattr(of.text, name, None), int):
+            yield f"no {name}"
+    numbers = of.json if of.alone else of.json["text_config"]
+    yield from (f"{name} is not written down" for name in ("hidden_size", "num_hidden_layers") if name not in numbers)
+    kinds = getattr(of.text, "layer_types", None)
+    if kinds and len(kinds) != of.text.num_hidden_layers:
+        yield "layer_types has another length than there are layers"
+    if kinds and "sliding_attention" in kinds and not of.text.sliding_window:
+        yield "no sliding_window"
+
+
+def called_as_a_server_does(of: Directory) -> Iterator[str]:
+    ids = torch.tensor([[3, 4, 5]])
+    for given in ({"input_ids": ids}, {"inputs_embeds": of.base.get_input_embeddings()(ids)}):
+        with torch.no_grad():
+            made = of.base(**given, use_cache=False, position_ids=torch.arange(3)[None], return_dict=False)
+        if not isinstance(made, tuple) or made[0].shape != (1, 3, of.text.hidden_size):
+            yield f"{[*given]} gives no tuple of hidden states"
+
+
+def parts_are_found(of: Directory) -> Iterator[str]:
+    if not isinstance(of.base.get_input_embeddings(), nn.Embedding):
+        yield "no get_input_embeddings()"
+    if of.writing.get_decoder() is not (of.writing.model if of.alone else of.writing.model.language_model):
+        yield "get_decoder() is not the language model"
+    if hasattr(of.base, "get_image_features") and of.base.get_encoder(modality="image") is of.base:
+        yield "get_encoder(modality='image') finds nothing"
+
+
+def keywords_reach_attention(of: Directory) -> Iterator[str]:
+    """Servers hand their state on as keyword arguments, and switch attention by the configuration of the text."""
+    from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
+
+    seen: list[tuple[int, Any, float]] = []
+
+    def probe(module: Any, query: Any, *rest: Any, **more: Any) -> Any:
+        seen.append((module.layer_idx, more.get("attention_instances"), more["scaling"]))
+        return query.transpose(1, 2)[..., : rest[1].size(-1)], None
+
+    before = of.text._attn_implementation
+    ALL_ATTENTION_FUNCTIONS.register("probe", probe)
+    of.text._attn_implementation = "probe"
+    try:
+        mask = torch.zeros(1, 1, 3, 3)
+        kinds = {*(getattr(of.text, "layer_types", None) or ())}
+        given = dict.fromkeys(kinds, mask) if len(kinds) > 1 else mask
+        with torch.no_grad():
+            of.base(
+                input_ids=torch.tensor([[3, 4, 5]]),
+                attention_mask=given,
+                position_ids=torch.arange(3)[None],
+                use_cache=False,
+                attention_instances="here",
+            )
+    finally:
+        of.text._attn_implementation = before
+    if [index for index, _, _ in seen] != list(range(of.text.num_hidden_layers)):
+        yield f"{len(seen)} calls of the interface in {of.text.num_hidden_layers} layers"
+    if {word for _, word, _ in seen} != {"here"}:
+        yield "keyword arguments are lost on the way to attention"
+    if not all(isinstance(scaling, float) for _, _, scaling in seen):
+        yield "scaling is no number"
+
+
+def one_call_of_the_interface(of: Directory) -> Iterator[str]:
+    for name, module in {type(each).__name__: each for each in of.attentions()}.items():
+        forward = forward_of(module)
+        locals_ = [
+            node.targets[0].id
+            for node in ast.walk(forward)
+            if isinstance(node, ast.Assign)
+            and isinstance(node.targets[0], ast.Name)
+            and ast.unparse(node.value).startswith("ALL_ATTENTION_FUNCTIONS")
+        ]
+        found = [call for call in calls(forward) if isinstance(call.func, ast.Name) and call.func.id in locals_]
+        if len(locals_) != 1 or len(found) != 1:
+            yield f"{name} calls the interface {len(found)} times through {len(locals_)} names"
+            continue
+        words = {word.arg: ast.unparse(word.value) for word in found[0].keywords}
+        if not re.fullmatch(r"self\.\w+|[\d.]+", words.get("scaling", "")):
+            yield f"{name}: scaling is `{words.get('scaling')}`"
+        if "s_aux" in words and not re.fullmatch(r"self\.\w+", words["s_aux"]):
+            yield f"{name}: s_aux is `{words['s_aux']}`"
+        if not any(word.arg is None for word in found[0].keywords):
+            yield f"{name}: keyword arguments are not handed on"
+
+
+def dispatching_modules(of: Directory) -> Iterator[str]:
+    for place, module in enumerate(of.attentions()):
+        if module.config is not of.text:
+            yield f"attention {place} has another configuration than the text"
+        if module.layer_idx != place or not isinstance(module.scaling, float):
+            yield f"attention {place} is number {module.layer_idx}, scaled by {module.scaling}"
+    if len(of.attentions()) != of.text.num_hidden_layers:
+        yield f"{len(of.attentions())} dispatching modules in {of.text.num_hidden_layers} layers"
+
+
+def towers_do_not_dispatch(of: Directory) -> Iterator[str]:
+    """Or a server would switch them with the text."""
+    for name, child in of.base.named_children() if not of.alone else ():
+        if child is not of.language:
+            yield from (f"{name}.{path}" for path, each in child.named_modules() if hasattr(each, "layer_idx"))
+
+
+def projections_are_siblings(of: Directory) -> Iterator[str]:
+    """Three linear layers read the same, no fourth does but for a gate, and what is returned comes of the last."""
+    for name, module in {type(each).__name__: each for each in of.attentions()}.items():
+        if not hasattr(module, "k_proj"):
+            continue  # latent attention has other projections
+        forward = forward_of(module)
+        read = {own(call): ast.unparse(call.args[0]) for call in calls(forward) if own(call).endswith("_proj")}
+        same = {key for key, given in read.items() if given == "x"}
+        if same - {"g_proj"} != {"q_proj", "k_proj", "v_proj"}:
+            yield f"{name}: {same} read the same"
+        last = [node for node in forward.body if isinstance(node, ast.Assign)][-1]
+        if not ast.unparse(last.value).startswith("self.o_proj("):
+            yield f"{name} returns {ast.unparse(last.value)}"
+        if not all(type(getattr(module, key)) is nn.Linear for key in read):
+            yield f"{name}: projections are to be nn.Linear"
+        if module.k_proj.out_features != module.v_proj.out_features:
+            yield f"{name}: keys and values are not equally wide"
+
+
+def activations_are_modules(of: Directory) -> Iterator[str]:
+    """`down(act_fn(gate(x)) * up(x))`, where the engine finds the kernel by the class of `act_fn`."""
+    from transformers.activations import ACT2CLS
+
+    known = {kind[0] if isinstance(kind, tuple) else kind for kind in ACT2CLS.values()}
+    for module in of.base.modules():
+        if not isinstance(getattr(module, "down_proj", None), nn.Linear):
+            continue
+        name, act = type(module).__name__, getattr(module, "act_fn", None)
+        if type(act) not in known:
+            yield f"{name}: act_fn is {type(act).__name__}"
+        source = ast.unparse(forward_of(module))
+        if hasattr(module, "gate_proj") and not re.search(r"self\.act_fn\((self\.gate_proj\(x\)|gate)\) \* ", source):
+            yield f"{name}: {source}"
+
+
+def norms_are_recognised(of: Directory) -> Iterator[str]:
+    for module in of.named("RMSNorm"):
+        kind = type(module)
+        if [*module.children()] or not isinstance(module.eps, float):
+            yield f"{kind.__name__} is to have an eps and no children"
+        if kind(1).weight.shape != (1,):
+            yield f"{kind.__name__}(1) is to work"
+        if not any(ast.unparse(call.func) == "F.rms_norm" for call in calls(forward_of(module))):
+            yield f"{kind.__name__} does not call F.rms_norm"
+
+
+def tensor_parallel_plan(of: Directory) -> Iterator[str]:
+    plan = of.text.base_model_tp_plan
+    modules = dict(of.language.named_modules())
+    if not plan and any(hasattr(each, "k_proj") for each in modules.values()):
+        yield "there is no plan"
+    for pattern, style in plan.items():
+        if style not in STYLES:
+            yield f"{pattern}: {style}"
+        form = re.compile(re.escape(pattern).replace(r"\*", r"\d+"))
+        found = [each for name, each in modules.items() if form.fullmatch(name)]
+        if not found or not all(type(each) is nn.Linear for each in found):
+            yield f"{pattern} is of no linear layer"
+
+
+def pipeline_plan(of: Directory) -> Iterator[str]:
+    lists = [each for each in of.language.children() if isinstance(each, nn.ModuleList)]
+    if [len(each) for each in lists] != [of.text.num_hidden_layers]:
+        yield "there is to be one list, of the layers"
+    children = [name for name, child in of.language.named_children() if [*child.parameters()]]
+    planned = [*of.text.base_model_pp_plan]
+    if planned != children:
+        yield f"the plan has {planned}, the model {children}"
+
+
+def placeholders_are_named(of: Directory) -> Iterator[str]:
+    for modality in ("image", "video", "audio"):
+        given = hasattr(of.base, f"get_{modality}_features")
+        if given and not isinstance(getattr(of.config, f"{modality}_token_id", None), int):
+            yield f"no {modality}_token_id"
+
+
+def features_are_pooled(of: Directory) -> Iterator[str]:
+    """`get_image_features(pixel_values)` has tensors as arguments, and gives `.pooler_output`."""
+    method = getattr(of.base, "get_image_features", None)
+    if method is None:
+        return
+    kinds = {name: each.annotation for name, each in inspect.signature(method).parameters.items() if name != "kwargs"}
+    if {kind for kind in kinds.values() if kind is not torch.Tensor} - {torch.Tensor | None}:
+        yield f"arguments are of the types {kinds}"
+    if set(kinds) == {"pixel_values"}:
+        size = of.config.vision_config.image_size
+        high, wide = (size, size) if isinstance(size, int) else size
+        with torch.no_grad():
+            made = method(torch.randn(2, 3, high, wide), return_dict=True).pooler_output
+        if made is None:
+            yield "there is no pooler_output"
+        elif made.size(-1) != of.text.hidden_size or made.size(0) != 2:
+            yield f"pooler_output is {tuple(made.shape)}"
+
+
+CLAUSES: tuple[Clause, ...] = (
+    auto_map,
+    attention_backend,
+    built_on_meta,
+    nested_text_config,
+    text_sizes,
+    called_as_a_server_does,
+    parts_are_found,
+    keywords_reach_attention,
+    one_call_of_the_interface,
+    dispatching_modules,
+    towers_do_not_dispatch,
+    projections_are_siblings,
+    activations_are_modules,
+    norms_are_recognised,
+    tensor_parallel_plan,
+    pipeline_plan,
+    placeholders_are_named,
+    features_are_pooled,
+)
+
+
+def broken(of: Directory) -> dict[str, list[str]]:
+    """Clause -> what is wrong."""
+    found = {clause.__name__: list(clause(of)) for clause in CLAUSES}
+    return {name: wrong for name, wrong in found.items() if wrong}

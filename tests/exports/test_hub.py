@@ -1,0 +1,208 @@
+"""The directory for transformers: what it gives, what its sources must be, what has no form there."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from graphvlm.diagnostics import GraphError
+from graphvlm.exporters.hub import Exported, Options, export
+from graphvlm.rendering import render_hub
+
+from ..packages import lint
+from ..test_golden import graph as golden
+from . import contract, judging
+
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_thread")]
+
+# A graph that no library knows: two towers, joined and added, with necks of their own.
+ODD = "two_towers"
+LONG = ("sliding_sandwich", "chunked_experts", "sparse_latent", "gated_parallel", "tiles")
+
+
+@pytest.fixture(scope="session")
+def made(tmp_path_factory: pytest.TempPathFactory, own_cache: None) -> Callable[[str], Exported]:
+    """Directories by the name of a golden graph; each is written, and loaded by another process, once."""
+    del own_cache
+    found: dict[str, Exported] = {}
+
+    def get(name: str) -> Exported:
+        if name not in found:
+            folder = tmp_path_factory.mktemp("hub") / f"{name}_hf"
+            found[name] = export(golden(name), folder, Options(), lambda _: None)
+        return found[name]
+
+    return get
+
+
+@pytest.fixture(autouse=True, scope="session")
+def own_modules(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Code that is loaded is copied to a place of its own."""
+    import transformers
+
+    transformers.logging.set_verbosity_error()
+    place = str(tmp_path_factory.mktemp("modules"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("transformers.dynamic_module_utils.HF_MODULES_CACHE", place)
+        patch.syspath_prepend(place)
+        yield
+
+
+@pytest.mark.parametrize("name", ["tiny", ODD, *(pytest.param(name, marks=pytest.mark.long) for name in LONG)])
+def test_a_process_without_graphvlm_gives_what_the_package_gives(made: Callable[[str], Exported], name: str) -> None:
+    """Logits of a batch with padding, and greedy text with the cache of `transformers`."""
+    found = made(name).checked
+    assert found is not None
+    assert found.difference <= 1e-5
+    assert found.same
+    assert found.tokens >= 2
+
+
+@pytest.mark.parametrize("name", ["tiny", ODD, *(pytest.param(name, marks=pytest.mark.long) for name in LONG)])
+def test_every_clause_of_the_contract(made: Callable[[str], Exported], name: str) -> None:
+    assert contract.broken(contract.Directory(made(name).folder)) == {}
+
+
+@pytest.mark.parametrize(
+    "name", ["tiny", ODD, "sliding_sandwich", "chunked_experts", "sparse_latent", "gated_parallel"]
+)
+def test_the_code_is_laid_out(name: str, tmp_path: Path) -> None:
+    """Lists on classes are what `transformers` wants there."""
+    for file, text in render_hub(golden(name)).items():
+        (tmp_path / file).write_text(text)
+    said = [line for line in lint(tmp_path).splitlines() if "RUF012" not in line]
+    assert [line for line in said if not line.startswith("Found ")] == []
+
+
+# Clause, file, what stands there, and what breaks the clause.
+BENT = [
+    (
+        "attention_backend",
+        "language_model.py",
+        "_supports_attention_backend = True",
+        "_supports_attention_backend = False",
+    ),
+    ("keywords_reach_attention", "language_model.py", "rope, mask, cache, **kwargs)", "rope, mask, cache)"),
+    ("one_call_of_the_interface", "language_model.py", "scaling=self.scaling", "scaling=self.head_dim**-0.5"),
+    ("dispatching_modules", "language_model.py", "Attention(config, layer_idx)", "Attention(config, 0)"),
+    ("activations_are_modules", "language_model.py", "self.act_fn(self.gate_proj(x))", "F.silu(self.gate_proj(x))"),
+    ("projections_are_siblings", "language_model.py", "v = self.v_proj(x)", "v = self.v_proj(1 * x)"),
+    ("tensor_parallel_plan", "configuration_tiny.py", "attn.q_proj", "attention.q_proj"),
+    ("pipeline_plan", "configuration_tiny.py", '"norm": (', '"final": ('),
+    ("placeholders_are_named", "configuration_tiny.py", "def image_token_id", "def image_token_number"),
+    ("features_are_pooled", "modeling_tiny.py", "Pooling(pooler_output=", "Pooling(last_hidden_state="),
+    ("auto_map", "config.json", "TinyModel", "TinyForConditionalGeneration"),
+]
+
+
+@pytest.mark.parametrize("bent", BENT, ids=[row[0] for row in BENT])
+def test_a_clause_that_is_broken_is_found(
+    made: Callable[[str], Exported], tmp_path: Path, bent: tuple[str, str, str, str]
+) -> None:
+    """Checks that could not fail would be worth nothing."""
+    clause, file, right, wrong = bent
+    folder = tmp_path / clause
+    shutil.copytree(made("tiny").folder, folder)
+    text = (folder / file).read_text()
+    assert right in text
+    (folder / file).write_text(text.replace(right, wrong))
+    if "F.silu" in wrong:
+        (folder / file).write_text("import torch.nn.functional as F\n" + text.replace(right, wrong))
+    assert clause in contract.broken(contract.Directory(folder))
+
+
+def loaded(folder: Path) -> Any:
+    import transformers
+
+    return transformers.AutoModelForImageTextToText.from_pretrained(folder, trust_remote_code=True).eval()
+
+
+def test_caches_of_transformers(made: Callable[[str], Exported]) -> None:
+    """A static cache and beams of two give what they give without one."""
+    model = loaded(made("tiny").folder)
+    ids = torch.tensor([[1, *[99] * 16, 5, 6], [0, 1, *[99] * 16, 5]])
+    mask, pixels = (ids != 0).long(), torch.randn(2, 3, 56, 56)
+    given = {"input_ids": ids, "attention_mask": mask, "pixel_values": pixels, "max_new_tokens": 5, "do_sample": False}
+    whole = model.generate(**given, use_cache=False, eos_token_id=None)
+    assert torch.equal(model.generate(**given, eos_token_id=None), whole)
+    assert torch.equal(model.generate(**given, cache_implementation="static", eos_token_id=None), whole)
+    beams = model.generate(**given, num_beams=2, eos_token_id=None)
+    assert torch.equal(model.generate(**given, num_beams=2, use_cache=False, eos_token_id=None), beams)
+
+
+def test_a_model_that_was_loaded_is_saved_and_loaded(made: Callable[[str], Exported], tmp_path: Path) -> None:
+    model = loaded(made("tiny").folder)
+    model.save_pretrained(tmp_path / "again")
+    again = loaded(tmp_path / "again")
+    ids = torch.tensor([[1, 4, 5]])
+    with torch.no_grad():
+        assert torch.equal(again(input_ids=ids).logits, model(input_ids=ids).logits)
+
+
+def test_the_trainer_runs(made: Callable[[str], Exported], tmp_path: Path) -> None:
+    """Two steps, with checkpointing of gradients; every weight but the tower's unread ones moves."""
+    pytest.importorskip("accelerate", reason="the Trainer of transformers needs accelerate")
+    from transformers import Trainer, TrainingArguments
+
+    model = loaded(made("tiny").folder)
+    before = {name: tensor.clone() for name, tensor in model.named_parameters()}
+    ids = torch.tensor([1, *[99] * 16, 5, 6, 7])
+    labels = ids.masked_fill(ids == 99, -100)
+    row = {
+        "input_ids": ids,
+        "labels": labels,
+        "attention_mask": torch.ones_like(ids),
+        "pixel_values": torch.randn(3, 56, 56),
+    }
+    arguments = TrainingArguments(
+        output_dir=str(tmp_path),
+        max_steps=2,
+        per_device_train_batch_size=2,
+        learning_rate=0.1,
+        report_to=[],
+        save_strategy="no",
+        use_cpu=True,
+        gradient_checkpointing=True,
+        disable_tqdm=True,
+    )
+    done = Trainer(model=model, args=arguments, train_dataset=[row] * 4).train()
+    assert done.global_step == 2
+    still = [name for name, tensor in model.named_parameters() if torch.equal(tensor, before[name])]
+    assert still == []
+
+
+@pytest.mark.parametrize(
+    ("name", "named"),
+    [
+        ("linear_hybrid", "linear attention, in `llm`"),
+        ("gated_cross", "keys and values from elsewhere, in `llm`"),
+        ("marked_tokens", "several segments, in `llm`"),
+        ("native_video", "features that are added between layers, in `llm`"),
+        ("image_tower", "gives no logits of one decoder"),
+        ("prefix_clip_llama", "features that stand before the text"),
+        ("speech", "an encoder that gives 2 values"),
+    ],
+)
+def test_what_has_no_form_is_named(name: str, named: str) -> None:
+    with pytest.raises(GraphError) as caught:
+        render_hub(golden(name))
+    assert {each.rule for each in caught.value.diagnostics} == {"outside-profile"}
+    assert any(named in each.message for each in caught.value.diagnostics)
+    assert all(
+        each.span is not None and each.help for each in caught.value.diagnostics if "this graph" not in each.message
+    )
+
+
+def test_text_alone_is_a_causal_language_model() -> None:
+    found = json.loads(render_hub(judging.graph("gemma_2_9b"))["config.json"])
+    assert {*found["auto_map"]} == {"AutoConfig", "AutoModel", "AutoModelForCausalLM"}
+    assert found["final_logit_softcapping"] == 30.0
+    assert "text_config" not in found
+    found = json.loads(render_hub(golden("sliding_sandwich"))["config.json"])
+    assert {*found["layer_types"]} == {"sliding_attention", "full_attention"}
