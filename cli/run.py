@@ -33,6 +33,14 @@ def options(parser: argparse.ArgumentParser) -> None:
     sampling.add_argument("--temperature", metavar="T", type=_positive, default=0.0, help="(default: 0, no sampling)")
     sampling.add_argument("--top-k", metavar="K", type=_count, help="from the K likeliest tokens")
     sampling.add_argument("--top-p", metavar="P", type=_positive, help="from the likeliest that make up P together")
+    sampling.add_argument("--min-p", metavar="P", type=_share, help="from those with P times the largest probability")
+    sampling.add_argument(
+        "--repetition-penalty",
+        metavar="X",
+        type=_penalty,
+        default=1.0,
+        help="divides the scores of tokens that are there already (default: 1, none)",
+    )
     sampling.add_argument("--seed", metavar="N", type=int, default=0, help="also of random weights (default: 0)")
     machine = parser.add_argument_group("machine")
     machine.add_argument("--device", help="as torch names it (default: an accelerator if there is one)")
@@ -52,6 +60,20 @@ def _positive(text: str) -> float:
     number = float(text)
     if not 0 <= number < float("inf"):
         raise argparse.ArgumentTypeError("must be at least 0")
+    return number
+
+
+def _share(text: str) -> float:
+    number = float(text)
+    if not 0 <= number <= 1:
+        raise argparse.ArgumentTypeError("must be from 0 to 1")
+    return number
+
+
+def _penalty(text: str) -> float:
+    number = float(text)
+    if not 0 < number < float("inf"):
+        raise argparse.ArgumentTypeError("must be above 0")
     return number
 
 
@@ -87,5 +109,5 @@ def _compile(args: argparse.Namespace) -> ModuleType:
 
 
 def _options(args: argparse.Namespace) -> dict[str, Any]:
-    names = ("max_new_tokens", "temperature", "top_k", "top_p", "compile")
+    names = ("max_new_tokens", "temperature", "top_k", "top_p", "min_p", "repetition_penalty", "compile")
     return {name: getattr(args, name) for name in names}

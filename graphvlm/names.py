@@ -36,7 +36,8 @@ _MODULE = """
 # What stands beside the inputs of the graph in the functions of `generate.py`.
 _GENERATE = """
     model ids batch prompt size limit last places logits stops eos ended step left token new
-    max_new_tokens eos_token_id temperature top_k top_p generator options sample stream generate
+    max_new_tokens eos_token_id temperature top_k top_p min_p repetition_penalty used penalise
+    generator options sample stream generate
 """
 
 

@@ -78,13 +78,17 @@ def stream(
     temperature: float = 0.0,
     top_k: int | None = None,
     top_p: float | None = None,
+    min_p: float | None = None,
+    repetition_penalty: float = 1.0,
     generator: torch.Generator | None = None,
     compile: bool = False,
 ) -> Iterator[Tensor]:
     """New token ids [batch], one step at a time, until every row has ended.
 
     Greedy at `temperature` 0, otherwise sampled from the `top_k` likeliest tokens that
-    make up `top_p` of the probability. Rows that have ended give the padding token.
+    make up `top_p` of the probability and have `min_p` of that of the likeliest. The
+    scores of tokens that a row has already lose by `repetition_penalty`. Rows that have
+    ended give the padding token.
     """
     ids = input_ids
     batch, prompt = ids.shape
@@ -116,9 +120,13 @@ def stream(
     eos = torch.tensor(stops, dtype=torch.long, device=ids.device)
     ended = torch.zeros(batch, dtype=torch.bool, device=ids.device)
     step = torch.compile(model.decode) if compile else model.decode
+    used = ids
     for left in reversed(range(max_new_tokens)):
-        token = sample(logits, temperature, top_k, top_p, generator)
+        if repetition_penalty != 1:
+            logits = penalise(logits, used, repetition_penalty)
+        token = sample(logits, temperature, top_k, top_p, min_p, generator)
         token = token.masked_fill(ended, PAD_TOKEN)
+        used = torch.cat((used, token[:, None]), dim=1)
         yield token
         ended |= torch.isin(token, eos)
         if left == 0 or (stops and bool(ended.all())):
@@ -132,11 +140,22 @@ def generate(model: Model, input_ids: Tensor, **options: Any) -> Tensor:
     return torch.cat([input_ids, *new], dim=1)
 
 
+def penalise(logits: Tensor, used: Tensor, penalty: float) -> Tensor:
+    """Scores [batch, vocab], those of tokens `used` [batch, seq] divided, or multiplied below 0."""
+    vocab = logits.size(1)
+    # One more, for tokens that have no score: those that only the embedding knows.
+    logits, used = torch.cat((logits, logits[:, :1]), dim=1), used.clamp(max=vocab)
+    scores = logits.gather(1, used)
+    smaller = torch.where(scores < 0, scores * penalty, scores / penalty)
+    return logits.scatter(1, used, smaller)[:, :vocab]
+
+
 def sample(
     logits: Tensor,
     temperature: float,
     top_k: int | None,
     top_p: float | None,
+    min_p: float | None,
     generator: torch.Generator | None,
 ) -> Tensor:
     """One token id a row from logits [batch, vocab]."""
@@ -152,4 +171,8 @@ def sample(
         # Drop what comes after `top_p` is reached; the likeliest token always stays.
         tail = share.cumsum(dim=-1) - share >= top_p
         logits = logits.masked_fill(tail.scatter(1, order, tail), -torch.inf)
+    if min_p is not None:
+        share = logits.softmax(dim=-1)
+        rare = share < min_p * share.amax(dim=-1, keepdim=True)
+        logits = logits.masked_fill(rare, -torch.inf)
     return torch.multinomial(logits.softmax(dim=-1), 1, generator=generator).squeeze(1)
