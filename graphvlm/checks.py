@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from fnmatch import fnmatchcase
 
 from .blocks.parameters import segment_modules, sublayer_modules
-from .blocks.parse_sublayers import ports_of
+from .blocks.parse_sublayers import port_of, ports_of
 from .blocks.segments import segment_names
 from .component import component
 from .diagnostics import Label, did_you_mean
@@ -49,6 +49,29 @@ def _report_dead(node: Linked, linked: LinkedGraph, alive: frozenset[str], probl
         labels=tuple(Label(linked.nodes[name].span, "leads only there") for name in list(before)[:3]),
         help=_keep(node, linked),
     )
+
+
+def check_calls(linked: LinkedGraph, problems: Problems) -> None:
+    """Layers can be chosen where there are some, and a call is not fed what none of its layers reads."""
+    for node in linked.nodes.values():
+        paths = (("layers", "run"), ("call", "layers"), ("call", "embed"))
+        chosen = next((path for path in paths if node.settings.tree.get(*path) is not None), None)
+        if chosen is not None and not getattr(node.component, "partial", False):
+            problems.error(
+                "bad-run",
+                f"`{chosen[-1]}` of `{node.name}`: {node.kind}/{node.type} is called as a whole",
+                node.settings.span(*chosen),
+                help=f"remove `{chosen[-1]}`, or use `kind: encoder, type: transformer`",
+            )
+        for port in node.inputs:
+            if port in node.signature.unread:
+                problems.error(
+                    "unread-port",
+                    f"no layer that `{node.name}` runs reads `{port}`",
+                    node.inputs[port].span,
+                    labels=node.settings.labels(*(chosen or ("layers",)), text="the layers of this call"),
+                    help=f"remove `{port}`, or run the layers that read it",
+                )
 
 
 def _keep(node: Linked, linked: LinkedGraph) -> str:
@@ -150,7 +173,12 @@ class _Joined:
         )
 
     def _own(self, node: Linked) -> Iterator[tuple[str, int, Label | None]]:
+        if node.kind not in ("fusion", "decoder"):
+            return
+        attended = {port_of(own) for _, own in ports_of(node.settings) if own.has("kv")}
         for port, edge in node.inputs.items():
+            if port in attended:
+                continue
             wanted = node.signature.inputs[port]
             count = self._solver.solve(wanted.shape[1]) if wanted.what == "features" else None
             if port != node.signature.stream and isinstance(count, int):
@@ -243,7 +271,7 @@ def _check_names(node: Linked, problems: Problems) -> None:
     for where in ("names", "leading"):
         named = node.settings.tree.get("checkpoint", where)
         written += [(where, key, named.key_span(key)) for key, _ in named.items()] if named else []
-    for where in ("by_head", "transposed", "interleaved", "flat"):
+    for where in ("by_head", "transposed", "interleaved", "flat", "scalars"):
         listed = node.settings.tree.get("checkpoint", where)
         written += [(where, str(each.value), each.span) for each in listed.elements()] if listed else []
     sublayers = {name for name, _ in ports_of(node.settings)}

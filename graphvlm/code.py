@@ -6,6 +6,10 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .ir import Node
 
 # Lines are laid out for ruff's default width. What does not fit is broken, with a trailing comma: every width keeps it.
 WIDTH = 88
@@ -23,12 +27,16 @@ class Field:
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """`target = function(arguments)  # comment`, or just an expression where `function` is empty."""
+    """`target = function(arguments)  # comment`, or just an expression where `function` is empty.
+
+    It stands in a block where `indent` says by how many spaces more.
+    """
 
     target: str
     function: str
     arguments: tuple[str, ...] = ()
     comment: str = ""
+    indent: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +45,8 @@ class Wiring:
 
     Only outputs that something reads are in `results`; `read` are those that some call of the module is read for.
     `tail` is a variable as long as the outputs that are wanted; `embedding` the node that embeds the tokens. `keep`
-    picks the positions whose logits are wanted, if not always all.
+    picks the positions whose logits are wanted, if not always all. `calls` are all calls of the module, first that of
+    the node which owns it.
     """
 
     arguments: Mapping[str, str]
@@ -47,6 +56,7 @@ class Wiring:
     embedding: str = ""
     keep: str = ""
     read: frozenset[str] = frozenset()
+    calls: tuple[Node, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +64,8 @@ class NodePage:
     """What one node contributes: its own file (if `template`), its config, its lines in `model.py`.
 
     `construct` is the right-hand side in `Model.__init__`; `calls` are the lines of its call. `context` is the finished
-    view that its template reads as `node`.
+    view that its template reads as `node`. `functions` are those of `losses.py` that the lines call, with the options
+    that they give.
     """
 
     template: str
@@ -64,6 +75,7 @@ class NodePage:
     construct: str
     calls: tuple[Statement, ...]
     imports: tuple[str, ...] = field(default=())
+    functions: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
 
 def literal(value: object) -> str:
@@ -92,6 +104,7 @@ def comment_text(text: str) -> str:
 
 def laid_out(statement: Statement, indent: int) -> str:
     """The statement at `indent` spaces, in the one layout the formatter keeps."""
+    indent += statement.indent
     head = f"{statement.target} = " if statement.target else ""
     tail = f"  # {statement.comment}" if statement.comment else ""
     if not statement.function:

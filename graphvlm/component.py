@@ -46,7 +46,12 @@ What = Literal[
     "visible",
     "positions",
     "features",
+    "vector",
     "logits",
+    "scores",
+    "classes",
+    "labels",
+    "loss",
 ]
 
 
@@ -77,7 +82,8 @@ class Signature:
     `sizes` are the settings that can be inferred, each a variable; `written` holds what is known of these and other
     variables in the ports. `stream` names the input whose tokens run through to the output: masks and token embeddings
     are found along it, and its mask goes to the port `mask`. `tied` is where the node asks for the weight of that
-    embedding. `absent` are outputs that it would have but for one of its settings.
+    embedding. `absent` are outputs that it would have but for one of its settings; `unread` are inputs that other calls
+    of the same weights read, and this one does not; `aside` are outputs that the stream does not run through to.
     """
 
     inputs: Mapping[str, Port]
@@ -88,6 +94,8 @@ class Signature:
     mask: str = "mask"
     tied: Span | None = None
     absent: Mapping[str, Label] = field(default_factory=dict)
+    unread: frozenset[str] = frozenset()
+    aside: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

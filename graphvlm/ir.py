@@ -45,7 +45,8 @@ class Input:
 class Node:
     """One call of one component, with its shapes known; `owner` is the node whose weights it calls, if not its own.
 
-    If it is `spread`, tensor-parallel ranks have all of its weights and encode different images.
+    If it is `spread`, tensor-parallel ranks have all of its weights and encode different images. Without `grad`, no
+    gradient goes back through the call.
     """
 
     name: str
@@ -60,6 +61,7 @@ class Node:
     fsdp: bool = True
     spread: bool = False
     owner: str = ""
+    grad: bool = True
 
     @property
     def module(self) -> str:
@@ -84,6 +86,7 @@ class NodeCheckpoint:
     The joined matrices that begin with a module of `by_head` have the rows of a head together. `leading` is how many
     axes of length one the reference has before ours, `transposed` are modules whose matrix has our rows as columns.
     The rows of stacked `interleaved` ones, two joined, take turns; those of `flat` ones have one axis.
+    `scalars` are single numbers, which have no axis there.
     """
 
     starts: tuple[tuple[str, str], ...]
@@ -93,6 +96,7 @@ class NodeCheckpoint:
     transposed: tuple[str, ...] = ()
     interleaved: tuple[str, ...] = ()
     flat: tuple[str, ...] = ()
+    scalars: tuple[str, ...] = ()
     ignore: tuple[str, ...] = ()
     aliases: Mapping[str, str] = field(default_factory=dict)
 
@@ -188,13 +192,15 @@ class Graph:
         return tuple(node for node in self.nodes.values() if not node.owner)
 
     def stream_start(self, name: str) -> tuple[str, str]:
-        """Where the stream of tokens through a node begins, an input or a node, and the first node on it."""
-        first = name
+        """Where the stream of tokens through a node begins, an input or a node, and the first node on it that makes
+        something else of token ids."""
+        first, embedded = name, False
         while name in self.nodes:
             ref = self.nodes[name].inputs.get(self.nodes[name].signature.stream)
             if ref is None:
-                return name, name
-            first, name = name, ref.name
+                return name, first if embedded else name
+            first, embedded = first if embedded else name, embedded or self.port(ref).what == "tokens"
+            name = ref.name
         return name, first
 
     def embedding(self, name: str) -> str:

@@ -57,6 +57,8 @@ def node_entries(node: Node, parameters: tuple[Parameter, ...]) -> tuple[Entry, 
 
 def _stored(node: Node, parameter: Parameter, shape: tuple[int, ...]) -> tuple[int, ...]:
     """The shape in files of a tensor that we keep in `shape`."""
+    if parameter.path in node.checkpoint.scalars:
+        return ()
     leading, transposed = stored_otherwise(node, parameter)
     if is_flat(node, parameter):
         return shape[0], prod(shape[1:])
@@ -92,6 +94,9 @@ def shapes(found: Iterable[Entry]) -> dict[str, tuple[int, ...]]:
     """Reference key -> its shape in files; a key that fills several parameters has the rows of all."""
     shapes: dict[str, tuple[int, ...]] = {}
     for key in (key for entry in found for key in entry.keys):
+        if not key.shape:
+            shapes[key.name] = ()
+            continue
         rows = shapes[key.name][0] if key.name in shapes else 0
         shapes[key.name] = (rows + key.shape[0], *key.shape[1:])
     return shapes
@@ -217,14 +222,9 @@ def _embeddings_by_owner(graph: Graph) -> dict[str, tuple[str, ...]]:
     for node in graph.owners:
         if "embed" not in node.checkpoint.names:
             continue
-        here = name = node.name
-        while here in graph.nodes:
-            previous = here
-            ref = graph.nodes[here].inputs.get(graph.nodes[here].signature.stream)
-            here = ref.name if ref else ""
-        first = graph.nodes[graph.nodes[previous].module]
-        if first.name != name and first.parameters:
-            found[name] = (first.name,)
+        first = graph.nodes[graph.embedding(node.name)]
+        if first.name != node.name and first.parameters:
+            found[node.name] = (first.name,)
     return found
 
 

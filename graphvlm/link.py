@@ -266,6 +266,8 @@ _AXES: Mapping[What, tuple[str | int, ...]] = MappingProxyType(
         "arrangement": ("batch", "images"),
         "tile_mask": ("batch", "images", "tiles"),
         "token_types": ("batch", "seq"),
+        "labels": ("batch", "seq"),
+        "classes": ("batch",),
         "visible": ("batch", "seq", "images", "tiles"),
     }
 )

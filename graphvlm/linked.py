@@ -77,7 +77,7 @@ class LinkedGraph:
             source = node.stream
             if source is None:
                 continue
-            if not source.port and self.inputs[source.name].port.what == "tokens":
+            if self.port(source).what == "tokens":
                 found[name] = node
             elif source.name in found:
                 found[name] = found[source.name]
@@ -102,9 +102,18 @@ class LinkedGraph:
         return frozenset(found)
 
 
+# What a call chooses besides its inputs.
+CALL_OPTIONS = ("layers", "embed", "grad")
+
+
 def called(owner: Tree, call: Tree) -> Tree:
-    """The settings of another call: those of the node that owns the weights, with the inputs of the call."""
+    """The settings of another call: those of the node that owns the weights, with the inputs of the call.
+
+    How it calls them stands under `call`, which no node has.
+    """
     kept = {key: value for key, value in owner.items() if key != "inputs"}
     places = {key: owner.key_span(key) for key in kept}
     own = {key: value for key, value in call.items() if key == "inputs"}
+    options = {key: value for key, value in call.items() if key in CALL_OPTIONS}
+    own["call"] = mapping(options, call.span, {key: call.key_span(key) for key in options})
     return mapping({**kept, **own}, call.span, {**places, **{key: call.key_span(key) for key in own}})

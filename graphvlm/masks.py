@@ -69,6 +69,8 @@ class _Connector:
             way.append((source, cut))
             node = self.nodes[source.name]
             port = node.signature.outputs[source.port]
+            if source.port in node.signature.aside:
+                break
             if "mask" in node.signature.outputs and not (cut and port.tail != port.shape[1]):
                 given = any(node.signature.inputs[name].what == "mask" for name in node.inputs)
                 mask = Ref(source.name, "mask") if given else None

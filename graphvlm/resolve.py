@@ -7,7 +7,7 @@ from typing import Any
 
 from . import checks
 from .blocks.parameters import with_counts
-from .component import Inferred, Spec
+from .component import Inferred, Port, Spec
 from .diagnostics import Label
 from .dims import Solver, Written
 from .freezing import read_freeze
@@ -23,6 +23,7 @@ def resolve(linked: LinkedGraph) -> Graph:
     """Infer and check everything; raises `GraphError` with all that is wrong."""
     problems = Problems()
     checks.check_unused(linked, problems)
+    checks.check_calls(linked, problems)
     solver = infer(linked, problems)
     nodes = _decided(linked, solver, problems)
     mesh, nodes = read_parallelism(linked, nodes, problems)
@@ -79,7 +80,10 @@ def _lower(node: Linked, linked: LinkedGraph, solver: Solver, problems: Problems
     if len(known) < len(sizes):
         return None
     ports = {port: solved(node.signature.inputs[port], solver) for port in node.inputs}
-    inferred = Inferred(node.name, known, ports, _origins(node, solver))
+    elsewhere = {port: solved(found, solver) for port, found in _read_elsewhere(node, linked).items()}
+    if _reads_nowhere(node, {*ports, *elsewhere}, problems):
+        return None
+    inferred = Inferred(node.name, known, ports | elsewhere, _origins(node, solver))
     spec = node.component.lower(node.settings, inferred, problems)
     if spec is None:
         return None
@@ -94,7 +98,35 @@ def _lower(node: Linked, linked: LinkedGraph, solver: Solver, problems: Problems
         tree=node.settings.tree,
         checkpoint=_checkpoint(linked, node, spec),
         owner=node.owner,
+        grad=bool(node.settings.get("call", "grad", default=True)),
     )
+
+
+def _read_elsewhere(node: Linked, linked: LinkedGraph) -> dict[str, Port]:
+    """The ports that this call reads nothing at, as other calls of the same weights have them."""
+    found: dict[str, Port] = {}
+    for other in linked.nodes.values() if node.signature.unread else ():
+        if other.module == node.module:
+            found |= {p: other.signature.inputs[p] for p in node.signature.unread if p in other.inputs}
+    return found
+
+
+def _reads_nowhere(node: Linked, wired: set[str], problems: Problems) -> bool:
+    """Whether layers that no call runs read a port; what such a port is, nothing says."""
+    port = next((p for p in node.signature.unread if p not in wired and not _is_mask(node, p)), None)
+    if port is not None and not node.owner:
+        problems.error(
+            "missing-port",
+            f"layers of `{node.name}` read `{port}`, and no call of these weights is fed it",
+            node.span,
+            note="not fed here",
+            help=f"feed it here, or in another call, `module: {node.name}`, or remove what reads it",
+        )
+    return port is not None
+
+
+def _is_mask(node: Linked, port: str) -> bool:
+    return node.signature.inputs[port].what in ("mask", "visible")
 
 
 def _origins(node: Linked, solver: Solver) -> dict[str, Written]:
@@ -115,6 +147,7 @@ def _checkpoint(linked: LinkedGraph, node: Linked, spec: Spec) -> NodeCheckpoint
         transposed=tuple(own.get("transposed") or ()),
         interleaved=tuple(own.get("interleaved") or ()),
         flat=tuple(own.get("flat") or ()),
+        scalars=tuple(own.get("scalars") or ()),
         ignore=tuple(own.get("ignore") or ()),
         aliases=own.get("aliases") or {},
     )

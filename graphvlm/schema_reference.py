@@ -39,6 +39,7 @@ def reference() -> str:
         "## Nodes\n",
         "Every node has these keys, and those of its component, which `kind` and `type` name.\n",
         _table(_rows(load("node")["$defs"]["written"], "node", ())),
+        f"### another call\n\n{_section('call', skip=_OF_A_NODE)}",
         *(f"### {stem}\n\n{_section(stem, skip=(*_OF_A_NODE, 'checkpoint'))}" for stem in _components()),
         "## Blocks\n",
         "Settings that components share.\n",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -22,9 +22,9 @@ def edited(edits: Mapping[str, str], graph: str = "tiny") -> Source:
     return Source(f"{graph}.yaml", text)
 
 
-def problems(source: Source) -> tuple[Diagnostic, ...]:
+def problems(source: Source | Path, overrides: Sequence[str] = ()) -> tuple[Diagnostic, ...]:
     with pytest.raises(GraphError) as caught:
-        graphvlm.load(source)
+        graphvlm.load(source, overrides=overrides)
     return caught.value.diagnostics
 
 

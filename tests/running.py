@@ -32,6 +32,7 @@ SHIPPED = tuple(sorted(path.stem for path in GRAPHS.glob("*.yaml")))
 # Families whose blocks other graphs show too, and that tests/parity builds, runs and compiles in tiny forms.
 _ELSEWHERE = frozenset(
     (
+        *("blip_itm", "blip_caption"),  # tests/test_oracles_training.py
         *("aya_vision_8b", "audio_flamingo_3", "command_a_vision", "deepseek_vl_1_3b", "instructblip_vicuna_7b"),
         *("ovis2_8b", "paligemma_3b", "qwen3_5_9b", "video_llava_7b", "vip_llava_7b"),
     )
@@ -291,7 +292,7 @@ def inputs(graph: Graph, known: Sizes | None = None, *, seed: int = 0, padded: b
         shape = known.shape(given.port.shape)
         if given.port.what == "tokens":
             made[name] = _tokens(graph, name, shape, known, generator)
-        elif given.port.what in ("token_types", "visible"):
+        elif given.port.what in ("token_types", "visible", "classes", "labels"):
             made[name] = torch.randint(0, 2, shape, generator=generator)
         elif given.port.what == "mask":
             made[name] = torch.ones(shape, dtype=torch.long)
@@ -360,7 +361,7 @@ def vocabulary(graph: Graph, tokens: str) -> int:
     return min(
         node.spec.vocab
         for node in graph.nodes.values()
-        if isinstance(node.spec, TokenEmbedding) and node.inputs["ids"] == Ref(tokens)
+        if isinstance(node.spec, TokenEmbedding) and graph.stream_start(node.name)[0] == tokens
     )
 
 

@@ -9,6 +9,7 @@ from types import MappingProxyType
 from graphvlm.blocks.settings import Mlp
 from graphvlm.components.decoder.transformer import Transformer
 from graphvlm.components.encoder.audio import Audio
+from graphvlm.components.encoder.first_token import FirstToken
 from graphvlm.components.encoder.grid_positions import GridPositions
 from graphvlm.components.encoder.image_stack import ImageStack
 from graphvlm.components.encoder.native_vit import NativeVit
@@ -164,8 +165,15 @@ def _audio(node: Node) -> Iterator[str]:
 
 def _encoder(node: Node) -> Iterator[str]:
     assert isinstance(node.spec, Encoder)
-    yield f"={{vocab: {VOCAB}, dim: 48, layers: 2, max_tokens: 192}}"
+    layers, sublayers = node.tree.get("layers"), node.tree.get("sublayers")
+    count = "{count: 3}" if layers and layers.is_mapping else 2
+    yield f"={{vocab: {VOCAB}, dim: 48, layers: {count}, max_tokens: 192}}"
     yield from (".attention.heads=3", f".mlp.hidden={_HIDDEN}")
+    yield from (f".sublayers.{name}.heads=4" for name, _ in (sublayers.items() if sublayers else ()))
+
+
+def _first_token(node: Node) -> Iterator[str]:
+    yield ".token=5"
 
 
 def _decoder(node: Node) -> Iterator[str]:
@@ -213,6 +221,7 @@ _SHRINK: Mapping[type, Callable[[Node], Iterator[str]]] = MappingProxyType(
         Queries: _queries,
         Audio: _audio,
         Encoder: _encoder,
+        FirstToken: _first_token,
         Transformer: _decoder,
     }
 )

@@ -33,6 +33,7 @@ OWN = (
     "image_tower",
     "linear_hybrid",
     "marked_tokens",
+    "matching",
     "native_video",
     "padded_images",
     "queries",

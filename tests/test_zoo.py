@@ -74,6 +74,7 @@ COUNTS |= {"llama_3_2_vision_11b": 10_629_184_035, "llama_3_2_vision_90b": 88_55
 COUNTS |= {"kempnerforge_mot_7b": 14_370_885_632 - 4096 + 20_979_712 + ENCODERS["clip_vit_l_14"][1]}
 COUNTS |= {"kempnerforge_moma_7b": 46_852_354_048 + 20_979_712 + ENCODERS["clip_vit_l_14"][1]}
 PARTS_OF_RECORDINGS = {"llama_3_2_vision_11b", "llama_3_2_vision_90b", "llama_3_2_vision_560"}
+PARTS_OF_RECORDINGS |= {"blip_text_base", "vit_b_16_224"}  # tests/test_oracles_training.py
 
 
 def config_of(part: str) -> dict[str, Any]:

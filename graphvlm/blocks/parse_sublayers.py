@@ -201,7 +201,7 @@ _OF_ONE_SEQUENCE = {
 def _check_cross(name: str, own: Settings, layer: Layer) -> bool:
     """Whether its options go with keys from elsewhere, and the masks of one port are the same everywhere."""
     node = layer.inferred.node
-    taken = next((each for each in _names_of_ports(own) if each in _TAKEN or reserved(each, "input")), None)
+    taken = next((each for each in (port_of(own), *masks_of(own)) if each in _TAKEN or reserved(each, "input")), None)
     if taken is not None:
         message = f"`{name}` of `{node}` reads a port called `{taken}`, and that name is in use in a decoder"
         layer.problems.error("bad-cross", message, own.span("kv"), help=f"call the port `{taken}_states`, or as it is")
@@ -245,9 +245,10 @@ def mask_of(port: str) -> str:
     return f"{port}_mask"
 
 
-def _names_of_ports(own: Settings) -> tuple[str, ...]:
+def masks_of(own: Settings) -> tuple[str, ...]:
+    """The ports of masks that a sublayer names."""
     masks = own.get("mask", default={})
-    return (port_of(own), *(masks[kind] for kind in ("visible", "present") if masks.get(kind)))
+    return tuple(masks[kind] for kind in ("visible", "present") if masks.get(kind))
 
 
 def _sublayer(name: str, op: Op, layer: Layer) -> Sublayer:
@@ -258,7 +259,12 @@ def _sublayer(name: str, op: Op, layer: Layer) -> Sublayer:
     residual = make_residual(settings.get("residual"), own.get("residual"))
     scope: str = own.get("scope", default="")
     made = make_norm(norm, () if scope else segment_names(settings))
-    return Sublayer(name, op, made, norm_place(norm), residual, own.get("rows", default=""), scope)
+    optional = bool(own.get("optional", default=False))
+    if optional and not _port_of(op):
+        message = f"`optional` of `{name}` of `{layer.inferred.node}`: only what reads a port can be left out"
+        edit = "remove `optional`, or give the sublayer `kv`"
+        layer.problems.error("unread-setting", message, own.span("optional"), help=edit)
+    return Sublayer(name, op, made, norm_place(norm), residual, own.get("rows", default=""), scope, optional)
 
 
 def check_skip(layer: Layer, group: tuple[Sublayer, ...]) -> bool:

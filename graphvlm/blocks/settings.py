@@ -16,7 +16,6 @@ from .settings_position import Rope
 
 NormType = Literal["rms", "layer"]
 
-
 # Where the norm of a sublayer stands: before the operation; after the residual sum; before and after the operation;
 # after the operation alone; or nowhere, as the operation reads what the one beside it reads.
 NormPlace = Literal["pre", "post", "sandwich", "branch", "shared", "none"]
@@ -59,8 +58,7 @@ class GridMask:
 
 @dataclass(frozen=True, slots=True)
 class Windows:
-    """Patches of a square see those of their window of `side` by `side` alone; `padded` if those at the edges are
-    filled up with zeros, which are seen."""
+    """Patches of a square see their window of `side` by `side`; `padded` if those at the edges are filled up."""
 
     side: int
     padded: bool
@@ -222,6 +220,7 @@ class Sublayer:
     """`x + op(norm(x))`, or with the norm at another `place`; `name` is the attribute in the generated block.
 
     With `rows`, tokens that see nothing of this port stay as they are; with a `scope`, those of other segments do.
+    If `optional`, it is left out where nothing comes in at the port that it reads.
     """
 
     name: str
@@ -231,6 +230,7 @@ class Sublayer:
     residual: Residual = Residual()
     rows: str = ""
     scope: str = ""
+    optional: bool = False
 
     @property
     def normed(self) -> bool:
@@ -333,9 +333,9 @@ class Stack:
         return tuple(dict.fromkeys(ports))
 
     def skipped(self, port: str) -> bool:
-        """Whether the stack can do without what comes in at `port`: nothing would change any token."""
+        """Whether the stack can do without what comes in at `port`."""
         readers = [s for kind in self.kinds for s in kind.sublayers if _reads(s, port)]
-        return all(sublayer.rows == port and sublayer.place != "post" for sublayer in readers)
+        return all(each.optional or (each.rows == port and each.place != "post") for each in readers)
 
     def resolved(self) -> dict[str, Any]:
         """The sizes that follow from others, as settings; nothing where layers differ and would inherit them."""

@@ -13,7 +13,8 @@ class Use:
     """How a node runs its stack: what the axes of its tokens are called, and what `Given` says of mask and cache.
 
     `rope` is the type of rotary positions that the node makes by itself, beside those of the stack. `memory` is that
-    of the cache of a layer, and `more` are parameters that each layer hands on unread.
+    of the cache of a layer, and `more` are parameters that each layer hands on unread. At `spared` ports nothing comes
+    in where a call runs no layer that reads them.
     """
 
     axes: tuple[str, str] = ("images", "tokens")
@@ -24,6 +25,7 @@ class Use:
     direct: bool = False
     memory: str = "LayerCache"
     more: tuple[str, ...] = ()
+    spared: frozenset[str] = frozenset()
 
     def given(
         self,

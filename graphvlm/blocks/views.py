@@ -10,7 +10,7 @@ from ..names import class_name
 from .expressions import Fields, norm_expression, pattern
 from .settings import Attention, Delta, LayerKind, Mlp, Norm, Op, Stack, Sublayer, norms_of
 from .use import Use
-from .views_cross import CrossView, SourceView, cross_view, source_types, source_views
+from .views_cross import CrossView, SourceView, cross_view, read_by, source_types, source_views
 from .views_lines import block_lines, passed
 from .views_mlp import MlpView, MoeView, mlp_view, moe_view
 from .views_ops import (
@@ -219,11 +219,6 @@ def _stem(sublayer: str) -> str:
     return sublayer.removesuffix("_mlp").removesuffix("_attn") or sublayer
 
 
-def _delta_given(given: Given) -> Given:
-    """What of it a linear attention takes: its mask is that of the tokens, not of keys that queries see."""
-    return replace(given, rope="", mask="Tensor | None", placed=False)
-
-
 def _add_pattern(fields: Fields, name: str, values: list[str], item: str = "int | None") -> None:
     """A field that has a value for each layer."""
     fields.found[name] = pattern_field(name, values, item)
@@ -253,7 +248,7 @@ class _Classes:
         self.mlps: dict[MlpView, MlpView] = {}
         self.moes: dict[MoeView, MoeView] = {}
         self.blocks: dict[BlockView, BlockView] = {}
-        self._stack, self._config, self._tp = stack, config, tp
+        self._stack, self._config, self._tp, self._spared = stack, config, tp, use.spared
         self._taken = {config.removesuffix("Config")}
         self._rotations = rotation_views(stack, self._named)
         rope = rotation_type(stack, self._rotations) or use.rope
@@ -265,10 +260,11 @@ class _Classes:
     def block(self, kind: LayerKind) -> str:
         """The class of a kind of layer."""
         views = tuple(self._sublayer(sublayer, kind) for sublayer in kind.sublayers)
-        linear = _delta_given(self.given)
+        linear = self.given.linear
         lines = block_lines(kind, passed(self._stack, self.given, linear))
         has_linear = any(isinstance(sublayer.op, Delta) for sublayer in kind.sublayers)
         given = replace(self.given, mask=linear.mask) if has_linear else self.given
+        given = given.sparing(self._spared - read_by(kind))
         return self._once(self.blocks, BlockView("", given, views, lines), "Block", kind.name)
 
     def _sublayer(self, sublayer: Sublayer, kind: LayerKind) -> SublayerView:
@@ -299,7 +295,7 @@ class _Classes:
             return self._attention(op, kind)
         if isinstance(op, Mlp):
             return self._mlp(op, kind)
-        view = delta_view(op, kind, self.fields, _delta_given(self.given))
+        view = delta_view(op, kind, self.fields, self.given.linear)
         return self._once(self.deltas, view, "GatedDeltaNet", kind.name)
 
     def _norm(self, norm: Norm, kind: LayerKind) -> str:

@@ -137,6 +137,12 @@ def source_views(stack: Stack) -> tuple[SourceView, ...]:
     )
 
 
+def read_by(kind: LayerKind) -> frozenset[str]:
+    """The ports that a kind of layer reads besides its tokens."""
+    ops = (sublayer.op for sublayer in kind.sublayers)
+    return frozenset(op.cross.port for op in ops if isinstance(op, Attention) and op.cross)
+
+
 def source_types(stack: Stack, *, direct: bool) -> tuple[tuple[str, str], ...]:
     """The parameters through which blocks are given what they read besides their tokens, with their types."""
     return tuple(dict.fromkeys(_direct_types(stack)) if direct else _types(stack))

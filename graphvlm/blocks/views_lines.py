@@ -107,9 +107,14 @@ _INDENT = 8
 
 
 def _guard(group: tuple[Sublayer, ...], given: Passed) -> str:
-    """The port without which a group changes nothing, if there is one."""
-    rows = {sublayer.rows for sublayer in group}
-    return rows.pop() if len(rows) == 1 and rows <= given.optional else ""
+    """The port without which a group changes nothing, or is left out, if there is one."""
+    ports = {_port(sublayer) for sublayer in group}
+    return ports.pop() if len(ports) == 1 and ports <= given.optional else ""
+
+
+def _port(sublayer: Sublayer) -> str:
+    cross = sublayer.op.cross if isinstance(sublayer.op, Attention) else None
+    return cross.port if cross and sublayer.optional else sublayer.rows
 
 
 _ROOM = WIDTH - _INDENT

@@ -73,6 +73,16 @@ class Given:
         """Shape comment of the tokens."""
         return f"[{', '.join(self.axes)}, dim]"
 
+    @property
+    def linear(self) -> Given:
+        """What of it a linear attention takes: its mask is that of the tokens, not of keys that queries see."""
+        return replace(self, rope="", mask="Tensor | None", placed=False)
+
+    def sparing(self, ports: frozenset[str]) -> Given:
+        """The same for layers that do not read these ports, where nothing may come in."""
+        some = ((port, f"{type_} | None" if port in ports else type_) for port, type_ in self.sources)
+        return replace(self, sources=tuple(some)) if ports else self
+
 
 @dataclass(frozen=True, slots=True)
 class Scores:

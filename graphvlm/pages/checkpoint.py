@@ -62,6 +62,7 @@ class CheckpointView:
     interleaved: tuple[str, ...]
     flat: tuple[str, ...]
     halves: tuple[str, ...]
+    scalars: tuple[str, ...]
 
     @property
     def stacked(self) -> bool:
@@ -100,6 +101,7 @@ def make(graph: Graph) -> CheckpointView:
         interleaved=tuple(dict.fromkeys(_interleaved(graph))),
         flat=tuple(_flat(graph)),
         halves=tuple(dict.fromkeys(_halves(graph))),
+        scalars=tuple(_scalars(graph)),
     )
 
 
@@ -125,6 +127,14 @@ def _flat(graph: Graph) -> Iterator[str]:
         for parameter in node.parameters:
             if is_flat(node, parameter):
                 yield node.checkpoint.whole(named_rows(node.checkpoint.names, parameter)[0][0])
+
+
+def _scalars(graph: Graph) -> Iterator[str]:
+    """The reference key of every single number, which has no axis there."""
+    for node in graph.owners:
+        for parameter in node.parameters:
+            if parameter.path in node.checkpoint.scalars:
+                yield node.checkpoint.whole(reference_name(node.checkpoint.names, parameter.path))
 
 
 def _otherwise(graph: Graph) -> Iterator[tuple[str, int, bool]]:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from itertools import groupby
 
-from ..code import NodePage, Statement, comment_text
+from ..code import WIDTH, NodePage, Statement, comment_text
 from ..component import component
 from ..dims import show_shape
 from ..ir import Graph, Node, Ref
@@ -98,6 +99,7 @@ class ModelView:
     tokens: str
     mask: str
     functional: bool
+    torch: bool
     logits: str
 
     @property
@@ -181,8 +183,9 @@ def _model_view(
     keep: bool,
 ) -> ModelView:
     encoders = tuple(_encode_view(graph, stage, namer, pages) for stage in stages.encoders)
-    lines = tuple(line for name in stages.joint for line in pages[name].calls)
+    lines = _lines(graph, stages.joint, pages)
     lines = (*(line for view in encoders for line in _unpack(view)), *lines)
+    every = (*lines, *(line for view in encoders for line in view.lines))
     maybe = {ref for stage in stages.encoders if stage.optional for ref in stage.values}
     outputs = tuple(
         Value(
@@ -215,11 +218,23 @@ def _model_view(
         decoder=decoder.name if decoder and scored else "",
         tokens=root,
         mask=_mask_of(graph, decoder) if decoder else "",
-        functional=any(line.function.startswith("F.") for line in lines) or bool(root),
+        functional=any(line.function.startswith("F.") for line in every) or bool(root),
+        torch=any("torch." in line.function or "torch." in "".join(line.arguments) for line in every),
         logits=next(
             (name for name, ref in graph.outputs.items() if decoder and ref == Ref(decoder.name, "logits")), ""
         ),
     )
+
+
+def _lines(graph: Graph, names: Iterable[str], pages: Mapping[str, NodePage]) -> tuple[Statement, ...]:
+    """The lines of nodes in their order; calls through which no gradient goes back stand in a block."""
+    found: list[Statement] = []
+    for grad, run in groupby(names, key=lambda name: graph.nodes[name].grad):
+        lines = [line for name in run for line in pages[name].calls]
+        if not grad and lines:
+            found.append(Statement("", "", ("with torch.no_grad():",)))
+        found += lines if grad else [replace(line, indent=4) for line in lines]
+    return tuple(found)
 
 
 def _cached(node: Node | None) -> bool:
@@ -233,6 +248,10 @@ def _imports(pages: Mapping[str, NodePage], decoder: Node | None) -> Iterator[tu
     if _cached(decoder):
         yield "generate", "KVCache"
     yield from ((name, page.class_name) for name, page in pages.items() if page.template)
+    if called := sorted({name for page in pages.values() for name in page.functions}):
+        line = ", ".join(called)
+        fits = len(f"from .losses import {line}") <= WIDTH
+        yield "losses", line if fits else "(\n" + "".join(f"    {name},\n" for name in called) + ")"
 
 
 def _sorting(line: tuple[str, str]) -> list[str | int]:
@@ -251,7 +270,7 @@ def _encode_view(graph: Graph, stage: Stage, namer: Namer, pages: Mapping[str, N
         variable=variable,
         result="Tensor" if len(values) == 1 else class_name(variable),
         values=values,
-        lines=_typed(tuple(line for name in stage.nodes for line in pages[name].calls), values),
+        lines=_typed(_lines(graph, stage.nodes, pages), values),
         optional=stage.optional,
     )
 

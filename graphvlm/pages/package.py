@@ -63,6 +63,9 @@ def make(graph: Graph) -> dict[str, Page]:
         "parallel.py": Page("package/parallel.py.j2", {"parallel": parallel.make(graph, view.methods)}),
         "checkpoint.py": Page("package/checkpoint.py.j2", {"checkpoint": checkpoint.make(graph)}),
     }
+    losses = _losses(made.nodes.values())
+    if losses:
+        pages["losses.py"] = Page("package/losses.py.j2", {"losses": losses})
     nodes = _together(made.nodes)
     for name, page in nodes.items():
         if page.template:
@@ -78,6 +81,15 @@ def make(graph: Graph) -> dict[str, Page]:
         {"model": view, "readme": readme.make(graph, call, generates=bool(view.decoder) and view.cached)},
     )
     return pages
+
+
+def _losses(pages: Iterable[NodePage]) -> dict[str, frozenset[str]]:
+    """The functions of `losses.py` that some node calls, with the options that some call gives."""
+    found: dict[str, frozenset[str]] = {}
+    for page in pages:
+        for name, options in page.functions.items():
+            found[name] = found.get(name, frozenset()) | options
+    return dict(sorted(found.items()))
 
 
 def _memory(graph: Graph) -> MemoryView:

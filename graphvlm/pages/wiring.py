@@ -14,6 +14,10 @@ class Namer:
     def __init__(self, graph: Graph, stages: Stages) -> None:
         self.graph = graph
         self.read = {ref for node in graph.nodes.values() for ref in node.inputs.values()} | {*graph.outputs.values()}
+        self.calls: dict[str, tuple[Node, ...]] = {owner.name: (owner,) for owner in graph.owners}
+        for node in graph.nodes.values():
+            if node.owner:
+                self.calls[node.owner] = (*self.calls[node.owner], node)
         self.outside: dict[Ref, str] = {}
         self.variables = {stage.name: stage_variable(graph, stage) for stage in stages.encoders}
         for stage in stages.encoders:
@@ -63,10 +67,10 @@ def wiring(graph: Graph, node: Node, namer: Namer, stage: set[str], *, keep: boo
     read = frozenset(ref.port for ref in namer.read if ref.port and graph.nodes[ref.name].module == node.module)
     # Other nodes do not ask where their stream comes from, which takes a walk to its start.
     if node.kind != "decoder" and node.signature.tied is None:
-        return Wiring(arguments, results, shapes, read=read)
+        return Wiring(arguments, results, shapes, read=read, calls=namer.calls[node.module])
     embedding = graph.embedding(node.name) if tokens_of(graph, node) else ""
     if node.kind != "decoder":
-        return Wiring(arguments, results, shapes, embedding=embedding, read=read)
+        return Wiring(arguments, results, shapes, embedding=embedding, read=read, calls=namer.calls[node.module])
     tail = tail_of(graph, node)
     kept = ("[:, -keep.size(1) :][keep]" if longer(graph, node) else "[keep]") if keep else ""
     return Wiring(arguments, results, shapes, variable(tail) if tail else "", embedding, kept, read)

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 from ..blocks.settings import Attention, Delta, Mlp, Sublayer
 from ..ir import Graph, Node
-from .arithmetic import Work, scoped
+from .arithmetic import Work, layers_run, left_out, scoped
 from .workload import Workload, rows
 
 
@@ -38,13 +38,15 @@ def _of_node(node: Node, work: Work, sizes: Mapping[str, int], asked: Workload) 
         sum(
             scoped(node, sublayer, work.tokens, sizes) * _of_sublayer(sublayer, stack.dim, node.tensor_parallel)
             for sublayer in kind.sublayers
+            if not left_out(node, sublayer)
         )
         for kind in stack.kinds
     ]
     ends = work.tokens * stack.dim * 2.0  # the final norm, and what the head reads
+    layers = layers_run(node)
     if asked.recompute and stack.order:
-        return work.tokens * stack.dim * len(stack.order) + max(each) + ends
-    return sum(each[index] for index in stack.order) + ends
+        return work.tokens * stack.dim * len(layers) + max(each) + ends
+    return sum(each[stack.order[layer]] for layer in layers) + ends
 
 
 def _of_maps(node: Node) -> float:

@@ -6,9 +6,11 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from ..blocks.run import read_run
 from ..blocks.settings import Attention, Delta, Op, Sublayer
 from ..component import Port
 from ..ir import Graph, Node
+from ..settings import Settings
 from .weights import Weight, sublayer_of
 from .workload import evaluate, rows
 
@@ -72,7 +74,7 @@ def stack_tokens(node: Node, sizes: Mapping[str, int], ranks: int) -> int:
 
 def sequences(node: Node, sizes: Mapping[str, int], ranks: int) -> int:
     """Into how many sequences, which do not see each other, these tokens fall; `ranks` share those of spread nodes."""
-    count = evaluate(_stream(node).shape[0], sizes)
+    count = evaluate(next(iter(_stream(node).shape), 1), sizes)
     return -(-count // ranks) if node.spread else count
 
 
@@ -120,6 +122,8 @@ def met(node: Node, path: str, tokens: int, sizes: Mapping[str, int]) -> int:
     sublayer = sublayer_of(node, path)
     if sublayer is None:
         return tokens
+    if int(path.split(".")[1]) not in layers_run(node) or left_out(node, sublayer):
+        return 0
     *_, module, _ = path.split(".")
     if isinstance(sublayer.op, Attention) and sublayer.op.cross and module in ("wk", "wv"):
         return rows(node.signature.inputs[sublayer.op.cross.port].shape, sizes)
@@ -132,8 +136,26 @@ def _scores(node: Node, tokens: int, alone: float, sizes: Mapping[str, int]) -> 
     stack = node.spec.stack
     if stack is None:
         return 0.0
-    each = [sum(_score(node, s.op, tokens, alone, sizes) for s in kind.sublayers) for kind in stack.kinds]
-    return sum(each[index] for index in stack.order)
+    each = [
+        sum(_score(node, s.op, tokens, alone, sizes) for s in kind.sublayers if not left_out(node, s))
+        for kind in stack.kinds
+    ]
+    return sum(each[stack.order[layer]] for layer in layers_run(node))
+
+
+def layers_run(node: Node) -> range:
+    """The layers that a call runs."""
+    count = len(node.spec.stack.order) if node.spec.stack else 0
+    settings = Settings(node.tree)
+    chosen = settings.has("layers", "run") or settings.has("call", "layers")
+    run = read_run(settings) if chosen else None
+    return range(run.first, run.end) if run else range(count)
+
+
+def left_out(node: Node, sublayer: Sublayer) -> bool:
+    """Whether a call leaves a sublayer out: nothing comes in that it reads."""
+    cross = sublayer.op.cross if isinstance(sublayer.op, Attention) else None
+    return cross is not None and cross.port not in node.inputs
 
 
 def _score(node: Node, op: Op, tokens: int, alone: float, sizes: Mapping[str, int]) -> float:

@@ -50,6 +50,12 @@ DECODERS: Mapping[str, Decoder] = {"decoder/transformer": decoders.transformer}
 BROUGHT = frozenset(("encoder/grid_positions", "fusion/spread"))
 
 # No random graph has these yet.
-WAITING = frozenset(("encoder/video_frames", "projector/video_packing"))
+WAITING = frozenset(
+    (
+        *("encoder/video_frames", "projector/video_packing", "encoder/first_token", "sampler/negatives"),
+        *("head/projection", "head/classifier", "head/similarity"),
+        *("loss/contrastive", "loss/classification", "loss/language", "loss/sum"),
+    )
+)
 
 KNOWN = frozenset((*ENCODERS, *PROJECTORS, *JOINTS, *INTO, *DECODERS, *BROUGHT, *WAITING)) - {"input/features"}

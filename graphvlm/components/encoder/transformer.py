@@ -17,10 +17,12 @@ from ...blocks.parse import parse_norm, parse_stack
 from ...blocks.parse_learned import parse_learned
 from ...blocks.parse_sublayers import cross_ports
 from ...blocks.relative import parse_relative, relative_fields, relative_parameters
+from ...blocks.run import Run, check_run, optional_ports, read_run, unread_ports
 from ...blocks.settings import Norm, Stack
 from ...blocks.settings_position import Alibi, Learned, Relative
 from ...blocks.use import Use
 from ...blocks.views import StackView, stack_view
+from ...blocks.views_cross import SourceView
 from ...code import Field, NodePage, Statement, Wiring
 from ...component import Inferred, Port, Signature, Spec, counted, sizes_of
 from ...diagnostics import Label
@@ -91,6 +93,25 @@ class Transformer(Spec):
 
 
 @dataclass(frozen=True, slots=True)
+class Method:
+    """One way in which the layers are called: the name of the method, the layers it runs, the ports that these read.
+
+    `passed` is what a layer is given of each port of the stack: None where no layer of the run reads it.
+    """
+
+    name: str
+    run: Run
+    sources: tuple[SourceView, ...]
+    passed: tuple[str, ...]
+
+    @property
+    def parameters(self) -> tuple[str, ...]:
+        """The parameters of the method."""
+        reads = dict.fromkeys(name for source in self.sources for name in source.arguments)
+        return ("self", "x: Tensor", *(f"{name}: Tensor | None" for name in (*reads, "mask")))
+
+
+@dataclass(frozen=True, slots=True)
 class TransformerView:
     """What the template of an encoder of embeddings places."""
 
@@ -99,7 +120,7 @@ class TransformerView:
     config: str
     summary: str
     stack: StackView
-    reads: tuple[str, ...]
+    methods: tuple[Method, ...]
     learned: Learned | None
     relative: Relative | Alibi | None
     skip: bool
@@ -117,11 +138,6 @@ class TransformerView:
         return bool(placed) or own or self.pooler or self.stack.torch or self.stack.own_scores or self.stack.masked
 
     @property
-    def parameters(self) -> tuple[str, ...]:
-        """The parameters of `forward`."""
-        return ("self", "x: Tensor", *(f"{name}: Tensor | None" for name in (*self.reads, "mask")))
-
-    @property
     def functional(self) -> bool:
         return self.stack.functional or (self.head is not None and self.head.functional)
 
@@ -135,38 +151,46 @@ class TransformerComponent:
     """Ports, checks and page of `encoder/transformer`."""
 
     modules = TEXT_MODULES
+    partial = True
 
     def signature(self, name: str, settings: Settings) -> Signature:
+        run = read_run(settings)
+        open_ports = unread_ports(settings) | optional_ports(settings)
         head = parse_head(settings, default="none")
         counted = ("vocab",) if head or settings.has("vocab") else ()
         sizes, written = sizes_of(name, settings, *counted, "dim", removable=False)
         batch, seq, dim = Var(f"{name}.batch", "batch"), Var(f"{name}.seq", "seq"), sizes["dim"]
         outputs = {"features": Port("features", (batch, seq, dim), tail=seq)}
         absent = {}
-        if settings.get("pooler", default=False):
-            outputs["pooled"] = Port("features", (batch, dim))
+        ends = None if run.last else Label(settings.span("call", "layers"), f"ends before layer {run.end}")
+        if ends or not settings.get("pooler", default=False):
+            absent["pooled"] = ends or Label(settings.span("pooler"), "there is no `pooler`")
         else:
-            absent["pooled"] = Label(settings.span("pooler"), "there is no `pooler`")
-        if head:
+            outputs["pooled"] = Port("vector", (batch, dim))
+        if ends or not head:
+            absent["logits"] = ends or Label(settings.span("head"), "there is no `head`")
+        else:
             outputs["logits"] = Port("logits", (batch, seq, sizes["vocab"]))
-        else:
-            absent["logits"] = Label(settings.span("head"), "there is no `head`")
         crossed = cross_ports(name, settings, (batch, seq, dim))
+        ports = crossed.ports
         return Signature(
             inputs={
                 "features": Port("features", (batch, seq, dim), vocab=sizes.get("vocab")),
-                **crossed.ports,
+                **{port: replace(each, optional=each.optional or port in open_ports) for port, each in ports.items()},
                 "mask": Port("mask", (batch, seq), optional=True),
             },
             outputs=outputs,
             sizes=sizes | crossed.sizes,
             written=written | crossed.written,
             stream="features",
-            tied=settings.span("head", "tied") if head and head.tied else None,
+            tied=settings.span("head", "tied") if head and head.tied and run.last else None,
             absent=absent,
+            unread=unread_ports(settings) | (optional_ports(settings) - {*settings.get("inputs", default={})}),
         )
 
     def lower(self, settings: Settings, inferred: Inferred, problems: Problems) -> Transformer | None:
+        if not check_run(inferred.node, settings, problems):
+            return None
         most = int(settings.get("max_tokens", default=512))
         blocks = parse_stack(settings, inferred, mlp_bias=True, problems=problems, max_tokens=most)
         if blocks is None:
@@ -192,7 +216,8 @@ class TransformerComponent:
         name = class_name(node.name)
         config, outer = f"{name}Config", (spec.input_norm, spec.final_norm)
         own = any(op.softcap or op.sinks for op in spec.layers.attentions)
-        use = Use(("batch", "seq"), mask="Tensor" if own or spec.relative else "Tensor | None")
+        spared = frozenset(port for call in wiring.calls for port in unread_ports(Settings(call.tree)))
+        use = Use(("batch", "seq"), mask="Tensor" if own or spec.relative else "Tensor | None", spared=spared)
         blocks = stack_view(spec.layers, config, use, tp=node.tensor_parallel, outer=outer)
         fields: tuple[Field, ...] = tuple(_first_fields(spec)) + blocks.fields + tuple(_last_fields(spec))
         norms = []
@@ -209,7 +234,7 @@ class TransformerComponent:
             config=config,
             summary=spec.summary(),
             stack=blocks,
-            reads=tuple(dict.fromkeys(name for source in blocks.sources for name in source.arguments)),
+            methods=tuple(_methods(blocks, wiring)),
             learned=spec.learned,
             relative=spec.relative,
             skip=spec.skip,
@@ -221,6 +246,16 @@ class TransformerComponent:
         )
         calls = tuple(_calls(node, spec, wiring))
         return NodePage("encoder/transformer.py.j2", view, name, fields, f"{name}(config.{node.name})", calls)
+
+
+def _methods(blocks: StackView, wiring: Wiring) -> Iterator[Method]:
+    """The ways in which calls run the layers, each once; that of the node itself is `forward`."""
+    runs = {read_run(Settings(call.tree)): unread_ports(Settings(call.tree)) for call in reversed(wiring.calls)}
+    own = read_run(Settings(wiring.calls[0].tree))
+    for run in sorted(runs, key=lambda run: (run != own, run.first, run.end)):
+        passed = tuple("None" if each.port in runs[run] else f"{each.port}_read" for each in blocks.sources)
+        read = tuple(source for source in blocks.sources if source.port not in runs[run])
+        yield Method("forward" if run == own else run.method, run, read, passed)
 
 
 def _first_fields(spec: Transformer) -> Iterator[Field]:
@@ -243,9 +278,12 @@ def _last_fields(spec: Transformer) -> Iterator[Field]:
 def _calls(node: Node, spec: Transformer, wiring: Wiring) -> Iterator[Statement]:
     """The lines of `model.py`: the stack, then what is made of its end."""
     features = wiring.results.get("features", node.name)
-    ports = (*spec.layers.crossed_ports, "mask")
+    unread = unread_ports(Settings(node.tree))
+    ports = (*(port for port in spec.layers.crossed_ports if port not in unread), "mask")
     read = (wiring.arguments["features"], *(wiring.arguments.get(port, "None") for port in ports))
-    yield Statement(features, f"self.{node.module}", read, wiring.shapes["features"])
+    run, own = (read_run(Settings(call.tree)) for call in (node, wiring.calls[0]))
+    method = f"self.{node.module}" if run == own else f"self.{node.module}.{run.method}"
+    yield Statement(features, method, read, wiring.shapes["features"])
     if "pooled" in wiring.results and spec.pooler:
         yield Statement(wiring.results["pooled"], f"self.{node.module}.pooled", (features,), wiring.shapes["pooled"])
     if "logits" in wiring.results:
