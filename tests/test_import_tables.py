@@ -52,6 +52,7 @@ CLASSES: Mapping[str, Any] = {name: CONFIG_MAPPING[name] for name in TABLES}
 BESIDE = {"rope_theta", "rope_scaling", "partial_rotary_factor", "original_max_position_embeddings"}
 _WIDTHS = (
     *("phi3", "starcoder2", "cohere", "granite", "smollm3", "olmo", "olmo3", "olmoe", "exaone4", "glm4_moe", "dots1"),
+    "glm4v_moe_text",
 )
 ALSO = {
     "qwen2": {"head_dim"},

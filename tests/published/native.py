@@ -64,6 +64,8 @@ def _experts(hidden: int) -> dict[str, Any]:
 _GLM_TEXT = _sizes("glm4v_text", 4096, 13696, 40, 32, 2, vocab_size=151552, max_position_embeddings=65536)
 _GLM_TEXT |= {"rms_norm_eps": 1e-05, "rope_theta": 10000.0, "partial_rotary_factor": 0.5}
 _GLM_TEXT |= {"rope_scaling": {"rope_type": "default", "mrope_section": [8, 12, 12]}}
+_GLM_SPARSE = _sizes("glm4v_moe_text", 4096, 10944, 46, 96, 8, vocab_size=151552, head_dim=128)
+_GLM_SPARSE |= {"rope_theta": 10000.0, "partial_rotary_factor": 0.5, "rope_scaling": _GLM_TEXT["rope_scaling"]}
 _MISTRAL = _sizes("mistral", 5120, 32768, 40, 32, 8, head_dim=128, vocab_size=131072)
 _MISTRAL |= {"max_position_embeddings": 131072, "rms_norm_eps": 1e-05, "rope_theta": 1e9, "sliding_window": None}
 _PIXTRAL = {"model_type": "pixtral", "patch_size": 14, "image_size": 1540, "hidden_act": "silu"}
@@ -135,6 +137,12 @@ NATIVE: dict[str, Published] = {
         f"{HUB}zai-org/GLM-4.1V-9B-Thinking",
         {"model_type": "glm4v", "text_config": _GLM_TEXT, "vision_config": {}},
         10_292_777_472,
+    ),
+    "glm_4_5v": Published(
+        "GLM-4.5V: images of any size, positions of three numbers, experts in all but the first layer",
+        f"{HUB}zai-org/GLM-4.5V",
+        {"model_type": "glm4v_moe", "text_config": _GLM_SPARSE, "vision_config": {"intermediate_size": 10944}},
+        107_710_933_120,
     ),
     "lighton_ocr_1b": Published(
         "LightOnOCR 1B, Pixtral tower and Qwen3 0.6B",

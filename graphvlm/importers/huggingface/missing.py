@@ -53,7 +53,6 @@ MISSING: Mapping[str, str] = MappingProxyType(
         "git": "image tokens that see each other and text that sees them (a prefix mask over a scratch decoder)",
         "glm46v": _NATIVE,
         "glm4v": _NATIVE,
-        "glm4v_moe": _NATIVE,
         "glm5_next": f"{_HYPER}; {_INDEXER}; linear attention with forget gates",
         "glm_ocr": _NATIVE,
         "glmasr": "rotary positions in the encoder of sound",
@@ -127,5 +126,5 @@ MISSING: Mapping[str, str] = MappingProxyType(
 
 # What a type that is imported takes in the reference, and here does not.
 PARTLY: Mapping[str, str] = MappingProxyType(
-    dict.fromkeys(("glm4v", "glm46v"), "its images alone: frames of videos have the token of images")
+    dict.fromkeys(("glm4v", "glm46v", "glm4v_moe"), "its images alone: frames of videos have the token of images")
 )

@@ -53,6 +53,7 @@ MULTIMODAL: Mapping[str, Model] = MappingProxyType(
         "qwen2_5_vl": Model("Qwen2_5_VLForConditionalGeneration", "native"),
         "mistral3": Model("Mistral3ForConditionalGeneration", "padded"),
         "glm4v": Model("Glm4vForConditionalGeneration", "native"),
+        "glm4v_moe": Model("Glm4vMoeForConditionalGeneration", "native"),
         "qwen3_vl_moe": Model("Qwen3VLMoeForConditionalGeneration", "native"),
         "qwen3_5": Model("Qwen3_5ForConditionalGeneration", "native"),
         "qwen3_5_moe": Model("Qwen3_5MoeForConditionalGeneration", "native"),

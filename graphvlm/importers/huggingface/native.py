@@ -31,15 +31,15 @@ QWEN3_5, QWEN3_5_MOE = (
     ConfigTable(model_type, {**_PARTS_FIELDS, "image_token_id": 248056, "video_token_id": 248057}, harmless=_AROUND)
     for model_type in ("qwen3_5", "qwen3_5_moe")
 )
-GLM4V, GLM46V = (
+GLM4V, GLM46V, GLM4V_MOE = (
     ConfigTable(
         model_type,
-        {**_PARTS_FIELDS, "image_token_id": 151343, "video_token_id": 151344},
+        {**_PARTS_FIELDS, "image_token_id": token, "video_token_id": token + 1},
         harmless=frozenset(
             {"image_start_token_id", "image_end_token_id", "video_start_token_id", "video_end_token_id"}
         ),
     )
-    for model_type in ("glm4v", "glm46v")
+    for model_type, token in (("glm4v", 151343), ("glm46v", 151343), ("glm4v_moe", 151363))
 )
 # Classes whose parts are those of another.
 _PARTS_OF: Mapping[str, str] = MappingProxyType({"glm46v": "glm4v"})
@@ -90,7 +90,7 @@ def _read(config: Fields) -> Imported | None:
 
 
 # Classes whose frames of a video are like images, at tokens of images: a caller can pass them so.
-_FRAMES_ARE_IMAGES = frozenset({"glm4v", "glm46v"})
+_FRAMES_ARE_IMAGES = frozenset({"glm4v", "glm46v", "glm4v_moe"})
 
 
 def _placeholders(config: Fields, vocab: int) -> dict[str, int]:
@@ -123,7 +123,7 @@ def _positions(vision: Fields) -> dict[str, Any]:
 
 
 # Classes that tie the head if either part of the config says so; for the others the whole config decides.
-_EITHER = frozenset({"qwen2_vl", "qwen2_5_vl", "glm4v"})
+_EITHER = frozenset({"qwen2_vl", "qwen2_5_vl", "glm4v", "glm4v_moe"})
 
 
 def _tied(config: Fields, text: Fields) -> bool:
@@ -222,6 +222,6 @@ def _renamed(config: Fields) -> Fields:
 FAMILIES: Mapping[str, Family] = MappingProxyType(
     {
         table.model_type: Family(table, _read, _parts(table.model_type))
-        for table in (QWEN2_VL, QWEN2_5_VL, QWEN3_VL, QWEN3_VL_MOE, QWEN3_5, QWEN3_5_MOE, GLM4V, GLM46V)
+        for table in (QWEN2_VL, QWEN2_5_VL, QWEN3_VL, QWEN3_VL_MOE, QWEN3_5, QWEN3_5_MOE, GLM4V, GLM46V, GLM4V_MOE)
     }
 )

@@ -94,25 +94,28 @@ NATIVE_TABLES: Mapping[str, ConfigTable] = MappingProxyType(
             # the class computes the width of a head, reads images of any size, and has no vocabulary
             harmless=frozenset({"head_dim", "image_size", "vocab_size"}),
         ),
-        "glm4v_vision": ConfigTable(
-            "glm4v_vision",
-            {
-                "depth": 24,
-                "hidden_size": 1536,
-                "hidden_act": "silu",
-                "attention_bias": False,
-                "num_heads": 12,
-                "in_channels": 3,
-                "image_size": 336,
-                "patch_size": 14,
-                "rms_norm_eps": 1e-5,
-                "spatial_merge_size": 2,
-                "temporal_patch_size": 2,
-                "out_hidden_size": 4096,
-                "intermediate_size": 13696,
-                "rope_parameters": None,
-            },
-        ),
+        **{
+            name: ConfigTable(
+                name,
+                {
+                    "depth": 24,
+                    "hidden_size": 1536,
+                    "hidden_act": "silu",
+                    "attention_bias": False,
+                    "num_heads": 12,
+                    "in_channels": 3,
+                    "image_size": 336,
+                    "patch_size": 14,
+                    "rms_norm_eps": 1e-5,
+                    "spatial_merge_size": 2,
+                    "temporal_patch_size": 2,
+                    "out_hidden_size": 4096,
+                    "intermediate_size": 13696,
+                    "rope_parameters": None,
+                },
+            )
+            for name in ("glm4v_vision", "glm4v_moe_vision")
+        },
     }
 )
 
@@ -356,5 +359,6 @@ _READERS: Mapping[str, Callable[[Fields], Native]] = MappingProxyType(
         "qwen3_vl_moe_vision": _qwen3,
         **dict.fromkeys(_WITHOUT_DEEP, _qwen3),
         "glm4v_vision": _glm4v,
+        "glm4v_moe_vision": _glm4v,
     }
 )

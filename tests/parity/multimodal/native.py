@@ -11,6 +11,7 @@ import torch
 from torch import Generator
 from transformers import (
     Glm4vConfig,
+    Glm4vMoeConfig,
     Glm46VConfig,
     Qwen2_5_VLConfig,
     Qwen2VLConfig,
@@ -30,7 +31,7 @@ SECONDS = (0.7, 1.3)  # between their frames
 # Which stand in each prompt, and in which order.
 MIXED_ROWS = (("image", "video"), ("video", "image", "image"), ())
 # Frames of their videos are images.
-IMAGES_ALONE = ("glm4v", "glm46v")
+IMAGES_ALONE = ("glm4v", "glm46v", "glm4v_moe")
 # These have the times of frames as text between them.
 APART = ("qwen3_vl", "qwen3_vl_moe", "qwen3_5", "qwen3_5_moe")
 
@@ -134,7 +135,7 @@ def qwen3_5_moe() -> Any:
     return qwen3_5(Qwen3_5MoeConfig, shared_expert_intermediate_size=24, **experts)
 
 
-def glm4v(make: Any = Glm4vConfig, **changes: Any) -> Any:
+def glm4v(make: Any = Glm4vConfig, sections: Sequence[int] = (1, 2, 1), **changes: Any) -> Any:
     settings: dict[str, Any] = {
         **_VISION,
         "hidden_size": 60,
@@ -143,13 +144,25 @@ def glm4v(make: Any = Glm4vConfig, **changes: Any) -> Any:
         "image_size": 22,
     }
     settings |= {"rms_norm_eps": 2e-3, "depth": 2}
-    rope = {"rope_type": "default", "mrope_section": [1, 2, 1], "rope_theta": 5000.0, "partial_rotary_factor": 0.5}
+    rope = {"rope_type": "default", "rope_theta": 5000.0, "partial_rotary_factor": 0.5}
+    rope |= {"mrope_section": list(sections)}
     text = _text([], hidden_size=48, num_attention_heads=3, num_key_value_heads=1, rope_parameters=rope, **changes)
     tokens = {name: token for name, token in _TOKENS.items() if not name.startswith("vision")}
     if make is Glm46VConfig:  # whose parts are those of the other
         settings["model_type"], text["model_type"] = "glm4v_vision", "glm4v_text"
     return make(text_config=text, vision_config=settings, **tokens)
 
+
+_ROUTED: Mapping[str, Any] = MappingProxyType(
+    {
+        "n_routed_experts": 6,
+        "num_experts_per_tok": 3,
+        "moe_intermediate_size": 20,
+        "n_group": 3,
+        "topk_group": 2,
+        "routed_scaling_factor": 1.7,
+    }
+)
 
 _CONFIGS: Mapping[str, Callable[[], Any]] = MappingProxyType(
     {
@@ -162,6 +175,7 @@ _CONFIGS: Mapping[str, Callable[[], Any]] = MappingProxyType(
         "qwen3_5_moe": qwen3_5_moe,
         "glm4v": glm4v,
         "glm46v": lambda: glm4v(Glm46VConfig),
+        "glm4v_moe": lambda: glm4v(Glm4vMoeConfig, (3, 2, 1), head_dim=24, **_ROUTED),
     }
 )
 

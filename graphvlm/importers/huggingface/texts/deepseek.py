@@ -7,7 +7,7 @@ from typing import Any
 from ..fields import Fields
 from ..rope import read_position, rotary_object, yarn_scale
 from ..tables import ConfigTable
-from ..text_fields import ROPE
+from ..text_fields import ROPE, ROUTER_LOSS
 from ..text_kind import Experts, Node, Position, TextKind, Variant
 
 DEEPSEEK_V2 = ConfigTable(
@@ -148,6 +148,20 @@ GLM4_MOE = ConfigTable(
     },
     nullable=frozenset({"head_dim"}),
     harmless=frozenset({"output_router_logits", "num_mtp_layers", "num_nextn_predict_layers"}),
+)
+
+# The text of GLM-4.5V: GLM-4.5 without norms of queries and keys, positions of three numbers.
+GLM4V_MOE = ConfigTable(
+    "glm4v_moe_text",
+    {
+        **{name: value for name, value in GLM4_MOE.understood.items() if name != "use_qk_norm"},
+        "vocab_size": 151424,
+        "max_position_embeddings": 65536,
+        "attention_bias": True,
+    },
+    nullable=GLM4_MOE.nullable,
+    harmless=ROUTER_LOSS | GLM4_MOE.harmless,
+    neutral={"use_qk_norm": False},
 )
 
 DOTS1 = ConfigTable(
@@ -311,6 +325,15 @@ KINDS = (
         partial=True,
         experts=_experts_v3,
         adapt=_adapt_glm,
+        checkpoint="checkpoint/deepseek",
+    ),
+    TextKind(
+        GLM4V_MOE,
+        bias={"q": "attention_bias", "k": "attention_bias", "v": "attention_bias", "o": False},
+        partial=True,
+        sections=(8, 12, 12),
+        experts=_experts_v3,
+        adapt=_ignore_further,
         checkpoint="checkpoint/deepseek",
     ),
     TextKind(
