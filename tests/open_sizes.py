@@ -46,8 +46,11 @@ def of_patches(graph: Graph, known: Sizes) -> Iterator[tuple[str, int]]:
 def of_encoders(graph: Graph, known: Sizes) -> Iterator[tuple[str, int]]:
     """How many tokens an encoder makes of what has no size of its own in the graph."""
     for node in graph.nodes.values():
-        for cross in node.spec.stack.crossed if node.spec.stack else ():
-            runs = node.signature.inputs[cross.present].shape[1] if cross.present in node.inputs else 0
+        stack = node.spec.stack
+        flags = [cross.present for cross in stack.crossed] if stack else []
+        flags += [f"{segment.name}_mask" for segment in stack.segments[:-1]] if stack else []
+        for port in flags:
+            runs = node.signature.inputs[port].shape[1] if port in node.inputs else 0
             if isinstance(runs, Var) and runs.name in ("runs", "columns"):
                 yield runs.key, 1
         out = node.signature.outputs["features"].shape[1] if "features" in node.signature.outputs else 0

@@ -146,6 +146,24 @@ FOUND: dict[str, dict[str, Any]] = {
         outputs={"logits": "llm.logits", "seen": "vision"},
         llm={},
     ),
+    "a tower without layers whose norm is added to one": graph(
+        inputs={"pixels": "image"},
+        vision={**VIT, "norm": {"type": "rms", "unit_offset": True}, "input_norm": True, "output": {"layer": 0}},
+        outputs={"logits": "llm.logits", "seen": "vision"},
+        llm={},
+    ),
+    "groups of experts for tokens that are marked, of which there may be none": graph(
+        inputs={"is_seen": "mask"},
+        llm={
+            "inputs": {"features": "text", "is_seen": "is_seen"},
+            "segments": {"words": {}, "seen": {"where": "is_seen"}},
+            "mlp": {
+                "hidden": 12,
+                "scope": "seen",
+                "moe": {"experts": 4, "top": 1, "router": {"groups": 2, "top_groups": 1}},
+            },
+        },
+    ),
     "a window behind an image, where a text is padded on the left": graph(
         inputs={"feats": {"type": "features", "dim": 16}},
         fused={"kind": "fusion", "type": "prefix", "inputs": {"text": "text", "image": "feats"}},

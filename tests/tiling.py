@@ -16,6 +16,8 @@ from graphvlm.components.projector.video_packing import VideoPacking
 from graphvlm.dims import Var
 from graphvlm.ir import Graph
 
+from .open_sizes import Sizes
+
 Size = tuple[int, int]
 SIZES: tuple[Size, ...] = ((61, 97), (40, 211), (84, 126), (300, 300), (17, 9))
 
@@ -102,23 +104,23 @@ def open_sizes(graph: Graph, known: Mapping[str, int]) -> dict[str, int]:
     found, grids = dict(known), dict[str, list[Size]]()
     for node in graph.nodes.values():
         if isinstance(node.spec, ImageStack) and node.spec.tile:
-            sizes = image_sizes(found[_key(node.signature.inputs["stack"], 0)])
+            sizes = image_sizes(_size(node.signature.inputs["stack"], 0, found))
             grids[node.name] = [grid(size, node.spec.resolutions, node.spec.tile) for size in sizes]
             if "counts" in node.inputs:
-                counts = image_counts(len(sizes), found[_key(node.signature.inputs["counts"], 0)])
+                counts = image_counts(len(sizes), _size(node.signature.inputs["counts"], 0, found))
                 alone = [count == 1 for count in counts for _ in range(count)]
                 grids[node.name] = [cut if one else (0, 0) for cut, one in zip(grids[node.name], alone, strict=True)]
             tiles = [rows * columns + 1 for rows, columns in grids[node.name]]
             found[_key(node.signature.inputs["stack"], 1)] = max(tiles)
             found[_key(node.signature.outputs["image"], 0)] = sum(tiles)
         elif isinstance(node.spec, ImageStack):
-            stacks, depth = (found[_key(node.signature.inputs["stack"], axis)] for axis in (0, 1))
+            stacks, depth = (_size(node.signature.inputs["stack"], axis, found) for axis in (0, 1))
             found[_key(node.signature.outputs["image"], 0)] = stacks * depth
         elif isinstance(node.spec, VideoFrames):
-            videos, frames = (found[_key(node.signature.inputs["video"], axis)] for axis in (0, 1))
+            videos, frames = (_size(node.signature.inputs["video"], axis, found) for axis in (0, 1))
             found[_key(node.signature.outputs["image"], 0)] = videos * frames
         elif isinstance(node.spec, VideoPacking):
-            frames, tokens = found[_key(node.signature.inputs["video"], 1)], node.signature.inputs["features"].shape[1]
+            frames, tokens = _size(node.signature.inputs["video"], 1, found), node.signature.inputs["features"].shape[1]
             assert isinstance(tokens, int)
             found[_key(node.signature.outputs["features"], 1)] = frames * tokens + node.spec.newline
         elif isinstance(node.spec, TilePacking):
@@ -126,6 +128,10 @@ def open_sizes(graph: Graph, known: Mapping[str, int]) -> dict[str, int]:
             packed = packed_tokens(node.spec, cut, image_sizes(len(cut)))
             found[_key(node.signature.outputs["features"], 1)] = packed
     return found
+
+
+def _size(port: Port, axis: int, known: Mapping[str, int]) -> int:
+    return Sizes(known).evaluate(port.shape[axis])
 
 
 def _key(port: Port, axis: int) -> str:

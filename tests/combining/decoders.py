@@ -8,6 +8,7 @@ from typing import Any
 from ..block_strategies import Plain, attention, layers, mlp, norm, residual, rope
 from .flow import MAX_TOKENS, VOCAB, Features, Growing, Stream
 from .fusions import spread
+from .segments import segments
 
 
 def transformer(made: Growing, stream: Stream, dim: int, others: list[Features]) -> Features:
@@ -26,7 +27,7 @@ def transformer(made: Growing, stream: Stream, dim: int, others: list[Features])
         **made.maybe(final_norm=made.chance),
     }
     reads: Plain = {"features": stream.ref}
-    for change in (_long, _latent, _three_numbers, _marks, _inject, _cross, _order):
+    for change in (_long, _latent, _three_numbers, _marks, _inject, segments, _cross, _order):
         change(made, settings, reads, stream, others)
     embedded = made.nodes.get(f"{stream.ref.partition('.')[0]}", {}).get("type") in ("linear", "mlp")
     head = _head(made, tied=bool(stream.ids) and not embedded)
@@ -141,7 +142,7 @@ def _inject(made: Growing, settings: Plain, reads: Plain, stream: Stream, others
 
 def _cross(made: Growing, settings: Plain, reads: Plain, stream: Stream, others: list[Features]) -> None:
     """Attention to other features, in some layers, and feed-forwards for the tokens that see some."""
-    sublayers: Plain = {}
+    sublayers: Plain = settings.pop("sublayers", {})
     for index in range(made.pick(0, 1, 1, 2)):
         if not others:
             break
@@ -159,7 +160,9 @@ def _cross(made: Growing, settings: Plain, reads: Plain, stream: Stream, others:
         if settings["dim"] % heads or made.chance(4):
             own["head_dim"] = made.pick(4, 6)
         reads[port] = source.ref
-        _seen(made, own, reads, port, source)
+        _seen(made, own, reads, port, source, whole="features" in reads)
+        if "segments" in settings and made.chance(3):
+            own["scope"] = made.pick(*settings["segments"])
         sublayers[f"cross_{index}"] = own
         if own.get("mask") and made.chance():
             sublayers[f"after_{index}"] = {
@@ -184,13 +187,13 @@ def _cross(made: Growing, settings: Plain, reads: Plain, stream: Stream, others:
         settings["layers"] = {**layers_, "where": [*layers_.get("where", []), {**entry, "each": order}]}
 
 
-def _seen(made: Growing, own: Plain, reads: Plain, port: str, source: Features) -> None:
+def _seen(made: Growing, own: Plain, reads: Plain, port: str, source: Features, *, whole: bool) -> None:
     """Which tokens see which of the features, if not all see all."""
-    whole = isinstance(source.tokens, int) and source.rows.startswith("of ")
-    if "tiled_vit" in source.ref and made.chance(4) is False:
+    counted = isinstance(source.tokens, int) and source.rows.startswith("of ")
+    if whole and "tiled_vit" in source.ref and made.chance(4) is False:
         reads[f"{port}_seen"] = made.input("visible", "visible")
         own["mask"] = {"visible": f"{port}_seen"}
-    elif whole and made.chance(3):
+    elif counted and made.chance(3):
         reads[f"{port}_mask"] = made.input("present", "mask")
         own["mask"] = {"present": f"{port}_mask"}
     if own.get("mask") and made.chance():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from ..block_strategies import Plain, attention, layers, mlp, norm, residual
@@ -33,7 +34,8 @@ def _count(stack: Plain) -> int:
 def vit(made: Growing) -> list[Features]:
     """A tower for images of one size."""
     size = made.pick(8, [8, 12], 16)
-    twins = [n["inputs"] for n in made.nodes.values() if n["type"] == "vit" and n["image"]["size"] == size]
+    towers = [node for node in made.nodes.values() if node.get("type") == "vit"]
+    twins = [node["inputs"] for node in towers if node["image"]["size"] == size]
     shared = [ref for ref in twins if isinstance(ref, str)]
     pixels = made.pick(*shared) if shared and made.chance(2) else made.input("pixels", "image")
     return _vit(made, pixels, size, rows=f"of {pixels}")
@@ -107,6 +109,14 @@ def image_stack(made: Growing) -> list[Features]:
     reads = {"stack": stack, "stack_mask": made.input("stack_mask", "stack_mask")}
     name = made.node("encoder/image_stack", reads)
     return _vit(made, {"image": name, "pixel_mask": f"{name}.pixel_mask"}, size, rows=f"in {name}", masked=True)
+
+
+def video(made: Growing) -> list[Features]:
+    """Frames of videos, as many images."""
+    name, size = made.input("video", "video"), made.pick(8, 16)
+    frames = made.node("encoder/video_frames", name)
+    found = _vit(made, frames, size, rows=f"in {frames}", plain=made.chance())
+    return [replace(each, video=name) for each in found]
 
 
 def native_vit(made: Growing) -> list[Features]:

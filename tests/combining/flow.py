@@ -29,6 +29,7 @@ class Features:
     mask: str = ""  # which tokens are no padding
     cut: str = ""  # the stack of images that tiles were cut from
     sizes: str = ""  # of the images that were cut
+    video: str = ""  # the input whose frames these are
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn
 
 from ..block_strategies import Plain
+from .calls import again, call
 from .flow import VOCAB, Features, Growing, Stream, same_tokens
 from .parts import DECODERS, ENCODERS, INTO, JOINTS, PROJECTORS
 from .projectors import fitting
@@ -49,15 +50,19 @@ def _ports(node: Plain) -> list[str]:
 
 
 def _seen(made: Growing) -> list[Features]:
-    """One encoder, and perhaps projectors behind what it gives."""
+    """One encoder, and perhaps projectors behind what it gives; now and then all of it twice."""
+    before = len(made.nodes)
     given = ENCODERS[made.pick(*ENCODERS)](made)
     found = []
     for source in given:
         last = source
         for _ in range(made.pick(0, 1, 1, 2)):
             last = PROJECTORS[made.pick(*PROJECTORS)](made, last) or last
+        if made.chance(4) is False:
+            last = PROJECTORS["projector/video_packing"](made, last) or last
         found.append(last)
-    return found + given[:1] if made.chance(4) else found
+    found = found + given[:1] if made.chance(4) else found
+    return [*found, *again(made, [*made.nodes][before:], found)] if made.chance(5) else found
 
 
 def _joined(made: Growing, found: list[Features]) -> list[Features]:
@@ -81,7 +86,12 @@ def _language(made: Growing, found: list[Features]) -> None:
         into = INTO[made.pick(*INTO)](made, stream, waiting, dim)
         stream = into or _first(made, stream, waiting, dim)
     last = DECODERS[made.pick(*DECODERS)](made, stream, dim, crossed)
-    if made.chance(8):
+    if made.chance(8) and stream.ids and stream.ref in made.nodes and not stream.placed and not stream.prefixed:
+        names: dict[str, str] = {}
+        if "module" not in made.nodes[stream.ref] and made.nodes[stream.ref]["inputs"] in made.inputs:
+            call(made, stream.ref, names)
+        call(made, last.ref.partition(".")[0], names)
+    elif made.chance(8):
         made.node("projector/linear", last.ref, out=made.pick(10, 6))
     elif made.chance(8):
         others = [each for each in found if not each.rows.startswith("in ")]
@@ -124,9 +134,9 @@ def _whole(made: Growing) -> Plain:
     outputs: Plain = {}
     read = {ref.partition(".")[0] for node in made.nodes.values() for ref in _refs(node)}
     for name, node in made.nodes.items():
-        if node["type"] == "grid_positions" or (name in read and not made.chance(6)):
+        if node.get("type") == "grid_positions" or (name in read and not made.chance(6)):
             continue
-        outputs |= _outputs(made, name, node)
+        outputs |= _outputs(made, name, made.nodes[node.get("module", name)])
     whole: Plain = {"version": 1, "name": "drawn", "inputs": made.inputs, "nodes": made.nodes, "outputs": outputs}
     return whole | made.maybe(
         freeze=lambda: _freeze(made),
@@ -141,15 +151,18 @@ def _refs(node: Plain) -> list[str]:
 
 def _outputs(made: Growing, name: str, node: Plain) -> Plain:
     if node["kind"] != "decoder":
-        port = {"patches": ".patches", "image_stack": ".image", "spread": ".depth_1"}.get(node["type"], "")
+        port = _FIRST.get(node["type"], "")
         return {} if port in (".image", ".patches") else {f"out_{name}": f"{name}{port}"}
     ports = ["hidden"] if node.get("head") == "none" else made.pick(["logits"], ["logits", "hidden"], ["hidden"])
     return {f"{name}_{port}": f"{name}.{port}" for port in ports}
 
 
+_FIRST = {"patches": ".patches", "image_stack": ".image", "video_frames": ".image", "spread": ".depth_1"}
+
+
 def _freeze(made: Growing) -> Any:
     """Whole nodes, or parameters of them by name; for good or until a step."""
-    able = [name for name, node in made.nodes.items() if node["type"] not in _WITHOUT_WEIGHTS]
+    able = [name for name, node in made.nodes.items() if node.get("type", "concat") not in _WITHOUT_WEIGHTS]
     if not able:
         return []
     decoders = [name for name in able if made.nodes[name]["kind"] == "decoder"]
@@ -162,5 +175,5 @@ def _freeze(made: Growing) -> Any:
 
 _WITHOUT_WEIGHTS = (
     *("image_stack", "patches", "grid_positions", "concat", "add", "scatter", "prefix", "spread"),
-    *("pool", "pixel_shuffle", "tile_packing"),
+    *("pool", "pixel_shuffle", "tile_packing", "video_frames", "video_packing"),
 )

@@ -24,6 +24,7 @@ ENCODERS: Mapping[str, Encoder] = {
     "encoder/audio": encoders.audio,
     "encoder/image_stack": encoders.image_stack,
     "encoder/patches": encoders.patches,
+    "encoder/video_frames": encoders.video,
     "encoder/token_embedding": encoders.other_text,
     "encoder/transformer": encoders.transformer,
     "input/features": encoders.given,
@@ -38,6 +39,7 @@ PROJECTORS: Mapping[str, Projector] = {
     "projector/codebook": projectors.codebook,
     "projector/patch_merger": projectors.patch_merger,
     "projector/tile_packing": projectors.tile_packing,
+    "projector/video_packing": projectors.video_packing,
     "projector/transformer": projectors.transformer,
 }
 # Features of the same tokens -> one.
@@ -52,7 +54,7 @@ BROUGHT = frozenset(("encoder/grid_positions", "fusion/spread"))
 # No random graph has these yet.
 WAITING = frozenset(
     (
-        *("encoder/video_frames", "projector/video_packing", "encoder/first_token", "sampler/negatives"),
+        *("encoder/first_token", "sampler/negatives"),
         *("head/projection", "head/classifier", "head/similarity"),
         *("loss/contrastive", "loss/classification", "loss/language", "loss/sum"),
     )

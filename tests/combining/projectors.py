@@ -170,6 +170,20 @@ def tile_packing(made: Growing, source: Features) -> Features | None:
     return Features(name, source.dim, f"one of {source.cut}", f"packed {name}")
 
 
+def video_packing(made: Growing, source: Features) -> Features | None:
+    """The frames of a video behind each other; behind them the newline of some tiles, perhaps."""
+    if not source.video:
+        return None
+    lines = [
+        name
+        for name, node in made.nodes.items()
+        if node.get("type") == "tile_packing" and node.get("newline", True) and made.chance()
+    ]
+    newline = {"newline": f"{lines[0]}.newline"} if lines else {}
+    name = made.node("projector/video_packing", {"features": source.ref, "video": source.video, **newline})
+    return Features(name, source.dim, f"of {source.video}", f"packed {name}")
+
+
 def transformer(made: Growing, source: Features) -> Features | None:
     """Learned tokens that attend to those of an image."""
     heads = made.pick(2, 4)

@@ -257,7 +257,7 @@ class MoE(nn.Module):
         scores = scores.sigmoid()
         choice = scores + self.router_bias
         # First the best groups, then the best experts in them.
-        groups = choice.view(tokens.size(0), self.groups, -1)
+        groups = choice.view(-1, self.groups, choice.size(1) // self.groups)
         value = groups.topk(2, dim=-1).values.sum(dim=-1)
         best = value.topk(self.top_groups, dim=-1).indices
         closed = torch.ones_like(value, dtype=torch.bool).scatter(1, best, False)
