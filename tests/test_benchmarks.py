@@ -13,9 +13,11 @@ ROOT = Path(__file__).parents[1]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("table", ["prefill_decode", "train_step"])
+@pytest.mark.parametrize("table", ["prefill_decode", "train_step", pytest.param("deployed", marks=pytest.mark.long)])
 def test_quick(table: str, tmp_path: Path) -> None:
     pytest.importorskip("transformers", reason="what is measured against is not installed")
+    if table == "deployed":
+        pytest.importorskip("onnxruntime", reason="pip install graphvlm[onnx]")
     command = [sys.executable, "-m", f"benchmarks.{table}", "--quick", "--out", str(tmp_path)]
     subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
     assert (tmp_path / f"{table}.md").read_text().startswith("# ")
