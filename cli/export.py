@@ -5,6 +5,9 @@ for TensorRT, and `run_onnx.py`, which generates text from these files alone.
 
 `--trt` writes that too, and DIR/<graph>_trt: an engine a program. Nothing is run on a GPU.
 
+`--pt2` writes DIR/<graph>_pt2: each program as torch.export saves it, and compiled by AOTInductor to a library. Another
+process loads both and compares them with the package, and the library is timed against it.
+
 `--hf` writes DIR/<graph>_hf: a directory that `transformers`, vLLM and SGLang load by the code in it. A process that
 cannot import graphvlm loads it and has to give the logits and the text of the package.
 
@@ -21,7 +24,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from . import console, engines, hub
+from . import console, engines, hub, libraries
 from . import options as shared
 
 if TYPE_CHECKING:
@@ -33,6 +36,7 @@ EXAMPLES = """
     graphvlm export tiny --onnx -o out
     graphvlm export llava_1_5_7b --onnx --weights llava-1.5-7b-hf -o out --limit seq=2:1024:4096
     graphvlm export llava_1_5_7b --trt --dry-run
+    graphvlm export tiny --pt2 -o out
     graphvlm export llava_1_5_7b --hf --weights llava-1.5-7b-hf -o out --dtype bfloat16
     graphvlm export tiny --trt --backend tensorrt-rtx --target sm_86,sm_89,sm_120 -o out
     graphvlm export my_model.yaml nodes.llm.layers=2 --onnx --json
@@ -47,6 +51,7 @@ def options(parser: argparse.ArgumentParser) -> None:
     target = parser.add_argument_group("what to make")
     target.add_argument("--onnx", action="store_true", help="ONNX models")
     target.add_argument("--trt", action="store_true", help="TensorRT engines, from ONNX models")
+    target.add_argument("--pt2", action="store_true", help="programs of torch.export, and libraries by AOTInductor")
     target.add_argument("--hf", action="store_true", help="a directory that transformers, vLLM and SGLang load")
     target.add_argument("--dry-run", action="store_true", help="say what would be made; needs no weights")
     parser.add_argument("-o", "--output", metavar="DIR", type=Path, default=Path(), help="(default: this folder)")
@@ -65,12 +70,13 @@ def options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--force", action="store_true", help="overwrite a folder that holds other files")
     parser.add_argument("--json", action="store_true", help="print the manifest")
     engines.options(parser)
+    libraries.options(parser)
     shared.add_passes(parser)
 
 
 def run(args: argparse.Namespace) -> int:
-    if not (args.onnx or args.trt or args.hf):
-        raise console.UsageError("what should be made? --onnx, --trt or --hf")
+    if not (args.onnx or args.trt or args.hf or args.pt2):
+        raise console.UsageError("what should be made? --onnx, --trt, --pt2 or --hf")
     onnx = args.onnx or args.trt
     if onnx and (missing := [name for name in ("onnx", "onnxruntime", "onnxscript") if find_spec(name) is None]):
         raise console.UsageError(NEEDS_ONNX.format(" and ".join(missing)))
@@ -82,6 +88,7 @@ def run(args: argparse.Namespace) -> int:
     if args.weights is None and not args.dry_run:
         console.note(f"no --weights: the weights are random (seed {args.seed}), and so is what comes out")
     code = hub.run(args, graph) if args.hf else 0
+    code = max(code, libraries.run(args, graph)) if args.pt2 else code
     return max(code, _programs(args, graph)) if onnx else code
 
 

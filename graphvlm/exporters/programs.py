@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from ..dims import Var
 from . import caches
 from .plan import Encoder, Plan
-from .rewrites import Rewritten
+from .rewrites import REPLACED, Rewritten, Table
 from .sizes import evaluate
 
 PAST, PRESENT = "past.", "present."
@@ -23,11 +23,12 @@ PAST, PRESENT = "past.", "present."
 class Program(nn.Module):
     """One program. It takes its `names` in order and gives a tensor for each of `results`, in order.
 
-    Called, it is the package itself and nothing else; while it is exported, some operations are others.
+    Called, it is the package itself and nothing else; while it is exported, the operations in `table` are others.
     """
 
     names: tuple[str, ...]
     results: tuple[str, ...]
+    table: Table = REPLACED
 
     def __init__(self, name: str, plan: Plan, model: nn.Module) -> None:
         super().__init__()
@@ -44,6 +45,13 @@ class Program(nn.Module):
         """The tensors that come out, by name."""
         raise NotImplementedError
 
+    def rewritten(
+        self, picks: Mapping[int, Tensor] | None = None, *, always: bool = False
+    ) -> AbstractContextManager[object]:
+        """Operations as exported programs have them, while one is being exported, and where no number is known."""
+        exporting = always or torch.compiler.is_exporting()
+        return Rewritten(picks or {}, self.table) if exporting else nullcontext()
+
 
 class Encode(Program):
     """An encoder of a modality with its projector."""
@@ -54,7 +62,7 @@ class Encode(Program):
         self.names = tuple(value.name for value in encoder.inputs)
 
     def run(self, given: dict[str, Tensor]) -> dict[str, Tensor]:
-        with rewritten():
+        with self.rewritten():
             made = getattr(self.model, self.encoder.method)(**given)
         values = made if isinstance(made, tuple) else (made,)
         return {value.name: tensor for value, tensor in zip(self.encoder.outputs, values, strict=True)}
@@ -68,7 +76,7 @@ class Joint(Program):
         self.names = tuple(value.name for value in plan.inputs)
 
     def run(self, given: dict[str, Tensor]) -> dict[str, Tensor]:
-        with rewritten():
+        with self.rewritten():
             output = self.call(given)
         return self.outputs(output)
 
@@ -105,7 +113,7 @@ class Prefill(Joint):
         last = (given[view.mask] * places).amax(dim=1) if view.mask else torch.full_like(ids[:, 0], prompt - 1)
         keep = places == last[:, None]
         cache = new_cache(self, batch, self.length(given), ids.device)
-        with rewritten({id(keep): last}, always=ids.is_meta):
+        with self.rewritten({id(keep): last}, always=ids.is_meta):
             output = self.call(given, cache=cache, **({"keep": keep} if view.keep else {}))
         made = self.outputs(output)
         if not view.keep:
@@ -132,7 +140,7 @@ class Decode(Joint):
     def __init__(self, prefill: Prefill, past: Mapping[str, Tensor]) -> None:
         super().__init__("decode", prefill.plan, prefill.model)
         self.cache_class, self.skeleton = prefill.cache_class, prefill.skeleton
-        self.past = tuple(past)
+        self.past, self.table = tuple(past), prefill.table
         self.names = (prefill.plan.view.tokens, *(PAST + name for name in self.past))
 
     def run(self, given: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -142,7 +150,7 @@ class Decode(Joint):
         caches.fill(cache, self.skeleton, past)
         before = caches.leaves(cache)
         versions = {name: tensor._version for name, tensor in before.items()}
-        with rewritten():
+        with self.rewritten():
             output = getattr(self.model, self.plan.joint)(**{view.tokens: ids}, cache=cache)
         made = self.outputs(output)
         made[view.logits] = made[view.logits][:, -1]
@@ -154,8 +162,3 @@ def new_cache(program: Prefill | Decode, batch: int, size: int, device: torch.de
     """An empty cache of the package."""
     config = getattr(program.model.config, program.plan.view.decoder)
     return program.cache_class(config.layers, batch, size, device)
-
-
-def rewritten(picks: Mapping[int, Tensor] | None = None, *, always: bool = False) -> AbstractContextManager[object]:
-    """Operations as exported programs have them, while one is being exported, and where no number is known."""
-    return Rewritten(picks or {}) if always or torch.compiler.is_exporting() else nullcontext()

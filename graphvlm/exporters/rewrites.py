@@ -14,17 +14,19 @@ import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
+Table = Mapping[Callable[..., Any], Callable[..., Any]]
+
 
 class Rewritten(TorchFunctionMode):
-    """A context in which the functions of `REPLACED` are called in place of those of torch.
+    """A context in which the functions of `table` are called in place of those of torch.
 
     `picks` maps a mask that is true once a row, by its identity, to the places where it is: picking values at these has
     a shape that is known, and picking by a mask has not.
     """
 
-    def __init__(self, picks: Mapping[int, Tensor] = MappingProxyType({})) -> None:
+    def __init__(self, picks: Mapping[int, Tensor] = MappingProxyType({}), table: Table | None = None) -> None:
         super().__init__()
-        self.picks = picks
+        self.picks, self.table = picks, REPLACED if table is None else table
 
     def __torch_function__(
         self, function: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
@@ -32,7 +34,7 @@ class Rewritten(TorchFunctionMode):
         if function is Tensor.__getitem__ and id(args[1]) in self.picks:
             place = self.picks[id(args[1])]
             return args[0][torch.arange(place.size(0), device=place.device), place]
-        return REPLACED.get(function, function)(*args, **(kwargs or {}))
+        return self.table.get(function, function)(*args, **(kwargs or {}))
 
 
 def masked_scatter(x: Tensor, mask: Tensor, source: Tensor) -> Tensor:
@@ -137,7 +139,7 @@ def attention(  # noqa: PLR0917 -- called like the function of torch
     return x.flatten(1, 2) if grouped else x
 
 
-REPLACED: Mapping[Callable[..., Any], Callable[..., Any]] = MappingProxyType(
+REPLACED: Table = MappingProxyType(
     {
         Tensor.masked_scatter: masked_scatter,
         Tensor.index_copy_: index_copy_,
@@ -148,5 +150,13 @@ REPLACED: Mapping[Callable[..., Any], Callable[..., Any]] = MappingProxyType(
         torch.bucketize: bucketize,
         Tensor.argsort: argsort,
         torch.nn.functional.scaled_dot_product_attention: attention,
+    }
+)
+# What torch's own compiler has kernels for stays as it is.
+NATIVE: Table = MappingProxyType(
+    {
+        function: other
+        for function, other in REPLACED.items()
+        if function not in (torch.nn.functional.scaled_dot_product_attention, Tensor.index_copy_, Tensor.index_fill_)
     }
 )

@@ -17,6 +17,7 @@ from torch.export import Dim, ExportedProgram
 
 from .plan import Plan, Value
 from .programs import PAST, PRESENT, Decode, Encode, Joint, Prefill, Program
+from .rewrites import REPLACED, Table
 from .samples import Samples
 from .sizes import CACHE
 
@@ -58,15 +59,22 @@ class Traced:
         return str(expression.subs(named))
 
 
-def trace(plan: Plan, model: nn.Module, package: ModuleType, samples: Samples) -> Iterator[Traced]:
-    """Each program of a plan, traced with the inputs given."""
+def trace(
+    plan: Plan, model: nn.Module, package: ModuleType, samples: Samples, table: Table = REPLACED
+) -> Iterator[Traced]:
+    """Each program of a plan, traced with the inputs given; in the programs, operations of `table` are others."""
     given = samples.given
     for encoder in plan.encoders:
-        yield traced(run(Encode(encoder, plan, model), given), open_axes(plan, encoder.inputs))
+        encode = Encode(encoder, plan, model)
+        encode.table = table
+        yield traced(run(encode, given), open_axes(plan, encoder.inputs))
     if plan.joint and not plan.generates:
-        yield traced(run(Joint("combine", plan, model), given), open_axes(plan, plan.inputs))
+        combine = Joint("combine", plan, model)
+        combine.table = table
+        yield traced(run(combine, given), open_axes(plan, plan.inputs))
     elif plan.joint:
         prefill = Prefill(plan, model, package)
+        prefill.table = table
         first = traced(run(prefill, given), open_axes(plan, plan.inputs))
         yield first
         axes = cache_axes(first)

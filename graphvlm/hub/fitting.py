@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, is_dataclass
 
-from ..blocks.settings import Attention, Stack
+from ..blocks.head import Head
+from ..blocks.settings import Attention, Mlp, Norm, Residual, Stack, Sublayer
 from ..components.decoder.transformer import Transformer
 from ..components.encoder.token_embedding import TokenEmbedding
 from ..diagnostics import Span
@@ -45,12 +46,13 @@ def parts_of(graph: Graph) -> Parts:
         _refuse(problems, f"the stream of `{decoder.name}` does not begin with tokens", decoder.tree, "feed it tokens")
         problems.stop()
     assert embedding is not None
-    for node, path, what in (
+    for owner, path, what in (
         *((decoder, path, what) for path, what in _of_decoder(decoder)),
         *((embedding, path, what) for path, what in _of_embedding(embedding)),
+        *((node, path, what) for node in graph.owners if node is not decoder for path, what in _of_tower(node)),
     ):
-        span = Settings(node.tree).span(*path)
-        message = f"the profile `hf` has no form for {what}, in `{node.name}`"
+        span = Settings(owner.tree).span(*path)
+        message = f"the profile `hf` has no form for {what}, in `{owner.name}`"
         problems.error("outside-profile", message, span, help=_HELP)
     _check_stages(graph, stages, decoder, problems)
     problems.stop()
@@ -90,7 +92,20 @@ def _of_decoder(node: Node) -> Iterator[tuple[tuple[str, ...], str]]:
         yield ("inputs",), "features that stand before the text and not at places in it"
     if spec.head is None or spec.head.transform:
         yield ("head",), "a head of more than one matrix"
+    for value in (spec, spec.head):
+        for name in unplaced(value) if value else ():
+            yield (), f"`{name}`"
     yield from _of_stack(spec.layers)
+
+
+def _of_tower(node: Node) -> Iterator[tuple[tuple[str, ...], str]]:
+    """What layers of encoders and projectors cannot have."""
+    stack = node.spec.stack
+    if stack is None:
+        return
+    if any(stack.linear) or stack.choosing:
+        yield ("layers",), "linear attention, or experts that choose their tokens"
+    yield from _unknown(stack)
 
 
 def _of_stack(stack: Stack) -> Iterator[tuple[tuple[str, ...], str]]:
@@ -105,9 +120,43 @@ def _of_stack(stack: Stack) -> Iterator[tuple[tuple[str, ...], str]]:
     limits = {*filter(None, stack.windows)}, {*filter(None, stack.chunks)}
     if max(map(len, limits)) > 1 or all(limits):
         yield ("layers",), "layers with several windows, or with windows and runs"
+    yield from _unknown(stack)
     ops = [s.op for kind in stack.kinds for s in kind.sublayers]
     if sum(isinstance(op, Attention) for op in ops) != len(stack.kinds):
         yield ("sublayers",), "layers without one self-attention each"
+
+
+# What the templates of the profile place. A setting that comes later is refused until it stands here.
+_PLACED: dict[type, str] = {
+    Attention: """heads kv_heads head_dim bias qk_norm window norm_heads norm_turned scale softcap sinks gated rope
+        latent cross merged grid square windows relative chunk temperature""",
+    Mlp: "hidden activation gated bias moe merged clamp up_offset",
+    Sublayer: "name op norm place residual rows",
+    Norm: "type eps bias unit_offset weight",
+    Residual: "scale gate init skip",
+    Transformer: """vocab max_tokens layers learned input_norm final_norm head cut inject relative marked hidden""",
+    Head: "tied bias scale softcap transform",
+}
+
+
+def _unknown(stack: Stack) -> Iterator[tuple[tuple[str, ...], str]]:
+    """Settings of layers that the templates do not know."""
+    for kind in stack.kinds:
+        for sublayer in kind.sublayers:
+            for value in (sublayer, sublayer.op, sublayer.norm, sublayer.residual):
+                for name in unplaced(value):
+                    yield ("layers",), f"`{name}` of layers"
+
+
+def unplaced(value: object) -> Iterator[str]:
+    """The fields of a setting that are not what they usually are, and that the templates do not place."""
+    known = _PLACED.get(type(value))
+    if known is None or not is_dataclass(value):
+        yield type(value).__name__.lower()
+        return
+    for field in fields(value):
+        if field.name not in known.split() and getattr(value, field.name) != field.default:
+            yield field.name
 
 
 def _check_stages(graph: Graph, stages: Stages, decoder: Node, problems: Problems) -> None:

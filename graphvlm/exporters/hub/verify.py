@@ -97,7 +97,7 @@ def _theirs(folder: Path, given: Mapping[str, Tensor], new: int) -> tuple[Tensor
     with tempfile.TemporaryDirectory() as place:
         asked, answer = Path(place) / "given.safetensors", Path(place) / "answer.safetensors"
         save_file({name: tensor.contiguous() for name, tensor in given.items()}, asked)
-        command = [sys.executable, "-c", _CHILD, str(folder), str(asked), str(answer), auto, str(new)]
+        command = [sys.executable, "-c", _CHILD, str(folder.resolve()), str(asked), str(answer), auto, str(new)]
         alone = {**os.environ, "HF_MODULES_CACHE": place}  # where transformers copies the code that it runs
         ended = subprocess.run(command, capture_output=True, check=False, text=True, cwd=place, env=alone)
         if ended.returncode:

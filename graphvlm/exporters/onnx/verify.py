@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..comparing import SIZES, as_long, difference
 from ..plan import Plan
 from ..programs import PAST, PRESENT, Encode, Prefill
 from ..samples import Samples
@@ -19,12 +19,6 @@ from ..tracing import Run, Traced, cache_axes, next_step, run
 
 TOLERANCE = 1e-4
 STEPS = 2
-# One of everything; more than was traced; a batch with few images.
-SIZES: tuple[Mapping[str, int], ...] = (
-    {"batch": 1, "seq": 4, "images": 1, "tokens": 3, "clips": 1, "tiles": 1, "height": 84, "width": 84},
-    {"batch": 3, "seq": 13, "images": 5, "tokens": 9, "clips": 3, "tiles": 3, "height": 84, "width": 126},
-    {"batch": 4, "seq": 5, "images": 2, "tokens": 6, "clips": 2, "tiles": 2, "height": 126, "width": 84},
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,26 +84,6 @@ def compare(done: Run, made: Mapping[str, np.ndarray[Any, Any]]) -> Difference:
     """
     found = {name: torch.from_numpy(made[name]) for name in done.outputs}
     if isinstance(done.program, Encode):
-        found = {name: _as_long(tensor, done.outputs[name]) for name, tensor in found.items()}
+        found = {name: as_long(tensor, done.outputs[name]) for name, tensor in found.items()}
     worst, name = max((difference(found[name], tensor), name) for name, tensor in done.outputs.items())
     return Difference(done.program.name, {given: tuple(part.shape) for given, part in done.inputs.items()}, worst, name)
-
-
-def _as_long(made: Tensor, expected: Tensor) -> Tensor:
-    """The beginning of a longer tensor."""
-    for axis in range(min(made.ndim, expected.ndim)):
-        made = made.narrow(axis, 0, min(made.size(axis), expected.size(axis)))
-    return made
-
-
-def difference(made: Tensor, expected: Tensor) -> float:
-    """The largest difference, in parts of the largest number expected; infinite if shapes or whole numbers differ."""
-    if made.shape != expected.shape or made.dtype != expected.dtype:
-        return math.inf
-    if not expected.is_floating_point():
-        return 0.0 if torch.equal(made, expected) else math.inf
-    if not expected.numel():
-        return 0.0
-    scale = max(float(expected.abs().max()), 1e-30)
-    worst = float((made - expected).abs().max()) / scale
-    return worst if math.isfinite(worst) else math.inf
