@@ -169,6 +169,15 @@ FOUND: dict[str, dict[str, Any]] = {
         fused={"kind": "fusion", "type": "prefix", "inputs": {"text": "text", "image": "feats"}},
         llm={"inputs": "fused", "attention": {"heads": 2, "window": 3}},
     ),
+    "windows and runs behind another segment, where a text is padded on the left": graph(
+        inputs={"feats": {"type": "features", "dim": 16, "tokens": 4}},
+        llm={
+            "inputs": {"image": "feats", "text": "text"},
+            "segments": {"image": {}, "text": {}},
+            "attention": {"heads": 2, "window": 3},
+            "layers": {"count": 3, "where": [{"at": [1], "attention": {"window": None, "mask": {"chunk": 5}}}]},
+        },
+    ),
     "linear attention there": graph(
         inputs={"feats": {"type": "features", "dim": 16}},
         fused={"kind": "fusion", "type": "prefix", "inputs": {"text": "text", "image": "feats"}},

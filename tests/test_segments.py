@@ -12,6 +12,7 @@ import graphvlm
 from graphvlm.diagnostics import GraphError
 
 from .running import TINY, VARIANTS, inputs, packaged, randomise, sizes
+from .shrinking import LINEAR
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -35,6 +36,10 @@ MISTAKES = (
     (
         (APART, "nodes.llm.position={type: mrope, sections: [4, 3, 3]}"),
         *("bad-segments", "`position` of `llm` is told for each token", "by `where`"),
+    ),
+    (
+        (APART, f"nodes.llm.layers={{count: 2, where: [{{at: [1], attention: {{linear: {LINEAR}}}}}]}}"),
+        *("bad-segments", "linear attention of `llm` runs along one sequence", "`fusion/prefix`"),
     ),
     ((APART, "nodes.llm.mlp.scope=txt"), "unknown-segment", "names `txt`", "did you mean `text`"),
     (("nodes.llm.mlp.scope=text",), "unknown-segment", "no such segment", "write `segments`"),

@@ -55,7 +55,7 @@ def part_ports(node: str, settings: Settings, last: Port) -> PartPorts:
     return PartPorts({**streams, names[-1]: last}, {**masks, own: mask}, names[-1], own)
 
 
-def check_parts(node: str, settings: Settings, problems: Problems) -> None:
+def check_parts(node: str, settings: Settings, blocks: Stack, problems: Problems) -> None:
     """Note what cannot be beside several segments."""
     check_segments(node, settings, problems)
     segments = read_segments(settings)
@@ -70,6 +70,14 @@ def check_parts(node: str, settings: Settings, problems: Problems) -> None:
         )
     if len(_stretches(settings)) > 1:
         _check_order(node, settings, problems)
+        if any(blocks.linear):
+            problems.error(
+                "bad-segments",
+                f"linear attention of `{node}` runs along one sequence, and what pads a text would stand in it, "
+                "behind the segments before",
+                settings.span("segments"),
+                help="put the segments together with `fusion/prefix`, and tell them by `where`",
+            )
 
 
 def _check_order(node: str, settings: Settings, problems: Problems) -> None:

@@ -147,7 +147,7 @@ class TransformerComponent:
             return None
         _check_positions(settings, inferred, blocks, problems)
         check_marked(inferred.node, settings, problems)
-        check_parts(inferred.node, settings, problems)
+        check_parts(inferred.node, settings, blocks, problems)
         settings_norm = parse_norm(settings, "norm")
         stream = stream_of(settings)
         features = inferred.inputs[stream]
