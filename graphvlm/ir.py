@@ -45,8 +45,8 @@ class Input:
 class Node:
     """One call of one component, with its shapes known; `owner` is the node whose weights it calls, if not its own.
 
-    If it is `spread`, tensor-parallel ranks have all of its weights and encode different images. Without `grad`, no
-    gradient goes back through the call.
+    If it is `spread`, tensor-parallel ranks have all of its weights and encode different images. With
+    `expert_parallel` above 1, its experts lie on so many ranks. Without `grad`, no gradient goes back through the call.
     """
 
     name: str
@@ -58,6 +58,7 @@ class Node:
     tree: Tree
     checkpoint: NodeCheckpoint
     tensor_parallel: int = 1
+    expert_parallel: int = 1
     fsdp: bool = True
     spread: bool = False
     owner: str = ""

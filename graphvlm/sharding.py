@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from math import gcd
 
 from .blocks.parse_attention import divisors
@@ -13,7 +14,8 @@ from .ir import Graph, Node, Parallelism
 from .linked import LinkedGraph
 from .problems import Problems
 from .settings import Settings
-from .splits import apart, conflict
+from .splits import conflict, is_routed
+from .splits import laid as laid_op
 from .words import suggestion
 
 
@@ -47,20 +49,26 @@ def read_parallelism(
             label = (Label(linked.nodes[name].span, f"only calls `{owner}`"),)
             edit = f"write it for `{owner}`"
             problems.error("structure-in-call", message, tree.key_span(name), labels=label, help=edit)
-    laid = {}
+    laid: dict[str, Node] = {}
+    _check_experts(nodes, mesh, settings, problems)
     for name, node in nodes.items():
         own = tree.get(name) if tree else None
         if not node.owner:
-            laid[name] = _laid(node, int(mesh.get("tp", 1)), settings, Settings(own) if own else None, problems)
+            of_node = Settings(own) if own else None
+            laid[name] = _laid(node, int(mesh.get("tp", 1)), settings, of_node, problems)
+            if int(mesh.get("ep", 1)) > 1 and _experts(node):
+                laid[name] = replace(laid[name], expert_parallel=int(mesh["ep"]))
     return Parallelism(mesh), {name: _as_owner(node, laid) for name, node in nodes.items()}
 
 
 def _as_owner(node: Node, laid: Mapping[str, Node]) -> Node:
     """A node with the degrees of the weights that it calls."""
     owner, stack = laid[node.module], node.spec.stack
-    if owner.tensor_parallel > 1 and stack is not None:
-        node = replace(node, spec=node.spec.with_stack(stack.map_ops(apart)))
-    return replace(node, tensor_parallel=owner.tensor_parallel, fsdp=owner.fsdp, spread=owner.spread)
+    tp, ep = owner.tensor_parallel, owner.expert_parallel
+    if max(tp, ep) > 1 and stack is not None:
+        change = partial(laid_op, split=tp > 1, spread=ep > 1)
+        node = replace(node, spec=node.spec.with_stack(stack.map_ops(change)))
+    return replace(node, tensor_parallel=tp, expert_parallel=ep, fsdp=owner.fsdp, spread=owner.spread)
 
 
 def _laid(node: Node, degree: int, settings: Settings, own: Settings | None, problems: Problems) -> Node:
@@ -94,6 +102,43 @@ def _laid(node: Node, degree: int, settings: Settings, own: Settings | None, pro
     return replace(node, tensor_parallel=wanted, fsdp=own is None or own.get("fsdp") != "none", spread=spread)
 
 
+def _experts(node: Node) -> tuple[int, ...]:
+    """How many experts there are in each mixture of a node whose tokens choose."""
+    kinds = node.spec.stack.kinds if node.spec.stack else ()
+    ops = (sublayer.op for kind in kinds for sublayer in kind.sublayers)
+    return tuple(op.moe.experts for op in ops if isinstance(op, Mlp) and op.moe and is_routed(op))
+
+
+def _check_experts(nodes: Mapping[str, Node], mesh: Mapping[str, int], settings: Settings, problems: Problems) -> None:
+    """Experts on different ranks need experts that tokens choose, as many on each, and axes in order."""
+    degree = int(mesh.get("ep", 1))
+    if degree == 1:
+        return
+    place, axes = settings.span("parallelism", "mesh", "ep"), [axis for axis in mesh if axis in ("dp", "ep", "tp")]
+    mixtures = {name: _experts(node) for name, node in nodes.items() if not node.owner and _experts(node)}
+    why = edit = ""
+    if not mixtures:
+        why, edit = "no node has experts that tokens choose", "remove `ep`"
+    elif axes != sorted(axes) or "dp" not in axes:
+        why = "`dp`, over which all other weights are sharded too, stands before it, and `tp` behind it"
+        edit = f"write `{{dp: {mesh.get('dp', 1)}, ep: {degree}" + (f", tp: {mesh['tp']}}}`" if "tp" in mesh else "}`")
+    elif spread := next(
+        (name for name in nodes if settings.get("parallelism", "nodes", name, "images") == "shard"), ""
+    ):
+        why, edit = f"`{spread}` shares its images out, which goes with `dp` and `tp` alone", "remove one of them"
+    if why:
+        message = f"experts cannot lie on different ranks of `ep`: {why}"
+        problems.error("experts-not-spread", message, place, help=edit)
+    for name, counts in mixtures.items():
+        if uneven := [count for count in counts if count % degree]:
+            problems.error(
+                "degree-not-divisible",
+                f"{uneven[0]} experts of `{name}` cannot be spread evenly over ep {degree}",
+                place,
+                help=f"use an ep of {' or '.join(map(str, divisors(gcd(*counts))))}",
+            )
+
+
 def _check_spread(node: Node, degree: int, wanted: int, own: Settings, problems: Problems) -> None:
     """Different images for the ranks of `tp` need such ranks, a whole node on each, and images to choose from."""
     wired = [port for name, port in node.signature.inputs.items() if name in node.inputs]
@@ -118,9 +163,6 @@ def _unsplit(node: Node, degree: int) -> str:
     for op in (sublayer.op for kind in stack.kinds for sublayer in kind.sublayers):
         if isinstance(op, Attention) and op.kv_heads % degree and op.qk_norm and not op.norm_heads:
             return f"a norm over all heads together, of which there are fewer of keys than tp {degree}"
-    relative = getattr(node.spec, "relative", None)
-    if relative and not relative.learned:
-        return "a slope for each head (`alibi`)"
     path = conflict(stack, degree)
     return f"layers that differ in how `{path}` is split" if path else ""
 

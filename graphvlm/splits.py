@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
 from .blocks.settings import Attention, Delta, Mlp, Op, Stack
 from .ir import Node
 
-Style = Literal["column", "row", "heads", "all_heads", "repeated", "shared", "experts", "parts"]
+Style = Literal["column", "row", "heads", "all_heads", "own_heads", "repeated", "shared", "experts", "parts"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,9 +18,10 @@ class Way:
 
     By `column`, a rank holds some of the outputs of a matrix; by `row`, some of its inputs, and results are added up.
     A norm of `heads`, which stand on `axis`, sees those of its rank, so gradients of its weight are added up; one over
-    `all_heads` sees all, which are gathered. Of a matrix of `repeated` heads, fewer than ranks, all hold all `heads`
-    and use one. What is `shared` is read by the heads of all ranks. Of `experts` and of modules of `parts`, parameters
-    are split along `axes`, name by name, or not at all (None): then their gradients are added up.
+    `all_heads` sees all, which are gathered. What is made for all heads is cut to the `own_heads`. Of a matrix of
+    `repeated` heads, fewer than ranks, all hold all `heads` and use one. What is `shared` is read by the heads of all
+    ranks. Of `experts` and of modules of `parts`, parameters are split along `axes`, name by name, or (None) held by
+    all: then their gradients are added up.
     """
 
     style: Style
@@ -36,8 +37,8 @@ def splits(node: Node) -> dict[str, Way]:
     found: dict[str, Way] = {}
     stack = node.spec.stack
     relative = getattr(node.spec, "relative", None)
-    if relative and relative.learned:
-        found["relative.table"] = Way("column")
+    if relative is not None:
+        found |= {"relative.table": Way("column")} if relative.learned else {"relative": Way("own_heads")}
     for each in _by_kind(stack, node.tensor_parallel) if stack else ():
         found.update({f"layers.*.{path}": way for path, way in each.items()})
     head = getattr(node.spec, "head", None)
@@ -147,8 +148,33 @@ def _mlp(op: Mlp) -> dict[str, Way]:
     return {"experts": Way("experts", axes=tuple(axes)), **shared}
 
 
-def apart(op: Op) -> Op:
-    """The operation with those matrices apart that ranks must each hold a part of."""
+def laid(op: Op, *, split: bool, spread: bool) -> Op:
+    """The operation with those matrices apart that ranks of `tp` each hold a part of, and experts spread over `ep`."""
     if isinstance(op, Delta):
-        return replace(op, apart=True)
-    return replace(op, moe=replace(op.moe, halves=op.gated)) if isinstance(op, Mlp) and op.moe else op
+        return replace(op, apart=split)
+    if isinstance(op, Mlp) and op.moe:
+        return replace(op, moe=replace(op.moe, halves=split and op.gated, spread=spread and is_routed(op)))
+    return op
+
+
+def is_routed(op: Op) -> bool:
+    """Whether an operation is of experts that tokens choose."""
+    return isinstance(op, Mlp) and op.moe is not None and op.moe.router.capacity is None
+
+
+def by_width(node: Node, mesh: Mapping[str, int]) -> bool:
+    """Whether ranks of `dp` share each expert of a rank of `ep`, since they cannot share experts out evenly."""
+    stack, ranks = node.spec.stack, mesh.get("dp", 1)
+    kinds = stack.kinds if stack else ()
+    ops = [sublayer.op for kind in kinds for sublayer in kind.sublayers]
+    moes = [(op.hidden, op.moe.experts) for op in ops if isinstance(op, Mlp) and op.moe and op.moe.spread]
+    even = all(experts // node.expert_parallel % ranks == 0 for _, experts in moes)
+    fits = stack is not None and stack.dim % ranks == 0
+    return not even and fits and all(hidden // node.tensor_parallel % ranks == 0 for hidden, _ in moes)
+
+
+def spread_experts(node: Node) -> dict[str, Way]:
+    """The experts of a layer that lie on different ranks of `ep`, and how `tp` splits each."""
+    stack = node.spec.stack
+    found = _by_kind(stack, node.tensor_parallel) if stack and node.expert_parallel > 1 else []
+    return {path: way for each in found for path, way in each.items() if way.style == "experts"}

@@ -207,6 +207,20 @@ BLOCK_CASES = [
         moe("top: 1", "groups: 2, top_groups: 1"),
     ),
     *(
+        Case(rule, {**moe(f"top: 1{more}"), "generation": PARALLEL % (mesh, nodes)}, "2", (), what, edit)
+        for rule, more, mesh, nodes, what, edit in (
+            ("experts-not-spread", "", "ep: 2", "vision: {tp: 1}", "`dp`, over which", "write `{dp: 1, ep: 2}`"),
+            (
+                "experts-not-spread",
+                "",
+                "dp: 1, tp: 3, ep: 2",
+                "vision: {images: shard}, llm: {tp: 1}, projector: {tp: 1}",
+                "stands before it",
+                "{dp: 1, ep: 2, tp: 3}",
+            ),
+        )
+    ),
+    *(
         Case(
             "not-split", {**edits, "generation": PARALLEL % ("tp: 2", "vision: {tp: 1}")}, "2", (), what, "llm: {tp: 1}"
         )
@@ -218,10 +232,6 @@ BLOCK_CASES = [
             (
                 {COUNT: COUNT.replace("2\n", "{count: 2, where: [{at: [1], attention: {kv_heads: 1}}]}\n")},
                 "layers that differ in how `attn.wk` is split",
-            ),
-            (
-                {"position: {type: rope, theta: 10000.0}": "position: {type: alibi}"},
-                "a slope for each head (`alibi`), which tensor",
             ),
         )
     ),

@@ -90,7 +90,7 @@ def randomised(model: nn.Module) -> Any:
 
 def compare(model: Any, mesh: dict[str, int], reference: dict[str, Any]) -> dict[str, float]:
     """How far losses and gradients are from those of one process, in parts of the largest."""
-    ranks, split = mesh.get("dp", 1), mesh.get("tp", 1)
+    ranks, split = mesh.get("dp", 1) * mesh.get("ep", 1), mesh.get("tp", 1)
     losses = [model.loss(**each) for each in reference["batches"][dist.get_rank() // split :: ranks]]
     (sum(losses) / len(losses)).backward()
     off = {}

@@ -97,6 +97,7 @@ nodes:
         "attention: {linear: {key_heads: 4, value_heads: 8, key_dim: 6, value_dim: 4, conv: 3}},"
         " layers: {count: 2, where: [{at: [1], attention: {linear: null}}]}"
     ),
+    "slopes": LLM.format("position: {type: alibi, theta: null}"),
     "relative": LLM.format("position: {type: relative, theta: null, buckets: 8, max_distance: 12}"),
     "squares": "nodes: {vision: {attention: {relative: true, mask: {grid_window: 2}}}}",
     "segments": LLM.format(
@@ -118,6 +119,12 @@ nodes:
 """,
 }
 
+CHANGES |= {
+    "spread": CHANGES["experts"].replace("experts: 5", "experts: 6"),
+    "spread_wide": CHANGES["sinks"],
+    "spread_split": CHANGES["sinks"],
+}
+
 # Name -> the mesh, how nodes are laid over it, and whether the head is the token embedding again.
 CASES = {
     "sharded": ({"dp": 4}, {}, False),
@@ -137,9 +144,13 @@ CASES = {
     "one_key": ({"dp": 2, "tp": 2}, {}, False),
     "linear": ({"dp": 2, "tp": 2}, {}, False),
     "relative": ({"tp": 4}, {}, False),
+    "slopes": ({"dp": 2, "tp": 2}, {}, False),
     "squares": ({"dp": 2, "tp": 2}, {}, False),
     "segments": ({"dp": 2, "tp": 2}, {}, False),
     "choosing": ({"tp": 4}, {}, False),
+    "spread": ({"dp": 2, "ep": 2}, {}, False),
+    "spread_wide": ({"dp": 1, "ep": 4}, {}, True),
+    "spread_split": ({"dp": 1, "ep": 2, "tp": 2}, {}, False),
 }
 WITH_IMAGES = {"crossed", "choosing"}  # in which every prompt has one
 

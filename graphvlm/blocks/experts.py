@@ -34,7 +34,7 @@ class Router:
 class Moe:
     """`experts` feed-forwards of which each token takes `top`, if tokens choose; `shared` is the width of one that all
     tokens take, gated by the token itself if `shared_gate`. Gate and up of each expert are one matrix, with `halves` as
-    an axis of its own."""
+    an axis of its own. `spread` experts lie on different ranks."""
 
     experts: int
     top: int
@@ -42,3 +42,4 @@ class Moe:
     shared: int | None = None
     shared_gate: bool = False
     halves: bool = False
+    spread: bool = False

@@ -143,8 +143,8 @@ class StackView:
     def local(self) -> bool:
         """Whether there are parameters, beside those of modules of torch, of which a rank holds a part."""
         scores = [view.scores for view in self.attentions] + [view.scores for view in self.latents]
-        views: tuple[MoeView | DeltaView, ...] = (*self.moes, *self.deltas)
-        return any(each.local for each in scores) or any(view.tp for view in views)
+        split = any(view.local for view in self.moes) or any(view.tp for view in self.deltas)
+        return split or any(each.local for each in scores)
 
     @property
     def functional(self) -> bool:

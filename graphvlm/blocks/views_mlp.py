@@ -62,6 +62,12 @@ class MoeView:
     capacity: str
     noise: bool
     tp: bool
+    ep: bool
+
+    @property
+    def local(self) -> bool:
+        """Whether a rank holds a part of the weights of the experts."""
+        return self.tp or self.ep
 
     def activated(self, value: str) -> str:
         """The activation applied to the expression `value`."""
@@ -127,6 +133,7 @@ def moe_view(op: Mlp, moe: Moe, kind: LayerKind, fields: Fields, *, dim: int, sh
         capacity=capacity,
         noise=router.noise,
         tp=tp > 1,
+        ep=moe.spread,
     )
 
 

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ..ir import Graph, Node
 from ..sharding import fsdp_unit, tied_tables
-from ..splits import Style, Way, differing, splits
+from ..splits import Style, Way, by_width, differing, splits, spread_experts
 
 
 @dataclass(frozen=True, slots=True)
 class NodePlan:
     """One node under tensor parallelism: styles for modules of a layer and for its own, and what kinds they are of.
 
-    With `mixed`, not every layer has all of these modules.
+    `experts` are those of a layer that lie on different ranks of `ep`, and `by_width` if those of `dp` share each. With
+    `mixed`, not every layer has all of these modules.
     """
 
     name: str
@@ -21,6 +23,8 @@ class NodePlan:
     own: tuple[tuple[str, str], ...]
     mixed: bool
     styles: frozenset[Style]
+    experts: tuple[tuple[str, str], ...] = ()
+    by_width: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +42,7 @@ class ParallelView:
     FSDP gathers each layer of the `stacks` by itself, then each of the `units`, modules without those inside them; what
     is in none of these goes with the model. The weights of `kept` stay gathered until the backward pass, for a head
     reads them too. Nodes of `spread` encode other images on each rank of a tensor-parallel group.
+    Experts lie on different ranks of the axes `mixtures`.
     """
 
     mesh: tuple[tuple[str, int], ...]
@@ -47,6 +52,7 @@ class ParallelView:
     kept: tuple[str, ...]
     spread: tuple[Spread, ...]
     freeze: bool
+    mixtures: str
     methods: tuple[str, ...]
 
     @property
@@ -55,9 +61,29 @@ class ParallelView:
         return frozenset().union(*(plan.styles for plan in self.plans))
 
     @property
+    def split(self) -> bool:
+        """Whether something is split over `tp`."""
+        return any(plan.block or plan.own for plan in self.plans)
+
+    @property
+    def by_width(self) -> bool:
+        """Whether ranks of `dp` share each expert of some mixture."""
+        return any(plan.by_width for plan in self.plans)
+
+    @property
+    def data(self) -> str:
+        """The mesh that weights are sharded over."""
+        return "data" if self.mixtures else 'mesh["dp"]'
+
+    @property
     def own_styles(self) -> bool:
         """Whether there are styles that torch does not have."""
-        return bool(self.styles & {"repeated", "shared", "experts", "parts"})
+        return self.hooked or "parts" in self.styles
+
+    @property
+    def hooked(self) -> bool:
+        """Whether some of these see what goes through a module."""
+        return bool(self.mixtures or self.styles & {"repeated", "shared", "experts"})
 
     @property
     def tensors(self) -> tuple[str, ...]:
@@ -71,8 +97,12 @@ class ParallelView:
             found |= {"DTensor", "Partial", "Replicate"}
         if "repeated" in self.styles:
             found |= {"distribute_tensor"}
-        if "all_heads" in self.styles:
+        if self.styles & {"all_heads", "own_heads"}:
             found |= {"Replicate", "Shard"}
+        if self.mixtures:
+            found |= {"Shard", "distribute_tensor"}
+        if "tp" in self.mixtures:
+            found |= {"DTensor", "Partial", "Replicate"}
         return tuple(sorted(found, key=lambda name: (name.islower(), name)))
 
     @property
@@ -84,6 +114,7 @@ class ParallelView:
             ("row", "RowwiseParallel"),
             ("heads", "SequenceParallel"),
             ("all_heads", "PrepareModuleInputOutput"),
+            ("own_heads", "PrepareModuleOutput"),
         )
         found |= {name for style, name in names if style in self.styles}
         return tuple(sorted(found, key=lambda name: (name.islower(), name)))
@@ -93,9 +124,10 @@ def make(graph: Graph, methods: tuple[str, ...]) -> ParallelView:
     """The view for a graph after its passes; `methods` of the model are called besides `forward`."""
     tied, lent = tied_tables(graph), _lent(graph)
     sharded = [node for node in graph.owners if not node.spread]
-    plans = tuple(plan for node in graph.owners if (plan := _plan(node)))
+    mesh = graph.parallelism.mesh
+    plans = tuple(plan for node in graph.owners if (plan := _plan(node, mesh)))
     return ParallelView(
-        mesh=tuple(graph.parallelism.mesh.items()),
+        mesh=tuple(mesh.items()),
         plans=plans,
         stacks=tuple(node.name for node in sharded if _has_layers(node)),
         units=tuple(f"model.{unit}" for node in sharded if node.name not in tied for unit in _units(node, lent)),
@@ -103,7 +135,14 @@ def make(graph: Graph, methods: tuple[str, ...]) -> ParallelView:
         spread=tuple(_spread(node) for node in graph.owners if node.spread),
         methods=methods,
         freeze=bool(graph.freeze) and any("heads" in plan.styles for plan in plans),
+        mixtures=_mixtures(graph),
     )
+
+
+def _mixtures(graph: Graph) -> str:
+    """The axes of the mesh that experts lie on; empty if all ranks of a group have all."""
+    spread = [node for node in graph.owners if node.expert_parallel > 1]
+    return "" if not spread else '"ep", "tp"' if any(node.tensor_parallel > 1 for node in spread) else '"ep"'
 
 
 def _has_layers(node: Node) -> bool:
@@ -127,8 +166,10 @@ def _units(node: Node, lent: frozenset[str]) -> tuple[str, ...]:
     return tuple(sorted((unit for unit in found if ".layers." not in unit), reverse=True))
 
 
-def _plan(node: Node) -> NodePlan | None:
+def _plan(node: Node, mesh: Mapping[str, int]) -> NodePlan | None:
     ways = splits(node)
+    spread = spread_experts(node)
+    ways = {path: way for path, way in ways.items() if path.removeprefix("layers.*.") not in spread}
     found = {path: _style(way) for path, way in ways.items()}
     if "head" in found:  # everybody reads all logits
         found["head"] = "ColwiseParallel(output_layouts=Replicate())"
@@ -136,11 +177,18 @@ def _plan(node: Node) -> NodePlan | None:
     block = tuple((path.removeprefix(inside), style) for path, style in found.items() if path.startswith(inside))
     own = tuple((path, style) for path, style in found.items() if not path.startswith(inside))
     styles = frozenset(way.style for way in ways.values())
-    return NodePlan(node.name, block, own, differing(node), styles) if found else None
+    experts = tuple((path, _style(way, spread=True, split=node.tensor_parallel > 1)) for path, way in spread.items())
+    if not (found or experts):
+        return None
+    return NodePlan(
+        node.name, block, own, differing(node), styles, experts, by_width=bool(experts) and by_width(node, mesh)
+    )
 
 
-def _style(way: Way) -> str:
-    """The expression for the style of a module."""
+def _style(way: Way, *, spread: bool = False, split: bool = False) -> str:
+    """The expression for the style of a module, of experts on different ranks, which may be split too."""
+    if spread and not split:
+        return "SpreadExperts()"
     if way.style == "heads" and way.axis != 1:
         return f"SequenceParallel(sequence_dim={way.axis}, use_local_output=True)"
     axes = ", ".join(f"{name}={axis}" for name, axis in way.axes)
@@ -149,8 +197,9 @@ def _style(way: Way) -> str:
         "row": "RowwiseParallel()",
         "heads": "SequenceParallel(use_local_output=True)",
         "all_heads": "ALL_HEADS",
+        "own_heads": "OWN_HEADS",
         "repeated": f"Repeated({way.heads})",
         "shared": "Shared()",
-        "experts": f"SplitExperts({axes})",
+        "experts": f"SpreadExperts({axes})" if spread else f"SplitExperts({axes})",
         "parts": f"Parts({axes})",
     }[way.style]

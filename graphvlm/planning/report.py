@@ -9,6 +9,7 @@ from typing import Any
 from .estimate import EFFICIENCY, USABLE, Memory, Plan
 from .hardware import Device
 from .search import Candidate
+from .weights import ranks_of
 
 
 def as_json(name: str, plan: Plan) -> dict[str, Any]:
@@ -138,7 +139,7 @@ def _time(plan: Plan) -> Iterator[str]:
 
 
 def _tokens(plan: Plan) -> float:
-    return plan.sizes["batch"] * plan.sizes["seq"] * plan.mesh.get("dp", 1) / plan.seconds
+    return plan.sizes["batch"] * plan.sizes["seq"] * ranks_of(plan.mesh, "dp ep") / plan.seconds
 
 
 def _mesh(mesh: Mapping[str, int]) -> str:

@@ -9,6 +9,7 @@ from ..diagnostics import Diagnostic, GraphError
 from ..ir import Graph
 from .estimate import Plan, plan
 from .hardware import Device
+from .weights import ranks_of
 from .workload import Workload
 
 
@@ -46,4 +47,4 @@ def _rank(candidate: Candidate) -> tuple[int, float]:
         return 2, float(candidate.mesh["tp"])
     if not candidate.plan.fits:
         return 1, candidate.plan.memory.total
-    return 0, -candidate.plan.mesh.get("dp", 1) / candidate.plan.seconds
+    return 0, -ranks_of(candidate.plan.mesh, "dp ep") / candidate.plan.seconds

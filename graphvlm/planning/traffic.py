@@ -13,7 +13,7 @@ from ..keys import starred
 from ..sharding import tied_tables
 from ..splits import Way, splits
 from .arithmetic import Work, met
-from .weights import Weight
+from .weights import Weight, ranks_of
 from .workload import Workload, evaluate, rows
 
 REDUCED = 4  # gradients are reduced in float32
@@ -38,9 +38,15 @@ def traffic(
     """The exchanges of one step, axis by axis; those of `dp` first."""
     mesh = graph.parallelism.mesh
     found = [
-        *(each for axis, degree in mesh.items() if degree > 1 for each in _sharded(graph, weights, works, work, axis)),
+        *(
+            each
+            for axis in dict.fromkeys(weight.axis for weight in weights)
+            if ranks_of(mesh, axis) > 1
+            for each in _sharded(graph, weights, works, work, axis)
+        ),
         *(_split(graph, works, sizes, work, mesh["tp"]) if mesh.get("tp", 1) > 1 else ()),
         *_shared(graph, weights, sizes, work),
+        *(_spread(graph, works, work, mesh["ep"]) if mesh.get("ep", 1) > 1 else ()),
     ]
     merged: dict[tuple[str, str], Exchange] = {}
     for each in found:
@@ -61,7 +67,7 @@ def _sharded(
         if weight.axis == axis:
             units[weight.unit].append(weight)
     tied = tied_tables(graph)
-    ranks = graph.parallelism.mesh[axis]
+    ranks = ranks_of(graph.parallelism.mesh, axis)
     part = (ranks - 1) / ranks
     gathers = scatters = 0
     gathered = scattered = 0.0
@@ -79,6 +85,22 @@ def _sharded(
         Exchange(axis, "all-gather", gathers, gathered * part),
         Exchange(axis, "reduce-scatter", scatters, scattered * part),
     )
+
+
+def _spread(graph: Graph, works: Mapping[str, Work], work: Workload, ep: int) -> Iterator[Exchange]:
+    """Experts on different ranks: how many rows come, the rows to their experts and back, and so their gradients."""
+    for node in graph.nodes.values():
+        stack = node.spec.stack
+        ops = [s.op for index in stack.order for s in stack.kinds[index].sublayers] if stack else []
+        for moe in (op.moe for op in ops if isinstance(op, Mlp) and op.moe and op.moe.spread):
+            here = works[node.name]
+            times = 4 if here.returns else 2
+            assert stack is not None
+            rows = here.tokens * moe.top * stack.dim * work.compute * times
+            yield Exchange("ep", "all-to-all", times + 1, (ep - 1) / ep * (rows + moe.experts * _INDEX))
+
+
+_INDEX = 8  # bytes of a number of rows
 
 
 def _fetched_for_nothing(weights: tuple[Weight, ...], works: Mapping[str, Work]) -> set[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from math import prod
 
@@ -10,15 +11,15 @@ from ..blocks.settings import Mlp, Sublayer
 from ..ir import Graph, Node
 from ..keys import starred
 from ..sharding import fsdp_unit
-from ..splits import Way, splits
+from ..splits import Way, by_width, splits, spread_experts
 
 
 @dataclass(frozen=True, slots=True)
 class Weight:
     """One parameter: its numbers in the whole model, on a tensor-parallel rank, and on one rank after sharding.
 
-    `unit` is the module that FSDP gathers it with, over the ranks of `axis`. `per_token` says whether each token meets
-    all of it in a product; `share` is the part that it does meet, of experts.
+    `unit` is the module that FSDP gathers it with, over the ranks of `axis` (or of several: `dp ep`). `per_token` says
+    whether each token meets all of it in a product; `share` is the part that it does meet, of experts.
     """
 
     node: str
@@ -42,13 +43,26 @@ def weights(graph: Graph) -> tuple[Weight, ...]:
     found = []
     for node in graph.owners:
         ways = splits(node)
-        axis = list(mesh)[-1] if node.spread else "dp"
+        spread = spread_experts(node)
         for parameter in node.spec.parameters():
             own = f"{node.name}.{parameter.path}"
             pieces = [f"{node.name}.{piece.path}" for piece in parameter.pieces]
             trained = node.name not in whole and own not in frozen and not all(piece in frozen for piece in pieces)
             shape = _local(parameter, ways, mesh.get("tp", 1))
-            stored = (-(-shape[0] // mesh.get(axis, 1)), *shape[1:])
+            module = parameter.path.rpartition(".")[0]
+            expert = starred(module)[0].removeprefix("layers.*.") in spread
+            if expert:
+                shape = (shape[0] // mesh["ep"], *shape[1:])
+            axis = list(mesh)[-1] if node.spread else "dp" if expert or mesh.get("ep", 1) == 1 else "dp ep"
+            cut = (
+                0
+                if not (expert and by_width(node, mesh))
+                else 1
+                if parameter.path.endswith(".down")
+                else len(shape) - 1
+            )
+            ranks = ranks_of(mesh, axis)
+            stored = tuple(-(-size // ranks) if place == cut else size for place, size in enumerate(shape))
             found.append(
                 Weight(
                     node=node.name,
@@ -57,13 +71,18 @@ def weights(graph: Graph) -> tuple[Weight, ...]:
                     held=prod(shape),
                     stored=prod(stored),
                     trained=trained,
-                    unit=fsdp_unit(node, parameter.path),
+                    unit=f"{node.name}.{module}" if expert else fsdp_unit(node, parameter.path),
                     axis=axis,
                     per_token=_is_matrix(node, parameter),
-                    share=_share(node, parameter),
+                    share=_share(node, parameter) * (mesh["ep"] if expert else 1),
                 )
             )
     return tuple(found)
+
+
+def ranks_of(mesh: Mapping[str, int], axes: str) -> int:
+    """How many ranks axes have together: `dp`, or `dp ep`; those that a mesh lacks have one."""
+    return prod(mesh.get(axis, 1) for axis in axes.split())
 
 
 def _local(parameter: Parameter, ways: dict[str, Way], tp: int) -> tuple[int, ...]:
