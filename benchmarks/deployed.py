@@ -1,4 +1,4 @@
-"""What people deploy, side by side: eager, compiled, ONNX Runtime, and `transformers` both ways; prefill and decoding.
+"""What people deploy, side by side: eager, compiled, ONNX Runtime, AOTInductor, and `transformers` both ways.
 
 python -m benchmarks.deployed --rounds 20 --configs tiny_img,small
 """
@@ -6,8 +6,9 @@ python -m benchmarks.deployed --rounds 20 --configs tiny_img,small
 from __future__ import annotations
 
 import importlib.util
+import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -21,6 +22,8 @@ from transformers import StaticCache
 import graphvlm
 from graphvlm.exporters.onnx import Options as Export
 from graphvlm.exporters.onnx import export
+from graphvlm.exporters.pt2 import Options as ExportLibraries
+from graphvlm.exporters.pt2 import export as export_libraries
 from graphvlm.exporters.sizes import Range
 
 from .common import SIZES, Package, Pair, pair
@@ -37,17 +40,50 @@ THEIRS: Final = "transformers, compiled"
 OURS: Final = "ours"
 COMPILED: Final = "ours, compiled"
 ONNX: Final = "ours, ONNX Runtime"
-WAYS: Final = (EAGER, THEIRS, OURS, COMPILED, ONNX)
+LIBRARY: Final = "ours, AOTInductor"
+WAYS: Final = (EAGER, THEIRS, OURS, COMPILED, ONNX, LIBRARY)
+
+
+class Libraries:
+    """What `graphvlm export --pt2` writes, loaded."""
+
+    def __init__(self, reference: Pair, folder: Path) -> None:
+        graph = graphvlm.load(reference.graph())
+        made = export_libraries(graph, folder, ExportLibraries(weights=reference.folder, verify=False), _quiet)
+        self.programs = {program["name"]: program for program in made.manifest["programs"]}
+        self.loaded = {
+            name: torch._inductor.aoti_load_package(str(folder / program["library"]))
+            for name, program in self.programs.items()
+        }
+
+    def run(self, name: str, given: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """One program: tensors in, tensors out, by name."""
+        program = self.programs[name]
+        outputs = self.loaded[name](tuple(given[each["name"]] for each in program["inputs"]))
+        return dict(zip((each["name"] for each in program["outputs"]), outputs, strict=True))
+
+    def roomy(self, name: str, part: Tensor) -> Tensor:
+        """Slots for the tokens that come, along the axis of the cache."""
+        shape = next(each["shape"] for each in self.programs["decode"]["inputs"] if each["name"] == name)
+        for axis, size in enumerate(shape):
+            if size == "cache":
+                part = torch.cat((part, part.new_zeros(*part.shape[:axis], NEW_TOKENS, *part.shape[axis + 1 :])), axis)
+        return part.clone()
+
+
+def _quiet(said: str) -> None:
+    """Nothing is said while things are timed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One size: the reference, a package for each way, and the module `run_onnx` with the exported models open."""
+    """One size: the reference, a package for each way, what runs exported models, and the exported libraries."""
 
     pair: Pair
     eager: Package
     compiled: Package
     models: Any
+    libraries: Libraries
     last: Tensor  # [1, prompt], true at the token whose logits are wanted
 
     @property
@@ -62,7 +98,7 @@ def exported(reference: Pair, folder: Path, threads: int) -> Any:
     size = reference.size
     room = Range(2, size.prompt, size.prompt + NEW_TOKENS)
     ranges = {"batch": Range(1, 1, 1), "images": Range(1, 1, 1), "seq": room, "cache": room}
-    export(graph, folder, Export(weights=reference.folder, ranges=ranges, verify=False), lambda said: None)
+    export(graph, folder, Export(weights=reference.folder, ranges=ranges, verify=False), _quiet)
     spec = importlib.util.spec_from_file_location("run_onnx", folder / "run_onnx.py")
     assert spec is not None
     assert spec.loader is not None
@@ -105,6 +141,31 @@ def onnx_steps(case: Case) -> Contender:
     return Contender(run, rewind)
 
 
+def library_prompt(case: Case) -> dict[str, Tensor]:
+    """What the libraries make of image and prompt."""
+    given = case.inputs | {"attention_mask": torch.ones_like(case.inputs["input_ids"])}
+    return case.libraries.run("prefill", given | case.libraries.run("encode_image", given))
+
+
+def library_steps(case: Case) -> Contender:
+    """Decoding steps of the library after the prompt."""
+    made = library_prompt(case)
+    past = {name.replace("present.", "past."): part for name, part in made.items() if name.startswith("present.")}
+    token = made["logits"].argmax(dim=-1, keepdim=True)
+    state: dict[str, Tensor] = {}
+
+    def rewind() -> None:
+        state.update({name: case.libraries.roomy(name, part) for name, part in past.items()})
+
+    def run() -> Tensor:
+        for _ in range(STEPS):
+            found = case.libraries.run("decode", {"input_ids": token, **state})
+            state.update({name.replace("present.", "past."): part for name, part in found.items()})
+        return found["logits"]
+
+    return Contender(run, rewind)
+
+
 def prompts(case: Case) -> dict[str, Contender]:
     """Image and prompt to the logits of the last token, with the cache filled."""
     model, prompt = case.pair.reference, case.pair.size.prompt
@@ -133,6 +194,7 @@ def prompts(case: Case) -> dict[str, Contender]:
         OURS: Contender(lambda: ours(case.eager, eager.encode_image, eager.decode)),
         COMPILED: Contender(lambda: ours(case.compiled, encode, decode)),
         ONNX: Contender(lambda: torch.from_numpy(onnx_prompt(case)["logits"])),
+        LIBRARY: Contender(lambda: library_prompt(case)["logits"]),
     }
 
 
@@ -146,6 +208,7 @@ def decoding(case: Case) -> dict[str, Contender]:
         OURS: steps(case.pair, case.eager, case.eager.model.decode),
         COMPILED: steps(case.pair, case.compiled, compiled),
         ONNX: onnx_steps(case),
+        LIBRARY: library_steps(case),
     }
 
 
@@ -170,8 +233,9 @@ def measure(name: str, options: Options, prefill: Table, decode: Table) -> None:
     with pair(name) as reference, tempfile.TemporaryDirectory(prefix="deployed") as folder:
         last = torch.zeros_like(reference.inputs()["input_ids"], dtype=torch.bool)
         last[:, -1] = True
-        models = exported(reference, Path(folder), options.threads)
-        case = Case(reference, reference.package(), reference.package(), models, last)
+        models = exported(reference, Path(folder, "onnx"), options.threads)
+        libraries = Libraries(reference, Path(folder, "pt2"))
+        case = Case(reference, reference.package(), reference.package(), models, libraries, last)
         for table, contenders, runs in ((prefill, prompts(case), 1), (decode, decoding(case), STEPS)):
             torch._dynamo.reset()
             times = timed(contenders, options.rounds)
@@ -206,6 +270,7 @@ def main() -> None:
     """Measure and write results/deployed."""
     options = parse(__doc__, CONFIGS)
     torch.set_num_threads(options.threads)
+    os.environ["OMP_NUM_THREADS"] = str(options.threads)  # of what is compiled
     load = OtherLoad()
     shown = tables(options)
     for name in options.configs:
