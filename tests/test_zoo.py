@@ -15,7 +15,7 @@ from graphvlm.importers import import_config
 from graphvlm.keys import entries, shapes
 
 from .published import LLAMAS, MODELS, TEXTS
-from .published.images import tower
+from .published.images import TOWER, tower
 from .published.sounds import TOWERS as SOUND_TOWERS
 from .test_zoo_graphs import PARTS as PARTS_OF_GRAPHS
 from .test_zoo_text import PARTS as TEXT_PARTS
@@ -73,6 +73,17 @@ COUNTS |= {"llama_3_2_vision_11b": 10_629_184_035, "llama_3_2_vision_90b": 88_55
 # KempnerForge's own builder, without a norm that nothing goes through, with its adapter and the tower
 COUNTS |= {"kempnerforge_mot_7b": 14_370_885_632 - 4096 + 20_979_712 + ENCODERS["clip_vit_l_14"][1]}
 COUNTS |= {"kempnerforge_moma_7b": 46_852_354_048 + 20_979_712 + ENCODERS["clip_vit_l_14"][1]}
+# The card of the model says 5B; the tower has what its class in transformers has, but for a norm behind it
+COUNTS |= {"llava_onevision_1_5_4b": 4_741_610_528}
+# Towers of native resolution that transformers has under other names: part -> (model type, fields, what it has besides)
+NATIVE_TOWERS: dict[str, tuple[str, dict[str, Any], tuple[str, ...]]] = {
+    "rice_vit_l_14": (
+        "mlcd_vision_model",
+        dict(zip(TOWER, (336, 14, 1024, 24, 16, 4096), strict=True)) | {"num_key_value_groups": 1},
+        ("post_layernorm",),
+    ),
+    "moon_vit_so400m_14": ("kimi_k25_vision", {}, ()),
+}
 PARTS_OF_RECORDINGS = {"llama_3_2_vision_11b", "llama_3_2_vision_90b", "llama_3_2_vision_560"}
 PARTS_OF_RECORDINGS |= {"blip_text_base", "vit_b_16_224"}  # tests/test_oracles_training.py
 
@@ -135,9 +146,34 @@ def test_the_reference_has_as_many(part: str) -> None:
     assert sum(parameter.numel() for parameter in model.parameters()) == count
 
 
+@pytest.mark.parametrize("part", NATIVE_TOWERS)
+def test_a_tower_under_another_name(part: str, tmp_path: Path) -> None:
+    """As many numbers as the class of the reference, which has its parameters."""
+    transformers = pytest.importorskip("transformers", reason="the oracle of this test is not installed")
+    import torch
+
+    model_type, fields, besides = NATIVE_TOWERS[part]
+    with torch.device("meta"):
+        model = transformers.AutoModel.from_config(transformers.AutoConfig.for_model(model_type, **fields))
+    count = sum(each.numel() for name, each in model.named_parameters() if not name.startswith(besides))
+    nodes = {"vision": {"use": f"encoder/{part}", "inputs": {"patches": "patches", "grid": "grid"}}}
+    graph = {"version": 1, "name": "alone", "inputs": {"patches": "patches", "grid": "grid"}, "nodes": nodes}
+    path = tmp_path / "alone.yaml"
+    path.write_text(yaml.safe_dump(graph | {"outputs": {"features": "vision"}}), encoding="utf-8")
+    assert graphvlm.load(path).parameter_count == count
+
+
 def test_every_part_is_tested() -> None:
     shipped = {path.stem for kind in ("decoder", "encoder") for path in (CATALOG / kind).glob("*.yaml")}
-    assert shipped == PARTS.keys() | PARTS_OF_GRAPHS | TEXT_PARTS | (MODELS.keys() & shipped) | PARTS_OF_RECORDINGS
+    assert (
+        shipped
+        == PARTS.keys()
+        | PARTS_OF_GRAPHS
+        | TEXT_PARTS
+        | (MODELS.keys() & shipped)
+        | PARTS_OF_RECORDINGS
+        | NATIVE_TOWERS.keys()
+    )
 
 
 @pytest.mark.parametrize("name", COUNTS)

@@ -152,6 +152,8 @@ def _native(made: Growing, reads: Plain, patch: Plain) -> list[Features]:
     }
     count = _count(stack)
     taps = made.pick([], [], [1], [1, count] if count > 1 else [1])
+    alone = not taps and not patch.get("frames") and "mask" not in stack["attention"]
+    own = made.maybe(class_token=lambda: True) if alone else {}
     name = made.node(
         "encoder/native_vit",
         reads,
@@ -159,7 +161,8 @@ def _native(made: Growing, reads: Plain, patch: Plain) -> list[Features]:
         position=made.pick(turned, "none", learned, [turned, learned]),
         dim=dim,
         **stack,
-        **made.maybe(final_norm=made.chance),
+        **own,
+        **made.maybe(final_norm=made.chance, input_norm=made.chance),
         **({"output": {"taps": taps}} if taps else {}),
     )
     rows, measured = f"of {name}", str(reads["grid"])

@@ -62,7 +62,10 @@ class Square:
 
 @dataclass(frozen=True, slots=True)
 class NativeVit(Spec):
-    """A decided encoder. After each number of layers in `taps` hidden states leave it; `features` leave if `whole`."""
+    """A decided encoder. After each number of layers in `taps` hidden states leave it; `features` leave if `whole`.
+
+    With a `class_token` each image has one, which sees its patches, turns by learned angles, and stays inside.
+    """
 
     patch: Patch
     rope: Rope2d | None
@@ -72,6 +75,8 @@ class NativeVit(Spec):
     layers: Stack
     taps: tuple[int, ...]
     whole: bool = True
+    class_token: bool = False
+    input_norm: bool = False
 
     @property
     def stack(self) -> Stack:
@@ -89,6 +94,12 @@ class NativeVit(Spec):
             yield from norm("patch_norm", self.norm, dim)
         if self.square:
             yield plain("position.weight", self.square.side**2, dim)
+        if self.class_token:
+            yield plain("class_token", dim)
+            if self.rope:
+                yield plain("class_angle", self.layers.attentions[0].head_dim // 2)
+        if self.input_norm:
+            yield from norm("input_norm", self.norm, dim)
         yield from stack(self.layers)
         if self.final_norm:
             yield from norm("norm", self.norm, dim)
@@ -127,6 +138,8 @@ class NativeVitView:
     grid: GridView
     patch: Patch
     patch_norm: str
+    input_norm: str
+    class_token: bool
     rope: Rope2d | None
     rotation: RotationView | None
     square: Square | None
@@ -155,7 +168,7 @@ class NativeVitView:
 class NativeVitComponent:
     """Ports, checks and page of `encoder/native_vit`."""
 
-    modules = MODULES | {"patch", "patch_norm", "position", "norm"}
+    modules = MODULES | {"patch", "patch_norm", "position", "class_token", "class_angle", "input_norm", "norm"}
 
     def signature(self, name: str, settings: Settings) -> Signature:
         sizes, written = sizes_of(name, settings, "dim", removable=False)
@@ -193,6 +206,8 @@ class NativeVitComponent:
             final_norm=bool(settings.get("final_norm", default=True)),
             layers=blocks,
             taps=tuple(settings.get("output", "taps", default=[])),
+            class_token=bool(settings.get("class_token", default=False)),
+            input_norm=bool(settings.get("input_norm", default=False)),
         )
 
     def page(self, node: Node, wiring: Wiring) -> NodePage:
@@ -200,7 +215,7 @@ class NativeVitComponent:
         assert isinstance(spec, NativeVit)
         name = class_name(node.name)
         config = f"{name}Config"
-        outer = spec.norm if spec.final_norm or spec.patch.norm else None
+        outer = spec.norm if spec.final_norm or spec.patch.norm or spec.input_norm else None
         use = grid_use(spec.layers, turned=spec.rope is not None)
         blocks = stack_view(spec.layers, config, use, tp=node.tensor_parallel, outer=(outer,))
         grid, more = grid_view(spec.layers)
@@ -218,6 +233,8 @@ class NativeVitComponent:
             grid=grid,
             patch=spec.patch,
             patch_norm=built if spec.patch.norm else "",
+            input_norm=built if spec.input_norm else "",
+            class_token=spec.class_token,
             rope=spec.rope,
             rotation=spec.rope.rotation if spec.rope else None,
             square=spec.square,
@@ -282,7 +299,7 @@ _UNREAD = (
 def _check(name: str, settings: Settings, blocks: Stack, problems: Problems) -> bool:
     check_order(name, settings, blocks, problems, tokens="the patches of an image")
     check_read(name, "native_vit", settings, _UNREAD, problems)
-    if not check_rope2d(name, settings, blocks, problems):
+    if not check_rope2d(name, settings, blocks, problems) or not _check_class(name, settings, blocks, problems):
         return False
     count, taps = layer_count(settings), settings.get("output", "taps", default=[])
     wrong = next((tap for tap in taps if tap > count), None)
@@ -294,6 +311,29 @@ def _check(name: str, settings: Settings, blocks: Stack, problems: Problems) -> 
         Label(settings.span("output", "taps"), "no such state"),
         *settings.labels("layers", text=f"{count} layers"),
         help=f"use numbers from 0 to {count}",
+    )
+    return False
+
+
+def _check_class(name: str, settings: Settings, blocks: Stack, problems: Problems) -> bool:
+    """Whether each image can have a class token: where there are images alone, whose patches all see each other."""
+    if not settings.get("class_token", default=False):
+        return True
+    found: tuple[tuple[bool, str, tuple[str, ...]], ...] = (
+        (settings.has("patch", "frames"), "has no frame to stand in", ("patch", "frames")),
+        (any(op.grid and op.grid.within == "window" for op in blocks.attentions), "is in no window", ("attention",)),
+        (bool(settings.get("output", "taps", default=[])), "is among the states between layers", ("output", "taps")),
+    )
+    wrong = next(((why, path) for there, why, path in found if there), None)
+    if wrong is None:
+        return True
+    why, path = wrong
+    problems.clash(
+        "bad-class-token",
+        f"the class token of `{name}` {why}",
+        Label(settings.span("class_token"), "one for each image"),
+        Label(settings.span(*path), "does not go with it"),
+        help=f"remove `class_token`, or `{path[-1]}`",
     )
     return False
 

@@ -152,6 +152,8 @@ TOWERS: Mapping[str, Values] = MappingProxyType(
             "deepstack_visual_indexes": (8, 16, 24),
         },
         "Qwen35VisionConfig": {**_TOWER, "num_position_embeddings": 2304},
+        # the class has its token whatever the field says of how many there are
+        "RiceVisionConfig": {**_TOWER, "class_token_len": 0, "position_embedding_type": "rope"},
         "MoonVisionModelConfig": {
             **_TOWER,
             "temporal_patch_size": 1,
@@ -211,7 +213,6 @@ LATER: Mapping[str, str] = MappingProxyType(
         "GlmConfig": "attention to the keys that an indexer chooses (`experimental_attention_variant: dsa`)",
         "DeepseekV4Config": "hyper-connections, compressed attention and hashed experts",
         "ErnieMoeConfig": "positions whose rows and columns take turns",
-        "RiceVisionConfig": "a class token before the patches of each image of any size",
         "ErnieVisionConfig": "a merger of frames after the tower",
         "MiniCPMV46VisionConfig": "a merger of neighbouring patches between the layers of an encoder",
     }

@@ -160,6 +160,14 @@ def _frames_apart(config: Component) -> Tower:
     return replace(tower, note="not carried over: videos, whose frames have positions of their own and are averaged")
 
 
+def _with_class_tokens(config: Component) -> Tower:
+    """A class token for each image, and a norm before the layers; videos are left out."""
+    config.neutral({"position_embedding_type": ("rope",), "group_query_attention": (False,), "class_token_len": (0, 1)})
+    tower = _native(config, [_ROPE], patch_bias=False, frames=1)
+    tower.node.update({"class_token": True, "input_norm": True})
+    return replace(tower, note="not carried over: frames of videos, each of which has a class token")
+
+
 def _tiles(config: Component) -> Tower:
     """Square tiles with a class token, which is left out in the end."""
     config.neutral({"position_embedding_type": ("none",), "downsample_ratio": (0.5,), "select_layer": (-1,)})
@@ -188,6 +196,7 @@ READERS: Mapping[str, Callable[[Component], Tower]] = MappingProxyType(
         "Qwen2VisionRMSNormConfig": _windowed,
         "Qwen3VisionModelConfig": _deep,
         "Qwen35VisionConfig": _stretched,
+        "RiceVisionConfig": _with_class_tokens,
         "MoonVisionModelConfig": _frames_apart,
         "InternVisionConfig": _tiles,
     }
