@@ -24,15 +24,15 @@ SEED = 0
 
 
 def batch(rows: int, seq: int, images: int, vocab: int, seed: int) -> dict[str, Tensor]:
-    """Prompts with an image of 16 tokens in each of the first `images`, a mask with padding, labels."""
+    """Prompts with an image of 16 tokens in each of the first `images` (none: no pixels), a mask, labels."""
     generator = torch.Generator().manual_seed(seed)
     ids = torch.randint(3, vocab - 5, (rows, seq), generator=generator)
     mask = torch.ones(rows, seq, dtype=torch.long)
     mask[1:, :3] = 0
     ids[:images, 4:20] = 99
     labels = ids.masked_fill((ids == 99) | (mask == 0), -100)
-    pixels = torch.randn(images, 3, 56, 56, generator=generator)
-    return {"input_ids": ids, "labels": labels, "attention_mask": mask, "pixel_values": pixels}
+    given = {"input_ids": ids, "labels": labels, "attention_mask": mask}
+    return given | ({"pixel_values": torch.randn(images, 3, 56, 56, generator=generator)} if images else {})
 
 
 def whole(tensor: Tensor) -> Tensor:

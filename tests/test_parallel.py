@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import pytest
 import torch
 import torch.distributed as dist
 from safetensors.torch import load_file
-from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
 
 import graphvlm
 from graphvlm.diagnostics import Source
@@ -134,6 +135,8 @@ CASES = {
     "both_tied": ({"dp": 2, "tp": 2}, {"projector": {"tp": 1}}, True),
     "shared": ({"tp": 4}, {"vision": {"images": "shard"}}, False),
     "shared_both": ({"dp": 2, "tp": 2}, {"vision": {"images": "shard"}, "projector": {"tp": 1}}, False),
+    "blank": ({"dp": 4}, {}, False),
+    "blank_shared": ({"dp": 2, "tp": 2}, {"vision": {"images": "shard"}}, True),
     "crossed": ({"dp": 2, "tp": 2}, {}, False),
     "experts": ({"dp": 2, "tp": 2}, {}, False),
     "sinks": ({"tp": 4}, {}, False),
@@ -152,7 +155,8 @@ CASES = {
     "spread_wide": ({"dp": 1, "ep": 4}, {}, True),
     "spread_split": ({"dp": 1, "ep": 2, "tp": 2}, {}, False),
 }
-WITH_IMAGES = {"crossed", "choosing"}  # in which every prompt has one
+# Cases with as many images in each batch; others have one, or one for each prompt, in turn. Some ranks may have none.
+IMAGES = {"crossed": [2, 2, 2, 2], "choosing": [2, 2, 2, 2], "blank": [0, 1, 0, 2], "blank_shared": [0, 1, 0, 0]}
 
 
 def sources(name: str) -> tuple[Source, ...]:
@@ -163,21 +167,21 @@ def sources(name: str) -> tuple[Source, ...]:
     return Source(f"{name}.yaml", text), *changes
 
 
+def batches(name: str) -> list[dict[str, torch.Tensor]]:
+    """Four batches, as many as there may be ranks that see different ones."""
+    counts = IMAGES.get(name, [1, 2, 1, 2])
+    return [batch(2, 24 + 2 * index, images, vocab=104, seed=index) for index, images in enumerate(counts)]
+
+
 @pytest.fixture(scope="session")
 def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
     """What four processes find in every case."""
     folder = tmp_path_factory.mktemp("parallel")
     sys.path.insert(0, str(folder))
-    batches = {
-        images: [
-            batch(rows=2, seq=24 + 2 * each, images=images or 1 + each % 2, vocab=104, seed=each) for each in range(4)
-        ]
-        for images in (0, 2)
-    }
     for name, (mesh, _, _) in CASES.items():
         first, *changes = sources(name)
         graphvlm.build(first, folder, *changes)
-        torch.save(reference(import_module(name), batches[2 if name in WITH_IMAGES else 0]), folder / f"{name}.pt")
+        torch.save(reference(import_module(name), batches(name)), folder / f"{name}.pt")
         (folder / f"{name}.mesh.json").write_text(json.dumps(mesh))
     sys.path.remove(str(folder))
     launch = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "4")
@@ -216,18 +220,32 @@ def test_packages_that_are_split_read_the_same_files(name: str, tmp_path: Path) 
     assert one.keys() == two.keys()
 
 
-@pytest.mark.parametrize("name", RUN)
-def test_a_step_when_sharded(name: str) -> None:
-    """Small forms of ready graphs as one of two ranks, the other pretended: no weight is read while it is in parts."""
+@pytest.fixture
+def one_of_two() -> Iterator[DeviceMesh]:
+    """A mesh of two ranks, of which the other is pretended."""
     from torch.testing._internal.distributed.fake_pg import FakeStore
 
     dist.init_process_group("fake", store=FakeStore(), rank=0, world_size=2)
-    try:
-        package = packaged(small(name))
-        devices = init_device_mesh("cpu", (2,), mesh_dim_names=("dp",))
-        model = package.parallelize(package.Model(), devices, dtype=torch.float32)
-        output = model(**inputs(small(name)))
-        next(each for each in output if each.is_floating_point()).pow(2).mean().backward()
-    finally:
-        dist.destroy_process_group()
-    assert [path for path, each in model.named_parameters() if each.requires_grad and each.grad is None] == []
+    yield init_device_mesh("cpu", (2,), mesh_dim_names=("dp",))
+    dist.destroy_process_group()
+
+
+def without_gradient(name: str, given: dict[str, torch.Tensor], devices: DeviceMesh) -> list[str]:
+    """The parameters of the small form of a ready graph that get no gradient in a step."""
+    package = packaged(small(name))
+    model = package.parallelize(package.Model(), devices, dtype=torch.float32)
+    output = model(**given)
+    next(each for each in output if each.is_floating_point()).pow(2).mean().backward()
+    return [path for path, each in model.named_parameters() if each.requires_grad and each.grad is None]
+
+
+@pytest.mark.parametrize("name", RUN)
+def test_a_step_when_sharded(name: str, one_of_two: DeviceMesh) -> None:
+    """No weight is read while it is in parts."""
+    assert without_gradient(name, inputs(small(name)), one_of_two) == []
+
+
+@pytest.mark.parametrize("name", ["qwen2_5_vl_7b", "qwen2_audio_7b", "prefix_clip_llama"])
+def test_a_step_without_images(name: str, one_of_two: DeviceMesh) -> None:
+    """Towers run all the same, as they do on other ranks."""
+    assert without_gradient(name, {"input_ids": torch.full((2, 9), 5)}, one_of_two) == []

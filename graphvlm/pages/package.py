@@ -60,7 +60,9 @@ def make(graph: Graph) -> dict[str, Page]:
             {"config": [(name, page.fields) for name, page in made.nodes.items() if page.fields]},
         ),
         "model.py": Page("package/model.py.j2", {"model": view}),
-        "parallel.py": Page("package/parallel.py.j2", {"parallel": parallel.make(graph, view.methods)}),
+        "parallel.py": Page(
+            "package/parallel.py.j2", {"parallel": parallel.make(graph, view.methods, _features(view))}
+        ),
         "checkpoint.py": Page("package/checkpoint.py.j2", {"checkpoint": checkpoint.make(graph)}),
     }
     losses = _losses(made.nodes.values())
@@ -90,6 +92,11 @@ def _losses(pages: Iterable[NodePage]) -> dict[str, frozenset[str]]:
         for name, options in page.functions.items():
             found[name] = found.get(name, frozenset()) | options
     return dict(sorted(found.items()))
+
+
+def _features(view: model.ModelView) -> dict[str, str]:
+    """Stage -> the variable for what it gives."""
+    return {encoder.method.removeprefix("encode_"): encoder.variable for encoder in view.encoders}
 
 
 def _memory(graph: Graph) -> MemoryView:

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from ..ir import Graph, Node
 from ..sharding import fsdp_unit, tied_tables
 from ..splits import Style, Way, by_width, differing, splits, spread_experts
+from . import blanks
+from .blanks import Blanks
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +56,18 @@ class ParallelView:
     freeze: bool
     mixtures: str
     methods: tuple[str, ...]
+    blanks: Blanks | None
+
+    @property
+    def called(self) -> bool:
+        """Whether there are functions that are given others."""
+        return bool(self.spread or self.mixtures or self.blanks)
+
+    @property
+    def torch(self) -> tuple[str, ...]:
+        """What is imported from `torch`."""
+        modules = bool(self.spread or self.own_styles)
+        return (*(("Tensor",) if self.called or self.hooked else ()), *(("nn",) if modules else ()))
 
     @property
     def styles(self) -> frozenset[Style]:
@@ -120,8 +134,11 @@ class ParallelView:
         return tuple(sorted(found, key=lambda name: (name.islower(), name)))
 
 
-def make(graph: Graph, methods: tuple[str, ...]) -> ParallelView:
-    """The view for a graph after its passes; `methods` of the model are called besides `forward`."""
+def make(graph: Graph, methods: tuple[str, ...], variables: dict[str, str]) -> ParallelView:
+    """The view for a graph after its passes; `methods` of the model are called besides `forward`.
+
+    `variables` are the features that each stage gives.
+    """
     tied, lent = tied_tables(graph), _lent(graph)
     sharded = [node for node in graph.owners if not node.spread]
     mesh = graph.parallelism.mesh
@@ -136,6 +153,7 @@ def make(graph: Graph, methods: tuple[str, ...]) -> ParallelView:
         methods=methods,
         freeze=bool(graph.freeze) and any("heads" in plan.styles for plan in plans),
         mixtures=_mixtures(graph),
+        blanks=blanks.make(graph, variables),
     )
 
 

@@ -2,6 +2,8 @@
 """How the model is laid over devices; `model.py` is written for one and knows nothing of it."""
 
 from collections.abc import Callable, Iterable
+from inspect import signature
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -47,6 +49,35 @@ LLM_LAYER: dict[str, ParallelStyle] = {
     "mlp.up": ColwiseParallel(),
     "mlp.down": RowwiseParallel(),
 }
+
+
+def with_blanks(model: Model, method: Callable[..., Any]) -> Callable[..., Any]:
+    """`method` of the model; what a rank has none of in its batch, it encodes a blank of.
+
+    So all ranks gather the same weights. The blank counts for nothing.
+    """
+    parameters = signature(method)
+
+    def call(*args: Any, **options: Any) -> Any:
+        given = parameters.bind(*args, **options).arguments
+        device = given["input_ids"].device
+        nothing = torch.zeros((), device=device)
+        names = ["pixel_values", "pixel_values_features"]
+        if all(given.get(name) is None for name in names):
+            pixel_values = model.encode_pixel_values(
+                torch.zeros(1, 3, 28, 42, device=device),
+            )
+            nothing = nothing + 0 * sum(each.sum() for each in pixel_values)
+        names = ["crops", "crops_features"]
+        if all(given.get(name) is None for name in names):
+            crops = model.encode_crops(torch.zeros(1, 3, 16, 16, device=device))
+            nothing = nothing + 0 * crops.sum()
+        output = method(*args, **options)
+        if isinstance(output, Tensor):
+            return output + nothing
+        return output._replace(states=output.states + nothing)
+
+    return call
 
 
 def share_images(
@@ -117,6 +148,9 @@ def parallelize(
         ]:
             fully_shard(module, mesh=mesh["dp"], mp_policy=policy)
         fully_shard(model, mesh=mesh["dp"], mp_policy=policy)
+        # A rank whose samples have no image must gather the parameters that others do.
+        for method in ["forward"]:
+            setattr(model, method, with_blanks(model, getattr(model, method)))
         # What is called besides `forward` must gather the parameters too.
         for method in ["encode_pixel_values", "encode_crops", "decode"]:
             register_fsdp_forward_method(model, method)
