@@ -74,6 +74,26 @@ def check_calls(linked: LinkedGraph, problems: Problems) -> None:
                 )
 
 
+def check_filled(linked: LinkedGraph, problems: Problems) -> None:
+    """Tokens of a segment keep their positions, so none of them may be what fills up a compiled graph."""
+    for node in linked.nodes.values():
+        for port in segment_names(node.settings)[:-1]:
+            edge = node.inputs.get(port)
+            source = edge.source if edge else None
+            while source is not None and source.port and linked.nodes[source.name].stream is not None:
+                source = linked.nodes[source.name].stream
+            packed = linked.nodes.get(source.name) if source and source.port else None
+            if edge is not None and packed is not None and packed.type == "tile_packing":
+                problems.error(
+                    "bad-segments",
+                    f"segment `{port}` of `{node.name}` is as long as the images in `{packed.name}` are: a compiled "
+                    "graph would fill it up, and its tokens keep their positions",
+                    edge.span,
+                    labels=(Label(packed.span, "has any number of tokens"),),
+                    help="put them before the text with `fusion/prefix`, and tell them by `where`",
+                )
+
+
 def _keep(node: Linked, linked: LinkedGraph) -> str:
     """What to do about a node that leads nowhere."""
     call = next((other.name for other in linked.nodes.values() if other.owner == node.name), "")

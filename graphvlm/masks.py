@@ -72,7 +72,8 @@ class _Connector:
             if source.port in node.signature.aside:
                 break
             if "mask" in node.signature.outputs and not (cut and port.tail != port.shape[1]):
-                given = any(node.signature.inputs[name].what == "mask" for name in node.inputs)
+                masks = [name for name, found in node.signature.inputs.items() if found.what == "mask"]
+                given = not masks or any(name in node.inputs for name in masks)
                 mask = Ref(source.name, "mask") if given else None
                 break
             if node.stream is None:

@@ -24,6 +24,7 @@ def resolve(linked: LinkedGraph) -> Graph:
     problems = Problems()
     checks.check_unused(linked, problems)
     checks.check_calls(linked, problems)
+    checks.check_filled(linked, problems)
     solver = infer(linked, problems)
     nodes = _decided(linked, solver, problems)
     mesh, nodes = read_parallelism(linked, nodes, problems)

@@ -12,6 +12,7 @@ from torch import Tensor
 
 import graphvlm
 from graphvlm.components.projector.tile_packing import TilePacking
+from graphvlm.diagnostics import GraphError
 from graphvlm.ir import Graph
 
 from .running import TINY, VARIANTS, packaged, randomise
@@ -109,3 +110,39 @@ def test_images_of_zeros_fill_a_stack_up() -> None:
     assert torch.equal(made, stack.flatten(0, 1)[[0, 2, 3, 5]])
     assert masks[:, 0, 0].tolist() == [0, 2, 3, 5]
     assert images(stack, None)[1] is None
+
+
+@pytest.mark.parametrize("way", ["prefix", "kv"])
+def test_what_fills_a_graph_up_is_not_read(way: str) -> None:
+    """Packed tiles before a text, or attended to: a compiled graph has as many tokens as there can be."""
+    beside = {
+        "prefix": (
+            "nodes.fused={type: prefix, placeholder: null, inputs: null}",
+            "nodes.fused.inputs={text: text, image: packed}",
+        ),
+        "kv": (
+            "nodes={fused: null, projector: {out: 36}, llm: {inputs: {features: text, image: packed}}}",
+            "nodes.llm.sublayers={see: {op: attention, heads: 2, kv: image}}",
+            "nodes.llm.layers={count: 2, each: [attn, see, mlp]}",
+        ),
+    }[way]
+    made = packaged(graphvlm.load(TINY, overrides=[*VARIANTS["tiles"], *beside])).Model()
+    randomise(made)
+    sizes, ids = torch.tensor([(61, 97), (40, 211)]), torch.tensor([[3, 5, 7, 9]])
+    pixels = torch.randn(2, 5, 3, 56, 56, generator=torch.Generator().manual_seed(0))
+    torch._dynamo.reset()
+    compiled: Any = torch.compile(made, fullgraph=True, backend="eager")
+    with torch.no_grad():
+        expected = made(ids, pixel_values=pixels, image_sizes=sizes).logits
+        found = compiled(ids, pixel_values=pixels, image_sizes=sizes).logits
+    assert torch.allclose(found, expected, rtol=0, atol=1e-5)
+
+
+def test_what_fills_a_graph_up_is_no_segment() -> None:
+    """The tokens of one keep their positions, whether they are seen or not."""
+    apart = "nodes={fused: null, llm: {inputs: {image: packed, text: text}, segments: {image: {}, text: {}}}}"
+    with pytest.raises(GraphError) as caught:
+        graphvlm.load(TINY, overrides=[*VARIANTS["tiles"], apart])
+    (found,) = caught.value.diagnostics
+    assert found.rule == "bad-segments"
+    assert found.message.startswith("segment `image` of `llm` is as long as the images in `packed` are")

@@ -50,6 +50,7 @@ class TilePackingView:
     """What the template places: the learned tokens, and expressions over the numbers of each image or token.
 
     `newline` and `separator` are their rows in the table of all tokens; `rest` what is in it behind those of the tiles.
+    With `masked` it is said which tokens are real: all, but in a graph.
     """
 
     name: str
@@ -59,6 +60,7 @@ class TilePackingView:
     dim: int
     learned: tuple[str, ...]
     unpad: bool
+    masked: bool
     scaled: bool
     whole_first: bool
     inner: str
@@ -91,11 +93,15 @@ class TilePackingComponent:
         }
         if settings.get("unpad", default=True):
             inputs["sizes"] = Port("sizes", (images, 2))
-        packed = Port("features", (1, Var(f"{name}.packed", "tokens"), sizes["dim"]))
+        length = Var(f"{name}.packed", "tokens")
+        packed = {
+            "features": Port("features", (1, length, sizes["dim"])),
+            "mask": Port("mask", (1, length)),
+        }
         newline = {"newline": Port("features", (1, 1, sizes["dim"]), weight="newline.view(1, 1, -1)")}
         has = settings.get("newline", default=True)
         absent = {} if has else {"newline": Label(settings.span("newline"), "no such token")}
-        return Signature(inputs, {"features": packed, **(newline if has else {})}, sizes, written, absent=absent)
+        return Signature(inputs, {**packed, **(newline if has else {})}, sizes, written, absent=absent)
 
     def lower(self, settings: Settings, inferred: Inferred, problems: Problems) -> TilePacking | None:
         tokens = inferred.sizes["tokens"]
@@ -125,19 +131,20 @@ class TilePackingComponent:
         spec = node.spec
         assert isinstance(spec, TilePacking)
         name = class_name(node.name)
-        view = _view(node.name, spec)
+        view = _view(node.name, spec, masked="mask" in wiring.read)
         fields = [Field("side", "int", str(spec.side), "rows and columns of tokens in a tile")]
         if spec.max_tiles:
             fields.append(Field("max_tiles", "int", str(spec.max_tiles), "larger images are scaled down"))
         if spec.learned:
             fields.append(Field("dim", "int", str(spec.dim)))
         arguments = tuple(wiring.arguments[port] for port in node.inputs)
-        call = Statement(wiring.results["features"], f"self.{node.module}", arguments, wiring.shapes["features"])
+        results = [wiring.results["features"], *([wiring.results.get("mask", "_")] if view.masked else [])]
+        call = Statement(", ".join(results), f"self.{node.module}", arguments, wiring.shapes["features"])
         construct = f"{name}(config.{node.name})"
         return NodePage("projector/tile_packing.py.j2", view, name, tuple(fields), construct, (call,))
 
 
-def _view(name: str, spec: TilePacking) -> TilePackingView:
+def _view(name: str, spec: TilePacking, *, masked: bool) -> TilePackingView:
     """The page of a packing."""
     tokens, most = ("lines * (columns + 1)", "side * (side + 1)") if spec.newline else ("rows * columns", "whole")
     cut = " - cut[image]" if spec.separator else ""
@@ -151,6 +158,7 @@ def _view(name: str, spec: TilePacking) -> TilePackingView:
         dim=spec.dim,
         learned=spec.learned,
         unpad=spec.unpad,
+        masked=masked,
         scaled=bool(spec.max_tiles),
         whole_first=spec.whole_first,
         inner="high, wide" if spec.max_tiles else "rows, columns",

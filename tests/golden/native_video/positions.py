@@ -21,7 +21,7 @@ class Positions(nn.Module):
         """
         step = torch.ones_like(ids) if mask is None else mask.long()
         inside = ids.new_zeros(3, *ids.shape)
-        if image is not None:
+        if image is not None and image.numel() > 0:
             where = (ids == self.image_token) & (step > 0)
             blocks = image.new_tensor([1, self.group, self.group])
             size = image // blocks
