@@ -65,7 +65,8 @@ class NodePage:
 
     `construct` is the right-hand side in `Model.__init__`; `calls` are the lines of its call. `context` is the finished
     view that its template reads as `node`. `functions` are those of `losses.py` that the lines call, with the options
-    that they give.
+    that they give, `helpers` those that its own file calls. `begin` are lines of `begin_step`. A page that is
+    `stepped` has something that grows with the steps.
     """
 
     template: str
@@ -76,6 +77,9 @@ class NodePage:
     calls: tuple[Statement, ...]
     imports: tuple[str, ...] = field(default=())
     functions: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    helpers: frozenset[str] = frozenset()
+    begin: tuple[Statement, ...] = ()
+    stepped: bool = False
 
 
 def literal(value: object) -> str:

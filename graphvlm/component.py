@@ -130,6 +130,10 @@ class Spec(ABC):
         """Every weight, in the order of the generated module."""
         return ()
 
+    def buffers(self) -> tuple[Parameter, ...]:
+        """What is saved with the weights and no gradient changes."""
+        return ()
+
     @abstractmethod
     def summary(self) -> str:
         """A few words for drawings and pages: `vit, 24 layers, 1024 wide, 16 heads`."""

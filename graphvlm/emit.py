@@ -18,7 +18,7 @@ def emit(graph: Graph) -> str:
     for name, node in graph.nodes.items():
         written: dict[str, Any] = plain["nodes"][name]
         ports = {port: _reference(graph, ref.name, ref.port) for port, ref in node.inputs.items()}
-        given = _over(_without_none(written), {} if node.owner else node.spec.resolved())
+        given = _over(_without_none(written), {} if node.source != name else node.spec.resolved())
         given["inputs"] = ports if len(ports) > 1 else next(iter(ports.values()))
         plain["nodes"][name] = given
     plain["outputs"] = {name: str(ref) for name, ref in graph.outputs.items()}

@@ -40,7 +40,7 @@ def infer(linked: LinkedGraph, problems: Problems) -> Solver:
 def _share(linked: LinkedGraph, solver: Solver) -> None:
     """A call is as wide as the node whose weights it calls; how long its streams are is its own."""
     for node in linked.nodes.values():
-        owner = linked.nodes[node.owner].signature if node.owner else node.signature
+        owner = linked.nodes[node.source].signature
         for setting, var in node.signature.sizes.items():
             solver.unify(var, owner.sizes[setting])
 
@@ -62,7 +62,7 @@ def _report_open(linked: LinkedGraph, solver: Solver, problems: Problems) -> Non
     for name, node in linked.nodes.items():
         for setting, var in node.signature.sizes.items():
             size = solver.solve(var)
-            if not isinstance(size, int) and name in alive and not node.owner:
+            if not isinstance(size, int) and name in alive and node.source == name:
                 by_size.setdefault(size, []).append((node, setting))
     for settings in by_size.values():
         node, setting = settings[-1]
@@ -110,7 +110,7 @@ def _connect_all(linked: LinkedGraph, solver: Solver, problems: Problems) -> lis
     later: list[tuple[Linked, str]] = []
     backwards = list(linked.nodes.values())[::-1]
     # A node says how wide its weights are, not another call of it: that comes later.
-    for node in sorted(backwards, key=lambda node: bool(node.owner)):
+    for node in sorted(backwards, key=lambda node: node.source != node.name):
         for port, edge in node.inputs.items():
             _connect_vocab(linked, node, port, solver, problems)
             if node.signature.inputs[port].what != "features":

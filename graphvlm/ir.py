@@ -47,6 +47,7 @@ class Node:
 
     If it is `spread`, tensor-parallel ranks have all of its weights and encode different images. With
     `expert_parallel` above 1, its experts lie on so many ranks. Without `grad`, no gradient goes back through the call.
+    A teacher has weights of its own, which follow those of another node: in each step it keeps `decay` of them.
     """
 
     name: str
@@ -63,6 +64,8 @@ class Node:
     spread: bool = False
     owner: str = ""
     grad: bool = True
+    follows: str = ""
+    decay: float = 0.0
 
     @property
     def module(self) -> str:
@@ -70,9 +73,19 @@ class Node:
         return self.owner or self.name
 
     @property
+    def source(self) -> str:
+        """The node whose class and config it has: for a teacher and calls of it, the one that is followed."""
+        return self.follows or self.module
+
+    @property
     def parameters(self) -> tuple[Parameter, ...]:
         """The weights that are this node's own; another call has none."""
         return () if self.owner else self.spec.parameters()
+
+    @property
+    def stored(self) -> tuple[Parameter, ...]:
+        """All that checkpoints hold of this node."""
+        return () if self.owner else (*self.spec.parameters(), *self.spec.buffers())
 
     @property
     def parameter_count(self) -> int:
@@ -191,6 +204,11 @@ class Graph:
     def owners(self) -> tuple[Node, ...]:
         """The nodes without those that only call others: each is one module."""
         return tuple(node for node in self.nodes.values() if not node.owner)
+
+    @property
+    def teachers(self) -> tuple[Node, ...]:
+        """The nodes whose weights follow others."""
+        return tuple(node for node in self.owners if node.follows)
 
     def stream_start(self, name: str) -> tuple[str, str]:
         """Where the stream of tokens through a node begins, an input or a node, and the first node on it that makes

@@ -38,7 +38,7 @@ class Part:
 
 def entries(graph: Graph) -> tuple[Entry, ...]:
     """Every parameter of the package, in its order."""
-    return tuple(entry for node in graph.owners for entry in node_entries(node, node.parameters))
+    return tuple(entry for node in graph.owners for entry in node_entries(node, node.stored))
 
 
 def node_entries(node: Node, parameters: tuple[Parameter, ...]) -> tuple[Entry, ...]:
@@ -209,7 +209,7 @@ def parts(graph: Graph) -> tuple[Part, ...]:
     found = []
     for node in graph.owners:
         name = node.name
-        if name in inner or not node.parameters:
+        if name in inner or not node.stored:
             continue
         nodes = (*embeddings.get(name, ()), name)
         found.append(Part(name, nodes, node.checkpoint.starts, node.checkpoint.aliases))

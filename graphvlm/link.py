@@ -190,25 +190,63 @@ def _nodes(tree: Tree, problems: Problems) -> dict[str, Linked]:
     written = {name: value for name, value, _ in _entries(tree, "nodes")}
     found = {}
     for name, value, span in _entries(tree, "nodes"):
-        module = value.get("module")
-        owner = "" if module is None else str(module.value)
-        if module is not None and (owner not in written or written[owner].get("module") is not None):
+        module = _module_of(value)
+        called_name = "" if module is None else str(module.value)
+        teacher = value.get("module", "ema") is not None
+        if module is None:
+            found[name] = _node(name, value, span)
+        elif not _has_weights(written.get(called_name), teacher=teacher):
             _bad_module(name, module, written, problems)
         else:
-            found[name] = _node(name, called(written[owner], value) if owner else value, span, owner)
+            above = _module_of(written[called_name])
+            follows = called_name if teacher else "" if above is None else str(above.value)
+            if not _has_weights(written.get(follows or called_name), teacher=True):
+                continue  # which is said of the teacher
+            settings = called(written[follows or called_name], value)
+            owner = "" if teacher else called_name
+            decay = Settings(value).get("module", "decay", default=DECAY) if teacher else 0.0
+            found[name] = _node(name, settings, span, owner=owner, follows=follows, decay=float(decay))
+            _check_grad(name, value, follows, problems)
     problems.stop()
     return found
 
 
-def _node(name: str, value: Tree, span: Span, owner: str) -> Linked:
+# How much of its weights a teacher keeps in a step, unless written.
+DECAY = 0.995
+
+
+def _module_of(node: Tree) -> Tree | None:
+    """The name of the node that a call names, or that a teacher follows."""
+    return node.get("module", "ema") or node.get("module")
+
+
+def _has_weights(node: Tree | None, *, teacher: bool) -> bool:
+    """Whether a node has weights to be called: its own, or (not to be followed) those of a teacher."""
+    if node is None:
+        return False
+    return node.get("module") is None or (node.get("module", "ema") is not None and not teacher)
+
+
+def _check_grad(name: str, call: Tree, follows: str, problems: Problems) -> None:
+    grad = call.get("grad")
+    if follows and grad is not None:
+        problems.error(
+            "unread-setting",
+            f"`grad` of `{name}`: no gradient goes back through a teacher, which follows `{follows}`",
+            grad.span,
+            help="remove `grad`",
+        )
+
+
+def _node(name: str, value: Tree, span: Span, *, owner: str = "", follows: str = "", decay: float = 0.0) -> Linked:
     settings = Settings(value)
     kind, type_ = settings.get("kind"), settings.get("type")
     found = component(kind, type_)
     signature = found.signature(name, settings)
-    if owner:
-        written = {var: replace(size, owner=owner) for var, size in signature.written.items()}
+    if owner or follows:
+        written = {var: replace(size, owner=owner or follows) for var, size in signature.written.items()}
         signature = replace(signature, written=written)
-    return Linked(name, kind, type_, found, settings, signature, {}, span, owner)
+    return Linked(name, kind, type_, found, settings, signature, {}, span, owner, follows, decay)
 
 
 def _bad_module(name: str, module: Tree, nodes: Mapping[str, Tree], problems: Problems) -> None:
@@ -218,7 +256,7 @@ def _bad_module(name: str, module: Tree, nodes: Mapping[str, Tree], problems: Pr
         problems.error("unknown-node", f"there is no node `{owner}`", module.span, help=suggestion(owner, own, "name"))
         return
     first, seen = owner, {name}
-    while (above := nodes[first].get("module")) is not None and first not in seen and str(above.value) in nodes:
+    while (above := _module_of(nodes[first])) is not None and first not in seen and str(above.value) in nodes:
         seen.add(first)
         first = str(above.value)
     itself = f"`{name}` calls itself" if owner == name else f"`{name}` calls `{owner}`, which only calls another node"

@@ -24,7 +24,8 @@ class Edge:
 class Linked:
     """A node whose inputs are known; its sizes are not. `span` is the place of its name.
 
-    Another call of a node has the settings of that node, its `owner`.
+    Another call of a node has the settings of that node, its `owner`. A teacher has weights of its own and the settings
+    of the node that it `follows`; calls of a teacher follow that one too.
     """
 
     name: str
@@ -36,11 +37,18 @@ class Linked:
     inputs: Mapping[str, Edge]
     span: Span
     owner: str = ""
+    follows: str = ""
+    decay: float = 0.0
 
     @property
     def module(self) -> str:
         """The node whose weights it calls: this one, unless it is another call."""
         return self.owner or self.name
+
+    @property
+    def source(self) -> str:
+        """The node whose settings and code it has: for a teacher, the one that it follows."""
+        return self.follows or self.module
 
     @property
     def stream(self) -> Ref | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -12,7 +13,7 @@ from .diagnostics import Label
 from .dims import Solver, Written
 from .freezing import read_freeze
 from .infer import infer, solved
-from .ir import Generation, Graph, Node, NodeCheckpoint, Passes
+from .ir import Freeze, Generation, Graph, Node, NodeCheckpoint, Passes
 from .linked import Linked, LinkedGraph
 from .problems import Problems
 from .settings import Settings
@@ -28,7 +29,7 @@ def resolve(linked: LinkedGraph) -> Graph:
     solver = infer(linked, problems)
     nodes = _decided(linked, solver, problems)
     mesh, nodes = read_parallelism(linked, nodes, problems)
-    freeze = read_freeze(linked, nodes, problems)
+    freeze = (*read_freeze(linked, nodes, problems), *_teachers(nodes))
     checks.check_tied(linked, nodes, problems)
     checks.check_lengths(linked, nodes, solver, problems)
     checks.check_token_ids(linked, nodes, problems)
@@ -54,11 +55,11 @@ def resolve(linked: LinkedGraph) -> Graph:
 
 def _decided(linked: LinkedGraph, solver: Solver, problems: Problems) -> dict[str, Node]:
     """The nodes that can be decided. What is wrong in one that is called again is said once."""
-    own = {name: _lower(node, linked, solver, problems) for name, node in linked.nodes.items() if not node.owner}
+    own = {n: _lower(node, linked, solver, problems) for n, node in linked.nodes.items() if node.source == n}
     found = {}
     for name, linked_node in linked.nodes.items():
-        owner = own.get(linked_node.module)
-        node = _lower(linked_node, linked, solver, problems) if owner and linked_node.owner else owner
+        owner = own.get(linked_node.source)
+        node = _lower(linked_node, linked, solver, problems) if owner and linked_node.source != name else owner
         if node is None or owner is None:
             continue
         if node.spec != owner.spec and not problems.any:
@@ -99,15 +100,22 @@ def _lower(node: Linked, linked: LinkedGraph, solver: Solver, problems: Problems
         tree=node.settings.tree,
         checkpoint=_checkpoint(linked, node, spec),
         owner=node.owner,
-        grad=bool(node.settings.get("call", "grad", default=True)),
+        grad=not node.follows and bool(node.settings.get("call", "grad", default=True)),
+        follows=node.follows,
+        decay=node.decay,
     )
+
+
+def _teachers(nodes: Mapping[str, Node]) -> Iterator[Freeze]:
+    """Teachers learn nothing by gradients."""
+    yield from (Freeze(name, (name,), ()) for name, node in nodes.items() if node.follows and not node.owner)
 
 
 def _read_elsewhere(node: Linked, linked: LinkedGraph) -> dict[str, Port]:
     """The ports that this call reads nothing at, as other calls of the same weights have them."""
     found: dict[str, Port] = {}
     for other in linked.nodes.values() if node.signature.unread else ():
-        if other.module == node.module:
+        if other.source == node.source:
             found |= {p: other.signature.inputs[p] for p in node.signature.unread if p in other.inputs}
     return found
 
@@ -115,7 +123,7 @@ def _read_elsewhere(node: Linked, linked: LinkedGraph) -> dict[str, Port]:
 def _reads_nowhere(node: Linked, wired: set[str], problems: Problems) -> bool:
     """Whether layers that no call runs read a port; what such a port is, nothing says."""
     port = next((p for p in node.signature.unread if p not in wired and not _is_mask(node, p)), None)
-    if port is not None and not node.owner:
+    if port is not None and node.source == node.name:
         problems.error(
             "missing-port",
             f"layers of `{node.name}` read `{port}`, and no call of these weights is fed it",

@@ -44,16 +44,18 @@ def read_parallelism(
         if name not in linked.nodes and tree is not None:
             message = f"`parallelism.nodes` names `{name}`, and there is no such node"
             problems.error("unknown-node", message, tree.key_span(name), help=suggestion(name, linked.nodes, "node"))
-        elif tree is not None and (owner := linked.nodes[name].owner):
-            message = f"how the weights of `{name}` are split belongs to `{owner}`, which owns them"
-            label = (Label(linked.nodes[name].span, f"only calls `{owner}`"),)
+        elif tree is not None and (owner := linked.nodes[name].source) != name:
+            follows = bool(linked.nodes[name].follows)
+            what = "it follows" if follows else "owns them"
+            message = f"how the weights of `{name}` are split belongs to `{owner}`, which {what}"
+            label = (Label(linked.nodes[name].span, f"{'follows' if follows else 'only calls'} `{owner}`"),)
             edit = f"write it for `{owner}`"
             problems.error("structure-in-call", message, tree.key_span(name), labels=label, help=edit)
     laid: dict[str, Node] = {}
     _check_experts(nodes, mesh, settings, problems)
     for name, node in nodes.items():
         own = tree.get(name) if tree else None
-        if not node.owner:
+        if node.source == name:
             of_node = Settings(own) if own else None
             laid[name] = _laid(node, int(mesh.get("tp", 1)), settings, of_node, problems)
             if int(mesh.get("ep", 1)) > 1 and _experts(node):
@@ -63,7 +65,7 @@ def read_parallelism(
 
 def _as_owner(node: Node, laid: Mapping[str, Node]) -> Node:
     """A node with the degrees of the weights that it calls."""
-    owner, stack = laid[node.module], node.spec.stack
+    owner, stack = laid[node.source], node.spec.stack
     tp, ep = owner.tensor_parallel, owner.expert_parallel
     if max(tp, ep) > 1 and stack is not None:
         change = partial(laid_op, split=tp > 1, spread=ep > 1)

@@ -111,7 +111,7 @@ def _is_call(node: Tree) -> bool:
 
 def _call(tree: Tree, path: Path, nodes: Tree) -> Iterator[Diagnostic]:
     """What is wrong in another call of a node: it has inputs, and nothing of what the weights are."""
-    module = tree.get("module")
+    module = tree.get("module", "ema") or tree.get("module")
     owner = module.value if module else None
     known = nodes.get(owner) if isinstance(owner, str) else None
     label = (Label(nodes.key_span(owner), "owns the weights"),) if isinstance(owner, str) and known else ()

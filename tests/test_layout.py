@@ -67,7 +67,7 @@ def test_no_architecture_is_named_in_templates_or_components() -> None:
 
 def test_a_component_is_three_files_under_one_stem() -> None:
     def stems(folder: str, suffix: str) -> set[str]:
-        kinds = ("encoder", "projector", "fusion", "decoder", "head", "loss", "sampler")
+        kinds = ("encoder", "projector", "fusion", "decoder", "head", "loss", "sampler", "state")
         found = (path for kind in kinds for path in (ROOT / folder / kind).glob(f"*{suffix}"))
         shown = (path for path in found if not path.name.startswith("_"))
         return {path.relative_to(ROOT / folder).as_posix().removesuffix(suffix) for path in shown}

@@ -10,7 +10,7 @@ import torch
 
 from .oracles import Case, agree, check_gradients, marks, recorded
 from .running import randomise
-from .training_cases import inputs, loaded
+from .training_cases import Drawn, check_state, inputs, loaded, step_of
 
 pytestmark = marks("lavis")
 
@@ -35,6 +35,38 @@ def test_a_caption(tmp_path: Path) -> None:
     assert agree(output.logits[there], case.outputs["intermediate_output.decoder_output.logits"][there])
     output.loss.backward()
     check_gradients(model, case)
+
+
+def test_pretraining_with_teachers_and_a_queue(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One step of ALBEF: teachers first, then the losses, all with the pairs that the reference drew."""
+    case = recorded("lavis/albef_pretrain", tmp_path)
+    model = loaded("albef_pretrain", case)
+    monkeypatch.setattr(torch, "multinomial", Drawn(case))
+    model.begin_step(step_of(case))
+    masked = {"masked_ids": case.inputs["rand.mlm_input_ids"], "masked_labels": case.inputs["rand.mlm_labels"]}
+    output = model(**inputs(case), **masked)
+    for ours, theirs in {
+        "image_to_text": "sims.sim_i2t",
+        "text_to_image": "sims.sim_t2i",
+        "matching": "intermediate_output.itm_logits",
+        "itc": "loss_itc",
+        "itm": "loss_itm",
+        "mlm": "loss_mlm",
+        "loss": "loss",
+    }.items():
+        assert agree(getattr(output, ours), case.outputs[theirs]), ours
+    check_state(model, case)
+    output.loss.backward()
+    for parameter in model.parameters():
+        parameter.grad = parameter.grad if parameter.requires_grad else torch.zeros_like(parameter)
+    check_gradients(model, case, frozen=TEACHERS)
+
+
+# What is a teacher's in files of LAVIS, or stored with the weights.
+TEACHERS = (
+    *("visual_encoder_m.", "text_encoder_m.", "vision_proj_m.", "text_proj_m."),
+    *("image_queue", "text_queue", "queue_ptr", "idx_queue", "ptr_queue"),
+)
 
 
 # The classes of transformers

@@ -129,7 +129,16 @@ def test_a_component_says_what_it_is() -> None:
             assert content["properties"]["type"]["const"] == type_
             assert {"use", "inputs", "description", "source", "checkpoint"} <= set(content["properties"])
             assert "complete" in content["$defs"]
-    assert set(schema_files.components()) == {"decoder", "encoder", "fusion", "head", "loss", "projector", "sampler"}
+    assert set(schema_files.components()) == {
+        "decoder",
+        "encoder",
+        "fusion",
+        "head",
+        "loss",
+        "projector",
+        "sampler",
+        "state",
+    }
 
 
 # What is made from them

@@ -42,13 +42,24 @@ def test_the_upper_layers_go_on_from_the_lower_ones() -> None:
 
 
 def test_losses_are_those_of_torch() -> None:
+    """Soft targets: who has the same id belongs together, a share is of all, and a share is the teacher's."""
     model, given = made(
-        "outputs={likeness: likeness, texts: likeness.text_to_image, mask: mask_loss, topic: topic_loss}"
+        "outputs={rows: likeness, columns: likeness.text_to_image, taught_rows: likeness_teacher}",
+        "outputs={taught_columns: likeness_teacher.text_to_image, keys: queue.ids, mask: mask_loss, topic: topic_loss}",
+        "outputs={logits: whole.logits, teacher: whole_teacher.logits}",
     )
+    model.begin_step(500)
     output = model(**given)
-    own = torch.arange(len(output.likeness))
-    both = (F.cross_entropy(scores, own, label_smoothing=0.1) for scores in (output.likeness, output.texts))
-    torch.testing.assert_close(output.contrast, sum(both) / 2)
+    same = (given["image_ids"][:, None] == output.keys).float()
+    hard = 0.9 * same / same.sum(1, keepdim=True) + 0.1 / same.size(1)
+    losses = []
+    for scores, taught in ((output.rows, output.taught_rows), (output.columns, output.taught_columns)):
+        share = 0.4 * 500 / 2000
+        losses.append(F.cross_entropy(scores, share * taught.softmax(1) + (1 - share) * hard))
+    torch.testing.assert_close(output.contrast, sum(losses) / 2)
+    hard_loss = F.cross_entropy(output.logits.flatten(0, 1), given["masked_labels"].flatten())
+    soft_loss = F.cross_entropy(output.logits.flatten(0, 1), output.teacher.flatten(0, 1).softmax(1))
+    torch.testing.assert_close(output.mask, 0.7 * hard_loss + 0.3 * soft_loss)
     total = output.contrast + output.match + output.mask + 0.5 * output.topic
     torch.testing.assert_close(output.loss, total)
 
@@ -56,7 +67,9 @@ def test_losses_are_those_of_torch() -> None:
 def test_everything_learns() -> None:
     model, given = made()
     model(**given).loss.backward()
-    assert [name for name, parameter in model.named_parameters() if parameter.grad is None] == []
+    learned = {name.split(".")[0] for name, parameter in model.named_parameters() if parameter.grad is not None}
+    assert learned == {node.name for node in matching().owners if node.parameters and not node.follows}
+    assert all(parameter.grad is not None for parameter in model.parameters() if parameter.requires_grad)
 
 
 def test_no_gradient_goes_back_where_the_graph_says_so() -> None:
@@ -87,6 +100,59 @@ def test_unlike_pairs_are_drawn_too_with_a_floor() -> None:
     assert not bool((drawn == 0).any())
 
 
+def test_teachers_begin_as_what_they_follow_and_follow_it() -> None:
+    model = packaged(matching()).Model()
+    for name in ("vision", "words", "text", "image_vector", "text_vector"):
+        pairs = zip(getattr(model, name).parameters(), getattr(model, f"{name}_teacher").parameters(), strict=True)
+        assert all(torch.equal(*pair) for pair in pairs)
+    before = model.vision_teacher.patch.weight.clone()
+    randomise(model.vision)
+    model.begin_step(0)
+    torch.testing.assert_close(model.vision_teacher.patch.weight, 0.99 * before + 0.01 * model.vision.patch.weight)
+    assert not any(parameter.requires_grad for parameter in model.vision_teacher.parameters())
+
+
+def test_a_temperature_is_held_within_its_bounds() -> None:
+    model = packaged(matching()).Model()
+    for value, expected in ((0.9, 0.5), (-1.0, 0.001), (0.2, 0.2)):
+        model.likeness.temperature.data.fill_(value)
+        model.begin_step(0)
+        assert model.likeness.temperature.item() == pytest.approx(expected)
+
+
+def test_a_queue_keeps_the_last_of_all_batches() -> None:
+    """Of any size, round its end, in training alone, and through a checkpoint."""
+    queue = packaged(matching()).Model().queue
+    given = [(torch.randn(n, 20), torch.randn(n, 20), torch.arange(n) + 100 * n) for n in (4, 3, 6)]
+    kept = [torch.cat([each[i] for each in given])[-10:] for i in range(3)]
+    for vectors in given:
+        queue.eval()(*vectors)
+        image, _, ids = queue.train()(*vectors)
+        assert torch.equal(image[: len(vectors[0])], vectors[0])
+        assert torch.equal(ids[: len(vectors[2])], vectors[2])
+    assert int(queue.pointer) == 3
+    for name, expected in zip(("image", "text", "ids"), kept, strict=True):
+        assert torch.equal(getattr(queue, name).roll(-3, dims=0), expected)
+
+
+def test_state_is_saved_with_the_weights(tmp_path: Path) -> None:
+    model, given = made()
+    model.train()(**given)
+    model.save_pretrained(tmp_path)
+    again = packaged(matching()).from_pretrained(tmp_path)
+    for (name, tensor), other in zip(model.state_dict().items(), again.state_dict().values(), strict=True):
+        assert torch.equal(tensor, other), name
+
+
+def test_teachers_that_no_file_has_begin_as_what_they_follow(tmp_path: Path) -> None:
+    model, _ = made()
+    model.save_pretrained(tmp_path)
+    again = packaged(matching()).from_pretrained({"vision": tmp_path})
+    assert torch.equal(again.vision_teacher.patch.weight, model.vision.patch.weight)
+    assert torch.isfinite(again.queue.image).all()
+    assert int(again.progress.step) == 0
+
+
 MISTAKES = {
     "no-such-layer": ("nodes.fused.layers=[1, 4]", "end at most 3"),
     "bad-embed": ("nodes.fused.embed=true", "remove `embed`"),
@@ -96,6 +162,10 @@ MISTAKES = {
     "bad-negatives": ("nodes.pairs.inputs.tokens=input_ids", "text: ..."),
     "unread-setting": ("nodes.matched.activation=gelu", "write `hidden`"),
     "unknown-port": ("nodes.total.weights.matches=2.0", "`match`"),
+    "bad-distill": ("nodes.contrast.inputs.image_to_text_teacher=null", "feed `image_to_text_teacher`"),
+    "bad-temperature": ("nodes.likeness.temperature.init=0.7", "`min` <= `init`"),
+    "call-of-call": ("nodes.other={module: {ema: vision_teacher}, inputs: image}", "write `module: vision`"),
+    "structure-in-call": ("nodes.vision_teacher.dim=3", "remove `dim`"),
     "port-type-mismatch": ("nodes.match_loss.inputs.classes=masked_labels", "`topic`"),
 }
 

@@ -85,7 +85,7 @@ NATIVE_TOWERS: dict[str, tuple[str, dict[str, Any], tuple[str, ...]]] = {
     "moon_vit_so400m_14": ("kimi_k25_vision", {}, ()),
 }
 PARTS_OF_RECORDINGS = {"llama_3_2_vision_11b", "llama_3_2_vision_90b", "llama_3_2_vision_560"}
-PARTS_OF_RECORDINGS |= {"blip_text_base", "vit_b_16_224"}  # tests/test_oracles_training.py
+PARTS_OF_RECORDINGS |= {"blip_text_base", "vit_b_16_224", "albef_text_base"}  # tests/test_oracles_training.py
 
 
 def config_of(part: str) -> dict[str, Any]:

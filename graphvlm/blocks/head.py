@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from ..code import Field, Statement, Wiring, literal
 from ..settings import Settings
@@ -11,6 +12,9 @@ from .expressions import activated, bias_argument, norm_expression, norm_field
 from .parameters import MODULES, Parameter, linear, norm, plain
 from .parse_norm import make_norm, norm_settings
 from .settings import Norm
+
+if TYPE_CHECKING:
+    from ..ir import Node
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,13 +140,13 @@ def head_fields(head: Head | None) -> Iterator[Field]:
         yield Field("logit_softcap", "float", literal(head.softcap))
 
 
-def logit_lines(node: str, head: Head | None, hidden: str, wiring: Wiring) -> Iterator[Statement]:
+def logit_lines(node: Node, head: Head | None, hidden: str, wiring: Wiring) -> Iterator[Statement]:
     """The lines of `model.py` from hidden states to logits."""
     logits, shape = wiring.results["logits"], wiring.shapes["logits"]
     tied = (f"self.{wiring.embedding}.weight",) if head and head.tied else ()
-    function = f"self.{node}.head" if head is None or head.weights else "F.linear"
+    function = f"self.{node.module}.head" if head is None or head.weights else "F.linear"
     yield Statement(logits, function, (hidden, *tied), shape)
-    config = f"self.config.{node}"
+    config = f"self.config.{node.source}"
     if head and head.scale is not None:
         yield Statement(logits, "", (f"{logits} * {config}.logit_scale",))
     if head and head.softcap is not None:

@@ -16,6 +16,7 @@ def picture(graph: Graph) -> Picture:
         lines = (node.spec.summary().replace(", ", " · "),)
         marks = (f"tp {node.tensor_parallel}",) if node.tensor_parallel > 1 else ()
         marks = (*marks, f"weights of {node.owner}") if node.owner else marks
+        marks = (*marks, f"follows {node.follows}") if node.follows and not node.owner else marks
         kind: Kind = next((kind for kind in KINDS if kind == node.kind), "head")
         boxes.append(Box(name, kind, name, lines, node.parameter_count, node.module in frozen, marks))
     boxes += [Box(f"out {name}", "output", name) for name in graph.outputs]

@@ -34,6 +34,7 @@ def renamed(graph: Graph) -> Graph:
             old,
             name=nodes.get(old.name, old.name),
             owner=nodes.get(old.owner, old.owner),
+            follows=nodes.get(old.follows, old.follows),
             inputs={port: ref(each) for port, each in old.inputs.items()},
             tensor_parallel=1,  # which the plan of the configuration is for
         )

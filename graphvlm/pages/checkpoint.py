@@ -63,6 +63,8 @@ class CheckpointView:
     flat: tuple[str, ...]
     halves: tuple[str, ...]
     scalars: tuple[str, ...]
+    teachers: bool
+    buffers: tuple[str, ...]
 
     @property
     def stacked(self) -> bool:
@@ -102,13 +104,15 @@ def make(graph: Graph) -> CheckpointView:
         flat=tuple(_flat(graph)),
         halves=tuple(dict.fromkeys(_halves(graph))),
         scalars=tuple(_scalars(graph)),
+        teachers=bool(graph.teachers),
+        buffers=tuple(f"{node.name}.{each.path}" for node in graph.owners for each in node.spec.buffers()),
     )
 
 
 def _halves(graph: Graph) -> Iterator[str]:
     """Our names, with layers as `*`, of stacks of two matrices that have an axis of their own."""
     for node in graph.owners:
-        for parameter in node.parameters:
+        for parameter in node.stored:
             if parameter.halves:
                 yield f"{node.name}.{starred(parameter.path)[0]}"
 
@@ -116,7 +120,7 @@ def _halves(graph: Graph) -> Iterator[str]:
 def _interleaved(graph: Graph) -> Iterator[str]:
     """The reference's names, with layers as `*`, of stacked matrices whose rows take turns."""
     for node in graph.owners:
-        for parameter in node.parameters:
+        for parameter in node.stored:
             if starred(parameter.path)[0] in node.checkpoint.interleaved:
                 yield from (node.checkpoint.whole(name) for name, _ in _starred_rows(node, parameter))
 
@@ -124,7 +128,7 @@ def _interleaved(graph: Graph) -> Iterator[str]:
 def _flat(graph: Graph) -> Iterator[str]:
     """The reference key of every tensor whose rows have one axis there."""
     for node in graph.nodes.values():
-        for parameter in node.parameters:
+        for parameter in node.stored:
             if is_flat(node, parameter):
                 yield node.checkpoint.whole(named_rows(node.checkpoint.names, parameter)[0][0])
 
@@ -132,7 +136,7 @@ def _flat(graph: Graph) -> Iterator[str]:
 def _scalars(graph: Graph) -> Iterator[str]:
     """The reference key of every single number, which has no axis there."""
     for node in graph.owners:
-        for parameter in node.parameters:
+        for parameter in node.stored:
             if parameter.path in node.checkpoint.scalars:
                 yield node.checkpoint.whole(reference_name(node.checkpoint.names, parameter.path))
 
@@ -140,7 +144,7 @@ def _scalars(graph: Graph) -> Iterator[str]:
 def _otherwise(graph: Graph) -> Iterator[tuple[str, int, bool]]:
     """(reference key, leading axes, whether transposed) of every tensor that files keep in another shape."""
     for node in graph.owners:
-        for parameter in node.parameters:
+        for parameter in node.stored:
             leading, transposed = stored_otherwise(node, parameter)
             if leading or transposed:
                 yield node.checkpoint.whole(named_rows(node.checkpoint.names, parameter)[0][0]), leading, transposed
@@ -169,7 +173,7 @@ def _by_head(node: Node) -> Iterator[tuple[str, int, tuple[int, ...]]]:
 
 def _modules(node: Node) -> Iterator[tuple[str, Row, tuple[int, ...]]]:
     """(our module, its row with layers folded into `*`, rows of each piece) for every parameter of a node."""
-    for parameter in node.parameters:
+    for parameter in node.stored:
         pattern, _ = starred(parameter.path)
         named = _starred_rows(node, parameter)
         theirs = tuple(node.checkpoint.whole(name) for name, _ in named)

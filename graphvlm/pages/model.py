@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import groupby
 
-from ..code import WIDTH, NodePage, Statement, comment_text
+from ..code import WIDTH, NodePage, Statement, comment_text, literal
 from ..component import component
 from ..dims import show_shape
 from ..ir import Graph, Node, Ref
@@ -100,7 +100,15 @@ class ModelView:
     mask: str
     functional: bool
     torch: bool
+    teachers: tuple[Follower, ...]
+    stepped: bool
+    begin: tuple[Statement, ...]
     logits: str
+
+    @property
+    def begins(self) -> bool:
+        """Whether something comes before each training step that no gradient does."""
+        return bool(self.teachers or self.stepped or self.begin)
 
     @property
     def joint_parameters(self) -> tuple[str, ...]:
@@ -168,8 +176,25 @@ def make(graph: Graph) -> Pages:
             )
             page = component(node.kind, node.type).page(node, wired)
             pages[name] = replace(page, template="", fields=(), construct="") if node.owner else page
-    pages = {name: pages[name] for name in graph.nodes}
+    pages = {name: _followed(graph.nodes[name], pages) for name in graph.nodes}
     return Pages(pages, _model_view(graph, stages, namer, pages, decoder, scored=scored, keep=keep))
+
+
+def _followed(node: Node, pages: Mapping[str, NodePage]) -> NodePage:
+    """The page of a node; a teacher is built by the class of what it follows."""
+    page, source = pages[node.name], pages[node.source]
+    if not node.follows or node.owner:
+        return page
+    return replace(page, template="", fields=(), class_name=source.class_name, construct=source.construct)
+
+
+@dataclass(frozen=True, slots=True)
+class Follower:
+    """A teacher, what it follows, and how much of its weights it keeps in a step."""
+
+    teacher: str
+    student: str
+    decay: str
 
 
 def _model_view(
@@ -219,7 +244,14 @@ def _model_view(
         tokens=root,
         mask=_mask_of(graph, decoder) if decoder else "",
         functional=any(line.function.startswith("F.") for line in every) or bool(root),
-        torch=any("torch." in line.function or "torch." in "".join(line.arguments) for line in every),
+        teachers=tuple(
+            Follower(node.name, node.follows, literal(node.decay)) for node in graph.teachers if node.parameters
+        ),
+        stepped=any(page.stepped for page in pages.values()),
+        begin=tuple(line for name, page in pages.items() if graph.nodes[name].source == name for line in page.begin),
+        torch=any(page.begin for page in pages.values())
+        or bool(graph.teachers)
+        or any("torch." in line.function or "torch." in "".join(line.arguments) for line in every),
         logits=next(
             (name for name, ref in graph.outputs.items() if decoder and ref == Ref(decoder.name, "logits")), ""
         ),
@@ -248,7 +280,9 @@ def _imports(pages: Mapping[str, NodePage], decoder: Node | None) -> Iterator[tu
     if _cached(decoder):
         yield "generate", "KVCache"
     yield from ((name, page.class_name) for name, page in pages.items() if page.template)
-    if called := sorted({name for page in pages.values() for name in page.functions}):
+    called = sorted({name for page in pages.values() for name in page.functions})
+    called = ["Progress", *called] if any(page.stepped for page in pages.values()) else called
+    if called:
         line = ", ".join(called)
         fits = len(f"from .losses import {line}") <= WIDTH
         yield "losses", line if fits else "(\n" + "".join(f"    {name},\n" for name in called) + ")"

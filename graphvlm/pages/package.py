@@ -67,7 +67,7 @@ def make(graph: Graph) -> dict[str, Page]:
     }
     losses = _losses(made.nodes.values())
     if losses:
-        pages["losses.py"] = Page("package/losses.py.j2", {"losses": losses})
+        pages["losses.py"] = Page("package/losses.py.j2", {"losses": losses, "stepped": view.stepped})
     nodes = _together(made.nodes)
     for name, page in nodes.items():
         if page.template:
@@ -91,6 +91,7 @@ def _losses(pages: Iterable[NodePage]) -> dict[str, frozenset[str]]:
     for page in pages:
         for name, options in page.functions.items():
             found[name] = found.get(name, frozenset()) | options
+        found |= {name: frozenset() for name in page.helpers}
     return dict(sorted(found.items()))
 
 

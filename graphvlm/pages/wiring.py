@@ -14,10 +14,10 @@ class Namer:
     def __init__(self, graph: Graph, stages: Stages) -> None:
         self.graph = graph
         self.read = {ref for node in graph.nodes.values() for ref in node.inputs.values()} | {*graph.outputs.values()}
-        self.calls: dict[str, tuple[Node, ...]] = {owner.name: (owner,) for owner in graph.owners}
-        for node in graph.nodes.values():
-            if node.owner:
-                self.calls[node.owner] = (*self.calls[node.owner], node)
+        self.calls: dict[str, tuple[Node, ...]] = {n: (node,) for n, node in graph.nodes.items() if node.source == n}
+        for name, node in graph.nodes.items():
+            if node.source != name:
+                self.calls[node.source] = (*self.calls[node.source], node)
         self.outside: dict[Ref, str] = {}
         self.variables = {stage.name: stage_variable(graph, stage) for stage in stages.encoders}
         for stage in stages.encoders:
@@ -64,13 +64,13 @@ def wiring(graph: Graph, node: Node, namer: Namer, stage: set[str], *, keep: boo
     if "features" in node.signature.inputs:
         shapes.setdefault("features", show_shape(node.signature.inputs["features"].shape))
     arguments["cache"] = "cache" if cached else "None"
-    read = frozenset(ref.port for ref in namer.read if ref.port and graph.nodes[ref.name].module == node.module)
+    read = frozenset(ref.port for ref in namer.read if ref.port and graph.nodes[ref.name].source == node.source)
     # Other nodes do not ask where their stream comes from, which takes a walk to its start.
     if node.kind != "decoder" and node.signature.tied is None:
-        return Wiring(arguments, results, shapes, read=read, calls=namer.calls[node.module])
+        return Wiring(arguments, results, shapes, read=read, calls=namer.calls[node.source])
     embedding = graph.embedding(node.name) if tokens_of(graph, node) else ""
     if node.kind != "decoder":
-        return Wiring(arguments, results, shapes, embedding=embedding, read=read, calls=namer.calls[node.module])
+        return Wiring(arguments, results, shapes, embedding=embedding, read=read, calls=namer.calls[node.source])
     tail = tail_of(graph, node)
     kept = ("[:, -keep.size(1) :][keep]" if longer(graph, node) else "[keep]") if keep else ""
     return Wiring(arguments, results, shapes, variable(tail) if tail else "", embedding, kept, read)

@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from ..ir import Graph
 from . import dead_layers, merge_projections, rope_table
 
@@ -21,4 +23,7 @@ def apply_all(graph: Graph) -> Graph:
     for name, apply in ALL.items():
         if getattr(graph.passes, name):
             graph = apply(graph)
-    return graph
+    # A teacher has the code of what it follows, of which some rows may learn and others not.
+    nodes = graph.nodes
+    teachers = {name: replace(node, spec=nodes[node.follows].spec) for name, node in nodes.items() if node.follows}
+    return replace(graph, nodes={**nodes, **teachers}) if teachers else graph

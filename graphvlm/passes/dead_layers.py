@@ -18,10 +18,10 @@ def apply(graph: Graph) -> Graph:
     read: dict[str, set[str]] = {}
     for ref in [*graph.outputs.values(), *(ref for node in graph.nodes.values() for ref in node.inputs.values())]:
         if ref.port:
-            read.setdefault(graph.nodes[ref.name].module, set()).add(ref.port)
+            read.setdefault(graph.nodes[ref.name].source, set()).add(ref.port)
     nodes, dead = dict(graph.nodes), []
     for name, node in graph.nodes.items():
-        spec, paths = node.spec.prune(frozenset(read.get(node.module, ())))
+        spec, paths = node.spec.prune(frozenset(read.get(node.source, ())))
         nodes[name] = replace(node, spec=spec)
         if paths and not node.owner:
             kept = {parameter.path for parameter in spec.parameters()}

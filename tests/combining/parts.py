@@ -56,7 +56,7 @@ WAITING = frozenset(
     (
         *("encoder/first_token", "sampler/negatives"),
         *("head/projection", "head/classifier", "head/similarity"),
-        *("loss/contrastive", "loss/classification", "loss/language", "loss/sum"),
+        *("loss/contrastive", "loss/classification", "loss/language", "loss/sum", "state/queue"),
     )
 )
 

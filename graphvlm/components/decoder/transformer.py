@@ -296,7 +296,7 @@ def _calls(node: Node, spec: Transformer, wiring: Wiring) -> tuple[Statement, ..
         if wiring.keep:
             lines.append(Statement("", "", ("if keep is not None:",)))
             lines.append(Statement(f"    {hidden}", "", (f"{hidden}{wiring.keep}",), f"[tokens, {spec.layers.dim}]"))
-        lines.extend(logit_lines(node.module, spec.head, hidden, wiring))
+        lines.extend(logit_lines(node, spec.head, hidden, wiring))
     return tuple(lines)
 
 

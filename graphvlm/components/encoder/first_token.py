@@ -38,7 +38,7 @@ class FirstTokenComponent:
     def page(self, node: Node, wiring: Wiring) -> NodePage:
         spec = node.spec
         assert isinstance(spec, FirstToken)
-        read = (f"{wiring.arguments['ids']}[:, 1:]", "(1, 0)", f"value=self.config.{node.module}.token")
+        read = (f"{wiring.arguments['ids']}[:, 1:]", "(1, 0)", f"value=self.config.{node.source}.token")
         call = Statement(wiring.results["ids"], "F.pad", read, wiring.shapes["ids"])
         fields = (Field("token", "int", str(spec.token), "comes first"),)
         return NodePage("", None, class_name(node.name), fields, "", (call,))

@@ -81,7 +81,7 @@ class TokenEmbeddingComponent:
     def page(self, node: Node, wiring: Wiring) -> NodePage:
         spec = node.spec
         assert isinstance(spec, TokenEmbedding)
-        result, config = wiring.results["features"], f"config.{node.module}"
+        result, config = wiring.results["features"], f"config.{node.source}"
         read = (wiring.arguments["ids"], *((wiring.arguments.get("types", "None"),) if spec.types else ()))
         calls = [Statement(result, f"self.{node.module}", read, wiring.shapes["features"])]
         fields = [Field("vocab", "int", str(spec.vocab)), Field("dim", "int", str(spec.dim))]

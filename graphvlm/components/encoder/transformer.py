@@ -287,7 +287,7 @@ def _calls(node: Node, spec: Transformer, wiring: Wiring) -> Iterator[Statement]
     if "pooled" in wiring.results and spec.pooler:
         yield Statement(wiring.results["pooled"], f"self.{node.module}.pooled", (features,), wiring.shapes["pooled"])
     if "logits" in wiring.results:
-        yield from logit_lines(node.module, spec.head, features, wiring)
+        yield from logit_lines(node, spec.head, features, wiring)
 
 
 COMPONENT = TransformerComponent()

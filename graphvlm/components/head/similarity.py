@@ -16,9 +16,10 @@ from ...settings import Settings
 
 @dataclass(frozen=True, slots=True)
 class Similarity(Spec):
-    """Decided scores; `temperature` is what the learned divisor starts at, if there is one."""
+    """Decided scores; `temperature` is what the learned divisor starts at, if there is one, `bounds` what it may be."""
 
     temperature: float | None
+    bounds: tuple[float, float] | None = None
 
     def parameters(self) -> tuple[Parameter, ...]:
         return () if self.temperature is None else (plain("temperature", 1),)
@@ -61,8 +62,18 @@ class SimilarityComponent:
         )
 
     def lower(self, settings: Settings, inferred: Inferred, problems: Problems) -> Similarity:
-        start = settings.get("temperature")
-        return Similarity(None if start is None else float(start))
+        found = settings.get("temperature")
+        if not isinstance(found, dict):
+            return Similarity(None if found is None else float(found))
+        low, start, high = (float(found[key]) for key in ("min", "init", "max"))
+        if not low <= start <= high:
+            problems.error(
+                "bad-temperature",
+                f"the temperature of `{inferred.node}` starts outside of {literal(low)} to {literal(high)}",
+                settings.span("temperature", "init"),
+                help="write `min` <= `init` <= `max`",
+            )
+        return Similarity(start, (low, high))
 
     def page(self, node: Node, wiring: Wiring) -> NodePage:
         spec = node.spec
@@ -80,7 +91,10 @@ class SimilarityComponent:
         fields = (Field("temperature", "float", literal(spec.temperature), "at the start"),) if own else ()
         view = SimilarityView(node.name, name, f"{name}Config", spec.summary())
         template, construct = ("head/similarity.py.j2", f"{name}(config.{node.name})") if own else ("", "")
-        return NodePage(template, view, name, fields, construct, tuple(calls))
+        begin: tuple[Statement, ...] = ()
+        if spec.bounds:
+            begin = (Statement("", f"self.{node.module}.temperature.clamp_", tuple(map(literal, spec.bounds))),)
+        return NodePage(template, view, name, fields, construct, tuple(calls), begin=begin)
 
 
 COMPONENT = SimilarityComponent()

@@ -1,15 +1,32 @@
-"""What losses have in common: a function of `losses.py`, called in one line of `model.py`."""
+"""What losses have in common: a function of `losses.py`, called in one line of `model.py`, and targets of a teacher."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 from ...code import NodePage, Statement, Wiring, literal
-from ...component import Port, Spec
+from ...component import Inferred, Port, Spec
 from ...ir import Node
 from ...names import class_name
+from ...problems import Problems
+from ...settings import Settings
+from ...words import listed
 
 LOSS = Port("loss", ())
+
+
+@dataclass(frozen=True, slots=True)
+class Distill:
+    """The share of a teacher in the target: it grows to `weight` over so many `steps`, or is that at once."""
+
+    weight: float
+    steps: int | None
+
+    @property
+    def expression(self) -> str:
+        """The share, in `model.py`."""
+        weight = literal(self.weight)
+        return weight if self.steps is None else f"self.progress.ramp({weight}, {self.steps})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,19 +35,49 @@ class Loss(Spec):
 
     words: str
     smoothing: float = 0.0
+    distill: Distill | None = None
 
     def summary(self) -> str:
-        return f"{self.words}, smoothing {literal(self.smoothing)}" if self.smoothing else self.words
+        more = [f"smoothing {literal(self.smoothing)}"] if self.smoothing else []
+        return ", ".join((self.words, *more, *(["with a teacher"] if self.distill else [])))
+
+
+def smoothing_of(settings: Settings) -> float:
+    """The share of the target that all have together."""
+    return float(settings.get("smoothing", default=0.0))
+
+
+def parse_distill(settings: Settings, inferred: Inferred, ports: tuple[str, ...], problems: Problems) -> Distill | None:
+    """The share of a teacher, if there is one: then all of these ports are connected, otherwise none."""
+    wired = [port for port in ports if port in inferred.inputs]
+    if wired and len(wired) < len(ports):
+        missing = listed(port for port in ports if port not in wired)
+        problems.error(
+            "bad-distill",
+            f"the teacher of `{inferred.node}` is not complete: nothing feeds {missing}",
+            settings.span("inputs"),
+            help=f"feed {missing} too",
+        )
+    elif settings.has("distill") and not wired:
+        problems.error(
+            "bad-distill",
+            f"`distill` of `{inferred.node}` is the share of a teacher, and none is connected",
+            settings.span("distill"),
+            help=f"feed {listed(ports)}, or remove `distill`",
+        )
+    if len(wired) < len(ports):
+        return None
+    steps = settings.get("distill", "steps")
+    return Distill(float(settings.get("distill", "weight", default=0.4)), None if steps is None else int(steps))
 
 
 def loss_page(node: Node, wiring: Wiring, function: str, read: tuple[str, ...], options: dict[str, str]) -> NodePage:
     """The line that calls `function`, and which of its options it needs; those have values."""
+    spec = node.spec
+    assert isinstance(spec, Loss)
+    options |= {"smoothing": literal(spec.smoothing)} if spec.smoothing else {}
+    options |= {"share": spec.distill.expression} if spec.distill else {}
     given = (*read, *(f"{name}={value}" for name, value in options.items()))
-    target = wiring.results.get("loss", node.name)
-    call = Statement(target, function, given)
-    return NodePage("", None, class_name(node.name), (), "", (call,), functions={function: frozenset(options)})
-
-
-def smoothed(spec: Loss) -> dict[str, str]:
-    """The option, where it is not zero."""
-    return {"smoothing": literal(spec.smoothing)} if spec.smoothing else {}
+    call = Statement(wiring.results.get("loss", node.name), function, given)
+    functions, stepped = {function: frozenset(options)}, spec.distill is not None and spec.distill.steps is not None
+    return NodePage("", None, class_name(node.name), (), "", (call,), functions=functions, stepped=stepped)

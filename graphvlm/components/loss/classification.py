@@ -8,7 +8,7 @@ from ...dims import Var
 from ...ir import Node
 from ...problems import Problems
 from ...settings import Settings
-from ._common import LOSS, Loss, loss_page, smoothed
+from ._common import LOSS, Loss, loss_page, parse_distill, smoothing_of
 
 
 class ClassificationComponent:
@@ -19,18 +19,22 @@ class ClassificationComponent:
     def signature(self, name: str, settings: Settings) -> Signature:
         batch, classes = Var(f"{name}.batch", "batch"), Var(f"{name}.classes", "classes")
         return Signature(
-            inputs={"scores": Port("scores", (batch, classes)), "classes": Port("classes", (batch,))},
+            inputs={
+                "scores": Port("scores", (batch, classes)),
+                "classes": Port("classes", (batch,)),
+                "teacher": Port("scores", (batch, classes), optional=True),
+            },
             outputs={"loss": LOSS},
         )
 
     def lower(self, settings: Settings, inferred: Inferred, problems: Problems) -> Loss:
-        return Loss("classification loss", float(settings.get("smoothing", default=0.0)))
+        distill = parse_distill(settings, inferred, ("teacher",), problems)
+        return Loss("classification loss", smoothing_of(settings), distill)
 
     def page(self, node: Node, wiring: Wiring) -> NodePage:
-        spec = node.spec
-        assert isinstance(spec, Loss)
         read = (wiring.arguments["scores"], wiring.arguments["classes"])
-        return loss_page(node, wiring, "classification_loss", read, smoothed(spec))
+        teacher = {"teacher": wiring.arguments["teacher"]} if "teacher" in node.inputs else {}
+        return loss_page(node, wiring, "classification_loss", read, teacher)
 
 
 COMPONENT = ClassificationComponent()

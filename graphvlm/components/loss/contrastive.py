@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
+
 from ...code import NodePage, Wiring
 from ...component import Inferred, Port, Signature
 from ...dims import Var
 from ...ir import Node
 from ...problems import Problems
 from ...settings import Settings
-from ._common import LOSS, Loss, loss_page, smoothed
+from ._common import LOSS, Loss, loss_page, parse_distill, smoothing_of
+
+
+@dataclass(frozen=True, slots=True)
+class Contrastive(Loss):
+    """A decided contrastive loss; `by_id` if samples whose ids are equal belong together."""
+
+    by_id: bool = False
 
 
 class ContrastiveComponent:
@@ -22,22 +31,36 @@ class ContrastiveComponent:
             Var(f"{name}.texts", "keys"),
             Var(f"{name}.images", "keys"),
         )
-        return Signature(
-            inputs={
-                "image_to_text": Port("scores", (batch, texts)),
-                "text_to_image": Port("scores", (batch, images)),
-            },
-            outputs={"loss": LOSS},
-        )
+        scores = {"image_to_text": Port("scores", (batch, texts)), "text_to_image": Port("scores", (batch, images))}
+        teacher = {f"{port}_teacher": replace(found, optional=True) for port, found in scores.items()}
+        ids = {
+            "ids": Port("classes", (batch,), optional=True),
+            "key_ids": Port("classes", (texts,), optional=True),
+        }
+        return Signature(inputs={**scores, **teacher, **ids}, outputs={"loss": LOSS})
 
-    def lower(self, settings: Settings, inferred: Inferred, problems: Problems) -> Loss:
-        return Loss("contrastive loss", float(settings.get("smoothing", default=0.0)))
+    def lower(self, settings: Settings, inferred: Inferred, problems: Problems) -> Contrastive:
+        if len({"ids", "key_ids"} & inferred.inputs.keys()) == 1:
+            problems.error(
+                "bad-distill",
+                f"`{inferred.node}` is told which samples belong together by half: it compares `ids` with `key_ids`",
+                settings.span("inputs"),
+                help="feed both, or neither",
+            )
+        distill = parse_distill(settings, inferred, _TEACHER, problems)
+        return Contrastive("contrastive loss", smoothing_of(settings), distill, "ids" in inferred.inputs)
 
     def page(self, node: Node, wiring: Wiring) -> NodePage:
         spec = node.spec
-        assert isinstance(spec, Loss)
+        assert isinstance(spec, Contrastive)
         read = (wiring.arguments["image_to_text"], wiring.arguments["text_to_image"])
-        return loss_page(node, wiring, "contrastive_loss", read, smoothed(spec))
+        options: dict[str, str] = {}
+        if spec.by_id:
+            options["ids"] = f"({wiring.arguments['ids']}, {wiring.arguments['key_ids']})"
+        if spec.distill:
+            options["teacher"] = f"({', '.join(wiring.arguments[port] for port in _TEACHER)})"
+        return loss_page(node, wiring, "contrastive_loss", read, options)
 
 
+_TEACHER = ("image_to_text_teacher", "text_to_image_teacher")
 COMPONENT = ContrastiveComponent()

@@ -4,6 +4,7 @@
 import json
 from collections.abc import Collection, Iterator, Mapping
 from fnmatch import fnmatchcase
+from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
@@ -53,15 +54,56 @@ NAMES: dict[str, list[str]] = {
     "text.head": ["text.head"],
     "image_vector.linear": ["image_vector.linear"],
     "text_vector.linear": ["text_vector.linear"],
+    "vision_teacher.patch": ["vision_teacher.patch"],
+    "vision_teacher": ["vision_teacher"],
+    "vision_teacher.layers.*.attn_norm": ["vision_teacher.layers.*.attn_norm"],
+    "vision_teacher.layers.*.attn.wqkv": [
+        "vision_teacher.layers.*.attn.wq",
+        "vision_teacher.layers.*.attn.wk",
+        "vision_teacher.layers.*.attn.wv",
+    ],
+    "vision_teacher.layers.*.attn.wo": ["vision_teacher.layers.*.attn.wo"],
+    "vision_teacher.layers.*.mlp_norm": ["vision_teacher.layers.*.mlp_norm"],
+    "vision_teacher.layers.*.mlp.up": ["vision_teacher.layers.*.mlp.up"],
+    "vision_teacher.layers.*.mlp.down": ["vision_teacher.layers.*.mlp.down"],
+    "vision_teacher.norm": ["vision_teacher.norm"],
+    "words_teacher": ["words_teacher"],
+    "text_teacher.position": ["text_teacher.position"],
+    "text_teacher.input_norm": ["text_teacher.input_norm"],
+    "text_teacher.layers.*.attn_norm": ["text_teacher.layers.*.attn_norm"],
+    "text_teacher.layers.*.attn.wqkv": [
+        "text_teacher.layers.*.attn.wq",
+        "text_teacher.layers.*.attn.wk",
+        "text_teacher.layers.*.attn.wv",
+    ],
+    "text_teacher.layers.*.attn.wo": ["text_teacher.layers.*.attn.wo"],
+    "text_teacher.layers.*.mlp_norm": ["text_teacher.layers.*.mlp_norm"],
+    "text_teacher.layers.*.mlp.up": ["text_teacher.layers.*.mlp.up"],
+    "text_teacher.layers.*.mlp.down": ["text_teacher.layers.*.mlp.down"],
+    "text_teacher.layers.*.cross_norm": ["text_teacher.layers.*.cross_norm"],
+    "text_teacher.layers.*.cross.wq": ["text_teacher.layers.*.cross.wq"],
+    "text_teacher.layers.*.cross.wk": ["text_teacher.layers.*.cross.wk"],
+    "text_teacher.layers.*.cross.wv": ["text_teacher.layers.*.cross.wv"],
+    "text_teacher.layers.*.cross.wo": ["text_teacher.layers.*.cross.wo"],
+    "text_teacher.head.transform": ["text_teacher.head.transform"],
+    "text_teacher.head.norm": ["text_teacher.head.norm"],
+    "text_teacher.head": ["text_teacher.head"],
+    "image_vector_teacher.linear": ["image_vector_teacher.linear"],
+    "text_vector_teacher.linear": ["text_vector_teacher.linear"],
+    "queue": ["queue"],
     "likeness": ["likeness"],
     "matched.linear": ["matched.linear"],
     "topics.hidden": ["topics.hidden"],
     "topics.linear": ["topics.linear"],
 }
 
+# What is kept beside the weights.
+BUFFERS = ["queue.image", "queue.text", "queue.ids", "queue.pointer"]
+
 # Keys that no output depends on.
 UNUSED = [
     "text.head.*",
+    "text_teacher.head.*",
 ]
 
 # What loads from a directory of its own: its nodes, and what its keys begin with there
@@ -72,6 +114,12 @@ PARTS: dict[str, tuple[tuple[str, ...], dict[str, str]]] = {
     "text": (("text",), {"": "text."}),
     "image_vector": (("image_vector",), {"": "image_vector."}),
     "text_vector": (("text_vector",), {"": "text_vector."}),
+    "vision_teacher": (("vision_teacher",), {"": "vision_teacher."}),
+    "words_teacher": (("words_teacher",), {"": "words_teacher."}),
+    "text_teacher": (("text_teacher",), {"": "text_teacher."}),
+    "image_vector_teacher": (("image_vector_teacher",), {"": "image_vector_teacher."}),
+    "text_vector_teacher": (("text_vector_teacher",), {"": "text_vector_teacher."}),
+    "queue": (("queue",), {"": "queue."}),
     "likeness": (("likeness",), {"": "likeness."}),
     "matched": (("matched",), {"": "matched."}),
     "topics": (("topics",), {"": "topics."}),
@@ -124,6 +172,8 @@ def from_pretrained(
         if name and reset is not None and not filled:
             reset()
     load(model, found)
+    if isinstance(source, Mapping):
+        model.copy_teachers(but=nodes)
     return model
 
 
@@ -180,7 +230,8 @@ def pieces_of(model: nn.Module, node: str = "") -> dict[str, list[Tensor]]:
 
 def references(model: nn.Module, node: str = "") -> Iterator[tuple[str, Tensor]]:
     """Reference key and the piece of a parameter it fills, of all nodes or of one."""
-    for path, parameter in model.named_parameters():
+    kept = ((path, tensor) for path, tensor in model.named_buffers() if path in BUFFERS)
+    for path, parameter in chain(model.named_parameters(), kept):
         if node and path.split(".")[0] != node:
             continue
         pattern, numbers = starred(path)

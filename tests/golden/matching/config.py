@@ -50,6 +50,13 @@ class TextVectorConfig:
 
 
 @dataclass(frozen=True)
+class QueueConfig:
+    size: int = 10  # samples that are kept
+    image_dim: int = 20
+    text_dim: int = 20
+
+
+@dataclass(frozen=True)
 class LikenessConfig:
     temperature: float = 0.07  # at the start
 
@@ -79,6 +86,7 @@ class Config:
     text: TextConfig = TextConfig()
     image_vector: ImageVectorConfig = ImageVectorConfig()
     text_vector: TextVectorConfig = TextVectorConfig()
+    queue: QueueConfig = QueueConfig()
     likeness: LikenessConfig = LikenessConfig()
     matched: MatchedConfig = MatchedConfig()
     marked_ids: MarkedIdsConfig = MarkedIdsConfig()

@@ -2,8 +2,26 @@
 """What is minimised: plain functions of tensors, each of which gives one number."""
 
 import torch
+import torch.distributed as dist
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
+
+
+class Progress(nn.Module):
+    """How many steps were taken, for what grows with them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.step: Tensor
+        self.register_buffer("step", torch.empty(()), persistent=False)
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        self.step.zero_()
+
+    def ramp(self, weight: float, steps: int) -> Tensor:
+        """From 0 to `weight` over the first `steps`."""
+        return weight * (self.step / steps).clamp(max=1)
 
 
 def classification_loss(
@@ -18,21 +36,61 @@ def classification_loss(
 def contrastive_loss(
     image_to_text: Tensor,
     text_to_image: Tensor,
+    ids: tuple[Tensor, Tensor] | None = None,
+    teacher: tuple[Tensor, Tensor] | None = None,
+    share: Tensor | float = 0.0,
     smoothing: float = 0.0,
 ) -> Tensor:
     """Scores [batch, keys] of each image among texts, and of each text among images.
 
-    Column i belongs to row i.
+    Column i belongs to row i; with `ids` of rows and of columns, so do equal ones.
+    `share` of the target are scores of the `teacher` in both directions.
     """
-    own = torch.arange(len(image_to_text), device=image_to_text.device)
-    of_images = F.cross_entropy(image_to_text.float(), own, label_smoothing=smoothing)
-    of_texts = F.cross_entropy(text_to_image.float(), own, label_smoothing=smoothing)
-    return (of_images + of_texts) / 2
+    loss = image_to_text.new_zeros(())
+    for side, scores in enumerate((image_to_text, text_to_image)):
+        target = torch.zeros_like(scores).fill_diagonal_(1)
+        if ids is not None:
+            rows, columns = ids
+            same = (rows[:, None] == columns).to(scores.dtype)
+            target = same / same.sum(dim=1, keepdim=True)
+        target = (1 - smoothing) * target + smoothing / target.size(1)
+        if teacher is not None:
+            taught = teacher[side].float().softmax(dim=1)
+            target = share * taught + (1 - share) * target
+        found = F.log_softmax(scores.float(), dim=1)
+        loss = loss - (target * found).sum(dim=1).mean() / 2
+    return loss
 
 
 def language_loss(
     logits: Tensor,
     labels: Tensor,
+    teacher: Tensor | None = None,
+    share: Tensor | float = 0.0,
 ) -> Tensor:
-    """Logits [batch, seq, vocab] of tokens and their labels [batch, seq], -100 for none."""
-    return F.cross_entropy(logits.flatten(0, 1).float(), labels.flatten())
+    """Logits [batch, seq, vocab] of tokens and their labels [batch, seq], -100 for none.
+
+    `share` of the target are the logits of the `teacher`, where there is a label.
+    """
+    scores, targets = logits.flatten(0, 1).float(), labels.flatten()
+    loss = F.cross_entropy(scores, targets)
+    if teacher is None:
+        return loss
+    labelled = labels != -100
+    taught = (soft_loss(logits, teacher) * labelled).sum() / labelled.sum()
+    return (1 - share) * loss + share * taught
+
+
+def soft_loss(scores: Tensor, teacher: Tensor) -> Tensor:
+    """Cross entropy of scores and those of a teacher: both [..., classes] -> [...]"""
+    taught = teacher.float().softmax(dim=-1)
+    return -(taught * F.log_softmax(scores.float(), dim=-1)).sum(dim=-1)
+
+
+def gathered(x: Tensor) -> Tensor:
+    """What all ranks have, one behind the other: [batch, ...] -> [ranks * batch, ...]"""
+    if not dist.is_initialized():
+        return x
+    parts = [torch.empty_like(x) for _ in range(dist.get_world_size())]
+    dist.all_gather(parts, x.contiguous())
+    return torch.cat(parts)

@@ -30,6 +30,10 @@ def parallelize(
             fully_shard(layer, mesh=mesh["dp"], mp_policy=policy)
         for layer in model.text.layers:
             fully_shard(layer, mesh=mesh["dp"], mp_policy=policy)
+        for layer in model.vision_teacher.layers:
+            fully_shard(layer, mesh=mesh["dp"], mp_policy=policy)
+        for layer in model.text_teacher.layers:
+            fully_shard(layer, mesh=mesh["dp"], mp_policy=policy)
         # By themselves, so that nothing is gathered for longer than it is used.
         for module in [
             model.vision,
@@ -37,6 +41,11 @@ def parallelize(
             model.text,
             model.image_vector,
             model.text_vector,
+            model.vision_teacher,
+            model.text_teacher.head,
+            model.text_teacher,
+            model.image_vector_teacher,
+            model.text_vector_teacher,
             model.likeness,
             model.matched,
             model.topics,
@@ -45,6 +54,13 @@ def parallelize(
         # The head reads this weight again, long after the embedding.
         fully_shard(
             model.words,
+            mesh=mesh["dp"],
+            mp_policy=policy,
+            reshard_after_forward=False,
+        )
+        # The head reads this weight again, long after the embedding.
+        fully_shard(
+            model.words_teacher,
             mesh=mesh["dp"],
             mp_policy=policy,
             reshard_after_forward=False,
