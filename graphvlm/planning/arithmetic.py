@@ -118,7 +118,8 @@ def _products(
 def met(node: Node, path: str, tokens: int, sizes: Mapping[str, int]) -> int:
     """How many vectors are multiplied with a weight."""
     if path.startswith("head."):
-        return rows(node.signature.outputs["logits"].shape, sizes)
+        logits = node.signature.outputs.get("logits")
+        return rows(logits.shape, sizes) if logits else 0
     sublayer = sublayer_of(node, path)
     if sublayer is None:
         return tokens
