@@ -223,7 +223,7 @@ def test_degrees_are_those_of_the_owner() -> None:
         "other_vision": (1, True),
         "other_projector": (2, False),
     }
-    assert "other" not in graphvlm.render(graph)["parallel.py"]
+    assert "model.other" not in graphvlm.render(graph)["parallel.py"]
 
 
 def test_freezing_by_a_pattern_that_fits_a_call_too() -> None:
