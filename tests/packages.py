@@ -31,6 +31,12 @@ def lint(folder: Path) -> str:
     return "".join(said)
 
 
+def unread(folder: Path) -> str:
+    """The arguments that no code in `folder` reads, unless their names begin with `_`."""
+    rules = ("--isolated", "--no-cache", "--select", "ARG", "--output-format", "concise")
+    return _complaints("ruff", "check", *rules, ".", cwd=folder)
+
+
 def type_check(folder: Path) -> str:
     """What `mypy --strict` has to say about the packages in `folder`."""
     packages = [path.name for path in sorted(folder.iterdir()) if (path / "__init__.py").exists()]

@@ -20,7 +20,7 @@ from graphvlm.blocks.settings import Attention, Delta, Mlp, Stack
 from graphvlm.ir import Graph
 from graphvlm.passes import apply_all
 
-from .packages import lint, type_check
+from .packages import lint, type_check, unread
 
 GOLDEN = Path(__file__).parent / "golden"
 ROOT = GOLDEN.parents[1]
@@ -94,6 +94,11 @@ def test_there_are_no_others() -> None:
 
 def test_ruff_has_nothing_to_say() -> None:
     assert lint(GOLDEN) == ""
+
+
+def test_every_argument_is_read() -> None:
+    """Or its name says that it is not: all layers of a stack are called alike."""
+    assert unread(GOLDEN) == ""
 
 
 @pytest.mark.slow

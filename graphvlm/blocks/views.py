@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 from typing import Literal, TypeVar
 
@@ -53,6 +54,13 @@ class BlockView:
     def gated(self) -> bool:
         """Whether it has parameters of its own."""
         return any(sublayer.gate for sublayer in self.sublayers)
+
+    @property
+    def parameters(self) -> tuple[str, ...]:
+        """The parameters of `forward`. All layers are called alike: the name of what this one does not read says so."""
+        own, *given = self.given.block_parameters
+        read = {name for line in self.lines for name in re.findall(r"(?<![.\w])[a-z]\w*", line)}
+        return (own, *(each if each.partition(":")[0] in read else f"_{each}" for each in given))
 
 
 @dataclass(frozen=True, slots=True)

@@ -371,7 +371,7 @@ class Block(nn.Module):
         x: Tensor,
         rope: Rotation | None,
         mask: Tensor | None,
-        positions: Tensor,
+        _positions: Tensor,
         cache: LayerCache | None,
     ) -> Tensor:  # [batch, seq, dim]
         x = x + self.attn(self.attn_norm(x), rope, mask, cache)

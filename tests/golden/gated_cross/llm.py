@@ -183,7 +183,7 @@ class Block(nn.Module):
         rope: Rotation,
         mask: Tensor | None,
         cache: LayerCache | None,
-        image: Source | None,
+        _image: Source | None,
     ) -> Tensor:  # [batch, seq, dim]
         x = x + self.attn(self.attn_norm(x), rope, mask, cache)
         x = x + self.mlp(self.mlp_norm(x))

@@ -82,7 +82,7 @@ class Block(nn.Module):
         self,
         x: Tensor,
         mask: Tensor | None,
-        image: Source,
+        _image: Source,
     ) -> Tensor:  # [batch, seq, dim]
         x = self.attn_norm(x + self.attn(x, mask))
         x = self.mlp_norm(x + self.mlp(x))

@@ -380,7 +380,7 @@ class Block(nn.Module):
     def forward(
         self,
         x: Tensor,
-        rope: Rotation,
+        _rope: Rotation,
         mask: Tensor | None,
         cache: LayerCache | None,
     ) -> Tensor:  # [batch, seq, dim]

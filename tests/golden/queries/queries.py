@@ -67,7 +67,7 @@ class Block(nn.Module):
         self.mlp_norm = nn.LayerNorm(config.dim, eps=config.norm_eps)
         self.mlp = MLP(config)
 
-    def forward(self, x: Tensor, image: Tensor) -> Tensor:  # [images, tokens, dim]
+    def forward(self, x: Tensor, _image: Tensor) -> Tensor:  # [images, tokens, dim]
         x = self.attn_norm(x + self.attn(x))
         x = self.mlp_norm(x + self.mlp(x))
         return x
