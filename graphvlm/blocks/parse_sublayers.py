@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from typing import Any, Literal
 
 from ..component import Inferred, Port
 from ..diagnostics import Label, Span
@@ -171,7 +172,15 @@ def _cross(own: Settings, layer: Layer) -> Cross:
         if normed == "none"
         else make_norm(norm_settings(layer.settings.get("norm"), own.get("norm"), normed)),
         own=_joined(own),
+        placed=_placed(layer.settings.get("position")),
     )
+
+
+def _placed(position: Any) -> Literal["", "keys", "both"]:
+    """Whether keys, and queries, have fixed positions."""
+    if not isinstance(position, dict) or position.get("type") != "sincos":
+        return ""
+    return "keys" if position.get("of") == "keys" else "both"
 
 
 def port_of(own: Settings) -> str:

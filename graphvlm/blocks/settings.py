@@ -129,8 +129,8 @@ class Temperature:
 class Cross:
     """Keys and values of an attention that come from an input port, `dim` wide, and not from its own tokens.
 
-    `visible` is the port that says which runs of them each token sees, `present` which of them stand for all, key by
-    key if `each`. `norm` stands before their projections. With `own`, those of its own tokens follow.
+    `visible` is the port that says which runs each token sees, `present` which stand for all, key by key if `each`.
+    `norm` is before their projections; with `own`, those of its tokens follow; what is `placed` has fixed positions.
     """
 
     port: str
@@ -140,6 +140,7 @@ class Cross:
     norm: Norm | None = None
     own: bool = False
     each: bool = False
+    placed: Literal["", "keys", "both"] = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -269,8 +270,7 @@ class Stack:
     @property
     def attentions(self) -> tuple[Attention, ...]:
         """The attentions of all kinds of layers that are not linear."""
-        found = map(self.attention, range(len(self.kinds)))
-        return tuple(attention for attention in found if attention)
+        return tuple(filter(None, map(self.attention, range(len(self.kinds)))))
 
     @property
     def linear(self) -> tuple[bool, ...]:

@@ -48,7 +48,12 @@ class CrossView:
     @property
     def seen(self) -> str:
         """The mask among what is read; empty if every key is always seen."""
-        return self.reads[1][0] if len(self.reads) > 1 else ""
+        return self.reads[1][0] if self.masked else ""
+
+    @property
+    def placed(self) -> frozenset[str]:
+        """The fixed positions among what is read."""
+        return frozenset(name for name, _ in self.reads) & {"query_places", "key_places"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +125,16 @@ def is_masked(cross: Cross) -> bool:
 
 def reads(cross: Cross) -> tuple[tuple[str, str], ...]:
     """What an attention is given directly besides its tokens, with the types: what is at the port, a mask over it."""
-    return ((cross.port, "Tensor"), *(((seen_name(cross), "Tensor"),) if is_masked(cross) else ()))
+    return (
+        (cross.port, "Tensor"),
+        *(((seen_name(cross), "Tensor"),) if is_masked(cross) else ()),
+        *((name, "Tensor") for name in places_of(cross)),
+    )
+
+
+def places_of(cross: Cross) -> tuple[str, ...]:
+    """The fixed positions of queries and of keys, as far as there are some."""
+    return {"": (), "keys": ("key_places",), "both": ("query_places", "key_places")}[cross.placed]
 
 
 def seen_name(cross: Cross) -> str:

@@ -62,7 +62,7 @@ def read_beside(settings: Settings, inferred: Inferred, blocks: Stack | None, pr
     return Beside(
         name=other.name,
         before=next(iter(settings.get("segments"))) == other.name,
-        positions=int(settings.get("position", "max")) if isinstance(settings.get("position"), dict) else 0,
+        positions=int(settings.get("position", "max", default=0)) if settings.has("position") else 0,
         masked=f"{other.name}_mask" in inferred.inputs,
         read=True,
     )

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from ...blocks.settings import Attention, Cross, Stack
-from ...blocks.views_cross import is_masked, seen_name
+from ...blocks.views_cross import is_masked, places_of, seen_name
 from ...dims import Dim, show
 
 
@@ -51,6 +51,7 @@ def shown_sources(
     arguments = []
     for cross in crosses:
         arguments += [cross.port, *([seen_name(cross)] if is_masked(cross) else [])]
+        arguments += [f"self.{name}" for name in places_of(cross)]
     return Shown(
         parameters=("self", *(f"{port}: Tensor{' | None' if port in optional else ''}" for port in shapes)),
         arguments=(*before, *dict.fromkeys(arguments), *(f"{port}_rows" for port in rows)),

@@ -22,6 +22,7 @@ from ...names import class_name, reserved
 from ...problems import Problems
 from ...settings import Settings
 from ._beside import Beside, beside_ports, own_segments, read_beside, without_end
+from ._places import FixedPlaces, place_fields, read_places
 from ._sources import Shown, shown_sources
 from ._squares import Squares, read_squares, side_of
 
@@ -31,7 +32,7 @@ class Queries(Spec):
     """A decided stack over `count` learned tokens, the segment `segment`, that attend to what flows into some ports.
 
     `shapes` are those of the ports, in their order. With `squares`, tokens are not learned, but the means of squares of
-    those that flow in. What stands `beside` them is of the same sequence.
+    those that flow in. What stands `beside` them is of the same sequence. They, and what they read, may have `places`.
     """
 
     segment: str
@@ -42,6 +43,7 @@ class Queries(Spec):
     shapes: tuple[tuple[str, tuple[Dim, ...]], ...]
     squares: Squares | None = None
     beside: Beside | None = None
+    places: FixedPlaces | None = None
 
     @property
     def stack(self) -> Stack:
@@ -69,7 +71,8 @@ class Queries(Spec):
         return f"transformer, {tokens}, {layers}, {self.layers.dim} wide"
 
     def resolved(self) -> dict[str, Any]:
-        grid = {"grid": list(self.squares.grid)} if self.squares else {}
+        square = self.squares or self.places
+        grid = {"grid": list(square.grid)} if square else {}
         return {"dim": self.layers.dim, **grid, **self.layers.resolved()}
 
     def prune(self, outputs: frozenset[str]) -> tuple[Queries, tuple[str, ...]]:
@@ -101,6 +104,7 @@ class QueriesView:
     squares: bool
     beside: Beside | None
     other: str
+    places: FixedPlaces | None
 
     @property
     def torch(self) -> bool:
@@ -160,15 +164,18 @@ class TransformerComponent:
             squares = read_squares(settings, inferred, blocks, problems)
             if squares is None:
                 return None
+        count = squares.count if squares else int(settings.get("segments", segment, "learned"))
+        places = read_places(settings, inferred, blocks, count, problems)
         return Queries(
             segment=segment,
-            count=squares.count if squares else int(settings.get("segments", segment, "learned")),
+            count=count,
             layers=blocks,
             input_norm=settings_norm if settings.get("input_norm", default=False) else None,
             final_norm=settings_norm if settings.get("final_norm", default=True) else None,
             shapes=tuple((name, port.shape) for name, port in inferred.inputs.items()),
             squares=squares,
             beside=beside,
+            places=places,
         )
 
     def page(self, node: Node, wiring: Wiring) -> NodePage:
@@ -188,6 +195,7 @@ class TransformerComponent:
         fields: tuple[Field, ...] = (*first, *blocks.fields)
         if spec.beside and spec.beside.positions:
             fields = (*fields, Field("positions", "int", str(spec.beside.positions)))
+        fields = (*fields, *place_fields(spec.places))
         norms = []
         for found in outer:
             code = ""
@@ -211,6 +219,7 @@ class TransformerComponent:
             output=wiring.shapes[spec.segment],
             squares=spec.squares is not None,
             beside=spec.beside,
+            places=spec.places,
             other=wiring.shapes.get(spec.beside.name, "") if spec.beside else "",
         )
         given = (spec.segment, *((spec.beside.name,) if spec.beside and spec.beside.read else ()))

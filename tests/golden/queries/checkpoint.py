@@ -112,6 +112,14 @@ NAMES: dict[str, list[str]] = {
     "asked.layers.*.text_mlp_norm": ["asked.layers.*.text_mlp_norm"],
     "asked.layers.*.text_mlp.up": ["asked.layers.*.text_mlp.up"],
     "asked.layers.*.text_mlp.down": ["asked.layers.*.text_mlp.down"],
+    "placed": ["placed"],
+    "placed.layers.*.cross_norm": ["placed.layers.*.cross_norm"],
+    "placed.layers.*.cross.kv_norm": ["placed.layers.*.cross.kv_norm"],
+    "placed.layers.*.cross.wq": ["placed.layers.*.cross.wq"],
+    "placed.layers.*.cross.wk": ["placed.layers.*.cross.wk"],
+    "placed.layers.*.cross.wv": ["placed.layers.*.cross.wv"],
+    "placed.layers.*.cross.wo": ["placed.layers.*.cross.wo"],
+    "placed.norm": ["placed.norm"],
 }
 
 # What loads from a directory of its own: its nodes, and what its keys begin with there
@@ -124,6 +132,7 @@ PARTS: dict[str, tuple[tuple[str, ...], dict[str, str]]] = {
     "others": (("others",), {"": "others."}),
     "words": (("words",), {"": "words."}),
     "asked": (("asked",), {"": "asked."}),
+    "placed": (("placed",), {"": "placed."}),
 }
 
 SHARD_BYTES = 5 * 1024**3

@@ -87,6 +87,19 @@ class AskedConfig:
 
 
 @dataclass(frozen=True)
+class PlacedConfig:
+    tokens: int = 6  # learned
+    dim: int = 20
+    layers: int = 1
+    norm_eps: float = 1e-06
+    heads: int = 4
+    head_dim: int = 5
+    image_dim: int = 24
+    grid: tuple[int, int] = (4, 3)  # rows and columns of what is read
+    theta: float = 10000.0
+
+
+@dataclass(frozen=True)
 class Config:
     vision: VisionConfig = VisionConfig()
     queries: QueriesConfig = QueriesConfig()
@@ -95,6 +108,7 @@ class Config:
     others: OthersConfig = OthersConfig()
     words: WordsConfig = WordsConfig()
     asked: AskedConfig = AskedConfig()
+    placed: PlacedConfig = PlacedConfig()
 
 
 DEFAULT = Config()

@@ -8,6 +8,7 @@ pooled  <- vision
 others  <- vision, other_features, other_mask
 words   <- question
 asked   <- vision, words, question_mask
+placed  <- vision
 """
 
 from pathlib import Path
@@ -19,6 +20,7 @@ from .asked import Asked
 from .config import DEFAULT, Config
 from .latents import Latents
 from .others import Others
+from .placed import Placed
 from .pooled import Pooled
 from .queries import Queries
 from .vision import Vision
@@ -30,6 +32,7 @@ class ImageFeatures(NamedTuple):
     latents: Tensor  # [batch, 6, 24]
     pooled: Tensor  # [batch, 1, 24]
     others: Tensor  # [batch, 4, 24]
+    placed: Tensor  # [batch, 6, 20]
 
 
 class Output(NamedTuple):
@@ -39,6 +42,7 @@ class Output(NamedTuple):
     others: Tensor  # [batch, 4, 24]
     asked: Tensor  # [batch, 5, 24]
     answered: Tensor  # [batch, seq, 24]
+    placed: Tensor  # [batch, 6, 20]
 
 
 class Model(nn.Module):
@@ -52,6 +56,7 @@ class Model(nn.Module):
         self.others = Others(config.others)
         self.words = nn.Embedding(config.words.vocab, config.words.dim)
         self.asked = Asked(config.asked)
+        self.placed = Placed(config.placed)
 
     def reset_parameters(self) -> None:
         """Fill all weights and tables: after `to_empty()` of a model built on meta."""
@@ -78,7 +83,8 @@ class Model(nn.Module):
         latents = self.latents(vision, vision_seen)  # [batch, 6, 24]
         pooled = self.pooled(vision, vision_seen)  # [batch, 1, 24]
         others = self.others(vision, other_features, other_mask)  # [batch, 4, 24]
-        return ImageFeatures(vision, queries, latents, pooled, others)
+        placed = self.placed(vision, vision_seen)  # [batch, 6, 20]
+        return ImageFeatures(vision, queries, latents, pooled, others, placed)
 
     def combine(
         self,
@@ -86,10 +92,10 @@ class Model(nn.Module):
         image_features: ImageFeatures,
         question_mask: Tensor | None = None,
     ) -> Output:
-        vision, queries, latents, pooled, others = image_features
+        vision, queries, latents, pooled, others, placed = image_features
         words = self.words(question)  # [batch, seq, 24]
         asked, asked_text = self.asked(vision, words, question_mask)  # [batch, 5, 24]
-        return Output(queries, latents, pooled, others, asked, asked_text)
+        return Output(queries, latents, pooled, others, asked, asked_text, placed)
 
     def forward(
         self,

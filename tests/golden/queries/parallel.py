@@ -38,6 +38,8 @@ def parallelize(
             fully_shard(layer, mesh=mesh["dp"], mp_policy=policy)
         for layer in model.asked.layers:
             fully_shard(layer, mesh=mesh["dp"], mp_policy=policy)
+        for layer in model.placed.layers:
+            fully_shard(layer, mesh=mesh["dp"], mp_policy=policy)
         # By themselves, so that nothing is gathered for longer than it is used.
         for module in [
             model.vision,
@@ -47,6 +49,7 @@ def parallelize(
             model.others,
             model.words,
             model.asked,
+            model.placed,
         ]:
             fully_shard(module, mesh=mesh["dp"], mp_policy=policy)
         fully_shard(model, mesh=mesh["dp"], mp_policy=policy)
