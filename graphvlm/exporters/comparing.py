@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from types import MappingProxyType
 
 import torch
 from torch import Tensor
@@ -14,6 +15,10 @@ SIZES: tuple[Mapping[str, int], ...] = (
     {"batch": 3, "seq": 13, "images": 5, "tokens": 9, "clips": 3, "tiles": 3, "height": 84, "width": 126},
     {"batch": 4, "seq": 5, "images": 2, "tokens": 6, "clips": 2, "tiles": 2, "height": 126, "width": 84},
 )
+
+
+# Of the largest number that comes out, by the type of the weights.
+TOLERANCE: Mapping[str, float] = MappingProxyType({"float32": 1e-4, "float16": 2e-2, "bfloat16": 1e-1})
 
 
 def as_long(made: Tensor, expected: Tensor) -> Tensor:

@@ -6,12 +6,13 @@ function below stands in for the one of torch that it is listed with; a test com
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import contextlib
+from collections.abc import Callable, Iterator, Mapping
 from types import MappingProxyType
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 Table = Mapping[Callable[..., Any], Callable[..., Any]]
@@ -106,6 +107,28 @@ def argsort(x: Tensor, dim: int = -1, descending: bool = False, *, stable: bool 
     return torch.zeros_like(place).scatter(0, place, torch.arange(x.size(0), device=x.device))
 
 
+def grouped_mm(x: Tensor, weight: Tensor, offs: Tensor, bias: None = None, out_dtype: None = None) -> Tensor:
+    """Rows of `x` [rows, in] times the matrix of their expert in `weight` [experts, in, out].
+
+    In an exported graph every expert has the same number of rows (`all_experts`), wherever `offs` says that they end.
+    """
+    del offs, bias, out_dtype  # the last two are not used by packages
+    return (x.view(weight.size(0), -1, x.size(1)) @ weight).flatten(0, 1)
+
+
+@contextlib.contextmanager
+def all_experts(model: nn.Module) -> Iterator[None]:
+    """Within, tokens go through all experts in every type: which of them a token chose is no shape of a graph."""
+    chosen = [module for module in model.modules() if hasattr(module, "through_chosen")]
+    for module in chosen:
+        module.through_chosen = module.through_all
+    try:
+        yield
+    finally:
+        for module in chosen:
+            del module.through_chosen
+
+
 def attention(  # noqa: PLR0917 -- called like the function of torch
     q: Tensor,
     k: Tensor,
@@ -149,6 +172,7 @@ REPLACED: Table = MappingProxyType(
         torch.searchsorted: searchsorted,
         torch.bucketize: bucketize,
         Tensor.argsort: argsort,
+        torch._grouped_mm: grouped_mm,
         torch.nn.functional.scaled_dot_product_attention: attention,
     }
 )

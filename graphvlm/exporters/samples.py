@@ -37,7 +37,8 @@ class Samples:
 
     def __init__(self, plan: Plan, model: nn.Module, wanted: Mapping[str, int], seed: int, *, padded: bool) -> None:
         self.plan, self.graph = plan, plan.graph
-        self.device = next(iter(model.parameters())).device
+        first = next(iter(model.parameters()))
+        self.device, self.dtype = first.device, first.dtype
         self.generator = torch.Generator().manual_seed(seed)
         self.numbers = {key: wanted.get(name, wanted.get(_word(name), _OTHER)) for key, name in plan.names.items()}
         self.given: dict[str, Tensor] = {}
@@ -87,7 +88,7 @@ class Samples:
             "stack_mask": lambda: _margin(shape),
             "mask": lambda: torch.ones(shape, dtype=torch.long),
         }.get(value.what)
-        return make() if make else torch.randn(shape, generator=self.generator)
+        return make() if make else torch.randn(shape, generator=self.generator).to(self.dtype)
 
     def _sizes(self, value: Value, images: int) -> list[tuple[int, ...]]:
         """Heights and widths: resolutions, or where images are patched as they come, all of them."""

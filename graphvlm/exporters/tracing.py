@@ -17,7 +17,7 @@ from torch.export import Dim, ExportedProgram
 
 from .plan import Plan, Value
 from .programs import PAST, PRESENT, Decode, Encode, Joint, Prefill, Program
-from .rewrites import REPLACED, Table
+from .rewrites import REPLACED, Table, all_experts
 from .samples import Samples
 from .sizes import CACHE
 
@@ -169,7 +169,7 @@ def _exported(made: Run, axes: Mapping[str, Axes], *, strict: bool) -> ExportedP
         {axis: _dim(name, dims) if strict or "*" in name else Dim.AUTO for axis, name in axes[given].items()} or None
         for given in made.inputs
     )
-    with torch.no_grad(), quiet():
+    with torch.no_grad(), quiet(), all_experts(made.program.model):
         return torch.export.export(made.program, tuple(made.inputs.values()), dynamic_shapes=(shapes,), strict=False)
 
 

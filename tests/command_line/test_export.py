@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from graphvlm.exporters.tensorrt import operators
 from graphvlm.exporters.tensorrt.backends import Backend
 
 from ..running import VARIANTS
@@ -70,3 +71,24 @@ def test_a_plan_needs_no_weights(cli: Cli, tmp_path: Path) -> None:
     assert found["memory"]["cache_per_token"] == 2 * 4096 * 4 + 1  # and the flag of the slot
     assert not found["executed"]
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.slow
+def test_a_plan_has_the_operators_of_the_export(cli: Cli, tmp_path: Path) -> None:
+    """Of a model without weights they are optimised as they are with them."""
+    planned = json.loads(cli(*ENCODER, "--onnx", "--dry-run", "--json").out)
+    assert cli(*ENCODER, "--onnx", "--no-verify").code == 0
+    written = json.loads((tmp_path / "tiny_onnx" / "manifest.json").read_text())
+    assert [each["operators"] for each in planned["programs"]] == [each["operators"] for each in written["programs"]]
+
+
+@pytest.mark.slow
+def test_an_operator_that_tensorrt_lacks_is_named(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As if its parser did not take one that is in every encoder."""
+    assert cli(*ENCODER, "--trt", "--dry-run").code == 0
+    monkeypatch.setattr(operators, "TAKEN", operators.TAKEN - {"Softmax"})
+    done = cli(*ENCODER, "--trt", "--dry-run")
+    assert done.code == 1
+    assert "TensorRT has no Softmax" in done.out
+    found = json.loads(cli(*ENCODER, "--trt", "--dry-run", "--json").out)
+    assert found["unsupported"] == {"encode_image": ["Softmax"]}

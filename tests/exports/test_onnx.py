@@ -149,3 +149,26 @@ def test_weights_are_written_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         parameter.count for node in variant("text_alone").nodes.values() for parameter in node.spec.parameters()
     )
     assert (made.folder / "weights.bin").stat().st_size < 2 * 4 * whole
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_weights_of_half_the_size(dtype: str, tmp_path: Path) -> None:
+    """Images, features and weights are of that type; ONNX Runtime compares what it can compute."""
+    import onnx
+
+    said: list[str] = []
+    made = export(variant("image_alone"), tmp_path / "x", Options(dtype=dtype), said.append)
+    assert made.agrees
+    assert bool(made.differences) == (dtype == "float16")
+    assert any("not verified" in line for line in said) == (dtype == "bfloat16")
+    program = made.manifest["programs"][0]
+    assert {each["dtype"] for each in (*program["inputs"], *program["outputs"])} == {dtype}
+    # A convolution in bfloat16 is there from opset 22 on alone.
+    onnx.checker.check_model(tmp_path / "x" / program["file"], full_check=dtype == "float16")
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+@pytest.mark.parametrize("name", ["tiny", "mixtral_8x7b", "gpt_oss_20b", "qwen2_5_vl_7b"])
+def test_graphs_in_half_the_size(name: str, dtype: str, tmp_path: Path) -> None:
+    assert export(small(name), tmp_path / "x", Options(dtype=dtype), lambda _: None).agrees

@@ -18,16 +18,19 @@ if TYPE_CHECKING:
 OPSETS = (18, 20)
 
 
-def convert(traced: Traced, opset: int, *, optimize: bool = True) -> ir.Model:
-    """The model of a traced program; its inputs, outputs and open sizes are called as in the plan."""
-    from onnx_ir.passes.common import InlinePass
+def convert(traced: Traced, opset: int) -> ir.Model:
+    """The model of a traced program; its inputs, outputs and open sizes are called as in the plan.
 
+    Of a program traced on meta the weights are zeros that take no memory: the operators are those of the real one.
+    """
     with quiet():
-        made = torch.onnx.export(traced.exported, opset_version=opset, dynamo=True, verbose=False, optimize=optimize)
-    assert made is not None
+        made = torch.onnx.export(traced.exported, opset_version=opset, dynamo=True, verbose=False, optimize=False)
+        assert made is not None
+        for value in made.model.graph.initializers.values():
+            if value.const_value is not None and getattr(getattr(value.const_value, "raw", None), "is_meta", False):
+                value.const_value = _zeros(value.const_value)
+        made.optimize()
     model: Any = made.model
-    if not optimize:  # which would have done this, and folded constants, which on meta are none
-        InlinePass()(model)
     graph = model.graph
     symbols = dict(traced.symbols)
     for values, names in ((graph.inputs, traced.run.inputs), (graph.outputs, traced.run.outputs)):
@@ -49,6 +52,14 @@ def convert(traced: Traced, opset: int, *, optimize: bool = True) -> ir.Model:
     model.metadata_props.clear()
     model.producer_name, model.producer_version = "graphvlm", None
     return model  # type: ignore[no-any-return]
+
+
+def _zeros(tensor: Any) -> Any:
+    import numpy as np
+    import onnx_ir as ir
+
+    zeros = np.broadcast_to(np.zeros((), tensor.dtype.numpy()), tuple(tensor.shape.numpy()))
+    return ir.Tensor(zeros, dtype=tensor.dtype, name=tensor.name)
 
 
 def _shape(sizes: tuple[int | str | None, ...]) -> Any:

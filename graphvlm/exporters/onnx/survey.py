@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from math import prod
 from typing import Any
 
@@ -28,7 +27,7 @@ def survey(graph: Graph, options: Options, say: Say) -> dict[str, Any]:
     programs = []
     for program in trace(plan, model, package, Samples(plan, model, TRACED, options.seed, padded=False)):
         say(f"{program.name}: traced")
-        programs.append(described(program, _written(operators(convert(program, options.opset, optimize=False))), ()))
+        programs.append(described(program, operators(convert(program, options.opset)), ()))
     weights = sum(parameter.numel() * parameter.element_size() for parameter in model.parameters())
     slot = sum(_slot(each) for program in programs if program["name"] == "decode" for each in program["inputs"])
     most = found["batch"].most * found[CACHE].most if slot else 0
@@ -39,13 +38,6 @@ def survey(graph: Graph, options: Options, say: Say) -> dict[str, Any]:
         "programs": programs,
         "memory": {"weights": weights, "cache_per_token": slot, "cache_at_most": slot * most},
     }
-
-
-def _written(found: Counter[str]) -> Counter[str]:
-    """As an export has them, where a sequence of parts is one split."""
-    found["Split"] += found.pop("SplitToSequence", 0)
-    found.pop("SequenceAt", None)
-    return +found
 
 
 def _slot(value: dict[str, Any]) -> int:

@@ -16,13 +16,14 @@ from torch.export import ExportedProgram
 
 from ...ir import Graph
 from .. import plan as plans
+from ..comparing import TOLERANCE
 from ..folder import MANIFEST, digests, replaced, write_json
 from ..models import loaded
 from ..plan import Plan
 from ..rewrites import NATIVE
 from ..samples import TRACED, Samples
 from ..tracing import Traced, quiet, trace
-from .verify import TOLERANCE, Difference, verify
+from .verify import Difference, verify
 
 FORMAT = 1
 ROUNDS = 15

@@ -9,7 +9,6 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from types import MappingProxyType
 
 import torch
 from safetensors.torch import load_file, save_file
@@ -20,8 +19,6 @@ from ..plan import Plan
 from ..programs import Encode, Prefill
 from ..samples import Samples
 from ..tracing import Run, Traced, cache_axes, next_step, run
-
-TOLERANCE: Mapping[str, float] = MappingProxyType({"float32": 1e-4, "float16": 2e-2, "bfloat16": 1e-1})
 
 # Run by itself: nothing of graphvlm can be imported.
 _CHILD = """
