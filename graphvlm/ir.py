@@ -42,6 +42,19 @@ class Input:
 
 
 @dataclass(frozen=True, slots=True)
+class Tie:
+    """A node has the weights of another, `to`, but for sublayers `but` and their norms."""
+
+    to: str
+    but: tuple[str, ...]
+
+    def keeps(self, path: str) -> bool:
+        """Whether a weight is the node's own."""
+        parts = {part for name in self.but for part in (name, f"{name}_norm", f"{name}_post_norm", f"{name}_gate")}
+        return not parts.isdisjoint(path.split(".")) or path.startswith("head.")
+
+
+@dataclass(frozen=True, slots=True)
 class Node:
     """One call of one component, with its shapes known; `owner` is the node whose weights it calls, if not its own.
 
@@ -66,6 +79,7 @@ class Node:
     grad: bool = True
     follows: str = ""
     decay: float = 0.0
+    tie: Tie | None = None
 
     @property
     def module(self) -> str:
@@ -80,12 +94,13 @@ class Node:
     @property
     def parameters(self) -> tuple[Parameter, ...]:
         """The weights that are this node's own; another call has none."""
-        return () if self.owner else self.spec.parameters()
+        found = () if self.owner else self.spec.parameters()
+        return tuple(each for each in found if self.tie.keeps(each.path)) if self.tie else found
 
     @property
     def stored(self) -> tuple[Parameter, ...]:
         """All that checkpoints hold of this node."""
-        return () if self.owner else (*self.spec.parameters(), *self.spec.buffers())
+        return () if self.owner else (*self.parameters, *self.spec.buffers())
 
     @property
     def parameter_count(self) -> int:

@@ -169,7 +169,15 @@ def ignored_patterns(graph: Graph) -> tuple[str, ...]:
         for node in graph.owners
         if getattr(getattr(node.spec, "head", None), "tied", False)
     ]
-    return tuple(dict.fromkeys([*named, *tied]))
+    copies = [
+        node.checkpoint.whole(starred(reference_name(node.checkpoint.names, path))[0])
+        for node in graph.owners
+        if node.tie
+        for path in ("embed", *(each.path for each in node.spec.parameters() if not node.tie.keeps(each.path)))
+    ]
+    return tuple(
+        dict.fromkeys([*named, *tied, *(f"{name.removesuffix('.weight').removesuffix('.bias')}.*" for name in copies)])
+    )
 
 
 def _module_name(names: Mapping[str, str], path: str) -> str:

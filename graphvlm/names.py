@@ -73,7 +73,10 @@ def _reserved() -> tuple[_Reserved, ...]:
             "the generated package has a file of this name",
         ),
         _Reserved(
-            _words("begin_step copy_teachers decode progress freeze loss prefill reset_parameters save_pretrained"),
+            _words(
+                """begin_step copy_teachers decode freeze loss prefill progress reset_parameters save_pretrained
+                tie_weights"""
+            ),
             ("node",),
             "the generated model has a method of this name",
         ),

@@ -13,7 +13,7 @@ from .diagnostics import Label
 from .dims import Solver, Written
 from .freezing import read_freeze
 from .infer import infer, solved
-from .ir import Freeze, Generation, Graph, Node, NodeCheckpoint, Passes
+from .ir import Freeze, Generation, Graph, Node, NodeCheckpoint, Passes, Tie
 from .linked import Linked, LinkedGraph
 from .problems import Problems
 from .settings import Settings
@@ -29,6 +29,7 @@ def resolve(linked: LinkedGraph) -> Graph:
     solver = infer(linked, problems)
     nodes = _decided(linked, solver, problems)
     mesh, nodes = read_parallelism(linked, nodes, problems)
+    nodes = _tied(linked, nodes, problems)
     freeze = (*read_freeze(linked, nodes, problems), *_teachers(nodes))
     checks.check_tied(linked, nodes, problems)
     checks.check_lengths(linked, nodes, solver, problems)
@@ -104,6 +105,30 @@ def _lower(node: Linked, linked: LinkedGraph, solver: Solver, problems: Problems
         follows=node.follows,
         decay=node.decay,
     )
+
+
+def _tied(linked: LinkedGraph, nodes: dict[str, Node], problems: Problems) -> dict[str, Node]:
+    """The nodes, some with the weights of others: what these do not have, or in another shape, is noted."""
+    found, order = dict(nodes), list(linked.nodes)
+    for name, node in nodes.items():
+        settings = linked.nodes[name].settings
+        to = settings.get("tie", "to")
+        if to is None or node.owner or node.follows:
+            continue
+        other, tie = nodes.get(to), Tie(to, tuple(settings.get("tie", "except", default=[])))
+        own = {each.path: each.shape for each in node.spec.parameters() if not tie.keeps(each.path)}
+        theirs = {each.path: each.shape for each in other.parameters} if other else {}
+        wrong = next((path for path, shape in own.items() if theirs.get(path) != shape), None)
+        if to not in order or order.index(to) >= order.index(name) or (other is not None and other.owner):
+            why, edit = f"`{to}`, which is no node with weights before it", "name a node that stands before this one"
+        elif wrong is not None and other is not None:
+            why = f"`{to}`, which has no `{wrong}` of that shape"
+            edit = "write its sublayer under `except`, or give both the same settings"
+        else:
+            found[name] = replace(node, tie=tie)
+            continue
+        problems.error("bad-tie", f"`{name}` is tied to {why}", settings.span("tie", "to"), help=edit)
+    return found
 
 
 def _teachers(nodes: Mapping[str, Node]) -> Iterator[Freeze]:

@@ -45,15 +45,15 @@ def test_pretraining_with_teachers_and_a_queue(tmp_path: Path, monkeypatch: pyte
     model.begin_step(step_of(case))
     masked = {"masked_ids": case.inputs["rand.mlm_input_ids"], "masked_labels": case.inputs["rand.mlm_labels"]}
     output = model(**inputs(case), **masked)
-    for ours, theirs in {
-        "image_to_text": "sims.sim_i2t",
-        "text_to_image": "sims.sim_t2i",
-        "matching": "intermediate_output.itm_logits",
-        "itc": "loss_itc",
-        "itm": "loss_itm",
-        "mlm": "loss_mlm",
-        "loss": "loss",
-    }.items():
+    expected = {"image_to_text": "sims.sim_i2t", "text_to_image": "sims.sim_t2i", "loss": "loss"}
+    expected |= {"matching": "intermediate_output.itm_logits"}
+    expected |= {name: f"loss_{name}" for name in ("itc", "itm", "mlm")}
+    check_step(model, output, case, expected)
+
+
+def check_step(model: Any, output: Any, case: Case, expected: dict[str, str]) -> None:
+    """What a step gave, changed and would change by gradients."""
+    for ours, theirs in expected.items():
         assert agree(getattr(output, ours), case.outputs[theirs]), ours
     check_state(model, case)
     output.loss.backward()
@@ -62,9 +62,43 @@ def test_pretraining_with_teachers_and_a_queue(tmp_path: Path, monkeypatch: pyte
     check_gradients(model, case, frozen=TEACHERS)
 
 
+@pytest.mark.parametrize("name", ["albef_retrieval", "blip_retrieval"])
+def test_retrieval_by_ids(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    case = recorded(f"lavis/{name}", tmp_path)
+    model = loaded(name, case)
+    monkeypatch.setattr(torch, "multinomial", Drawn(case))
+    model.begin_step(step_of(case))
+    output = model(**inputs(case), image_ids=case.inputs["image_id"])
+    losses = {"matching": "intermediate_output.itm_logits", "itc": "loss_itc", "itm": "loss_itm", "loss": "loss"}
+    check_step(model, output, case, losses | {"image_to_text": "sims.sim_i2t"})
+
+
+def test_pretraining_with_a_tied_decoder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One step of BLIP: pairs are encoded again from their ids, and the decoder has the encoder's weights."""
+    case = recorded("lavis/blip_pretrain", tmp_path)
+    model = loaded("blip_pretrain", case)
+    assert model.decoder.layers[0].mlp.up.weight is model.text.layers[0].mlp.up.weight
+    monkeypatch.setattr(torch, "multinomial", Drawn(case))
+    model.begin_step(step_of(case))
+    given = inputs(case)
+    labels = given["input_ids"].masked_fill(given["attention_mask"] == 0, -100)
+    output = model(**given, caption_labels=labels)
+    expected = {"image_to_text": "sims.sim_i2t", "text_to_image": "sims.sim_t2i", "loss": "loss"}
+    expected |= {name: f"loss_{name}" for name in ("itc", "itm", "lm")}
+    check_step(model, output, case, expected)
+
+
+def test_classes_with_a_teacher(tmp_path: Path) -> None:
+    case = recorded("lavis/albef_classification", tmp_path)
+    model = loaded("albef_classification", case)
+    model.begin_step(step_of(case))
+    output = model(**inputs(case), label=case.inputs["label"])
+    check_step(model, output, case, {"scores": "logits", "scores_teacher": "logits_m", "loss": "loss"})
+
+
 # What is a teacher's in files of LAVIS, or stored with the weights.
 TEACHERS = (
-    *("visual_encoder_m.", "text_encoder_m.", "vision_proj_m.", "text_proj_m."),
+    *("visual_encoder_m.", "text_encoder_m.", "vision_proj_m.", "text_proj_m.", "cls_head_m."),
     *("image_queue", "text_queue", "queue_ptr", "idx_queue", "ptr_queue"),
 )
 

@@ -41,6 +41,8 @@ def sized(name: str, case: Case, more: tuple[str, ...] = ()) -> Graph:
             found[node.name] = {"out": config["embed_dim"]}
         elif node.type == "first_token":
             found[node.name] = {"token": config["token_ids"][_FIRST[node.name]]}
+        elif node.type == "classifier" and "num_classes" in config:
+            found[node.name] = {"classes": config["num_classes"], "hidden": config["text"]["width"]}
         elif node.type == "queue":
             found[node.name] = {"size": config["queue_size"]}
         elif node.kind == "loss" and schedule and node.tree.get("distill"):
@@ -134,7 +136,7 @@ class Drawn:
 def check_state(model: Any, case: Case) -> None:
     """Everything that the step changed besides gradients: teachers, queues, pointer, temperature."""
     pieces = sys.modules[f"{type(model).__module__.rpartition('.')[0]}.checkpoint"].pieces_of(model)
-    twice = {name for names in case.config["tied_keys"] for name in names[1:]}
+    twice = {name for names in case.config.get("tied_keys", []) for name in names[1:]}
     changed = {key.removeprefix("after."): value for key, value in case.outputs.items() if key.startswith("after.")}
     assert changed.keys() - twice
     for key in changed.keys() - twice:

@@ -64,6 +64,7 @@ class CheckpointView:
     halves: tuple[str, ...]
     scalars: tuple[str, ...]
     teachers: bool
+    tied: bool
     buffers: tuple[str, ...]
 
     @property
@@ -105,6 +106,7 @@ def make(graph: Graph) -> CheckpointView:
         halves=tuple(dict.fromkeys(_halves(graph))),
         scalars=tuple(_scalars(graph)),
         teachers=bool(graph.teachers),
+        tied=any(node.tie for node in graph.owners),
         buffers=tuple(f"{node.name}.{each.path}" for node in graph.owners for each in node.spec.buffers()),
     )
 

@@ -10,7 +10,7 @@ from itertools import groupby
 from ..code import WIDTH, NodePage, Statement, comment_text, literal
 from ..component import component
 from ..dims import show_shape
-from ..ir import Graph, Node, Ref
+from ..ir import Graph, Node, Ref, Tie
 from ..names import class_name
 from ..stages import Stage, Stages, split, tail_of
 from . import frozen
@@ -101,6 +101,7 @@ class ModelView:
     functional: bool
     torch: bool
     teachers: tuple[Follower, ...]
+    ties: tuple[tuple[str, Tie], ...]
     stepped: bool
     begin: tuple[Statement, ...]
     logits: str
@@ -247,6 +248,7 @@ def _model_view(
         teachers=tuple(
             Follower(node.name, node.follows, literal(node.decay)) for node in graph.teachers if node.parameters
         ),
+        ties=tuple((node.name, node.tie) for node in graph.owners if node.tie),
         stepped=any(page.stepped for page in pages.values()),
         begin=tuple(line for name, page in pages.items() if graph.nodes[name].source == name for line in page.begin),
         torch=any(page.begin for page in pages.values())

@@ -22,10 +22,14 @@ _OF_TEXT = {"image": False, "text": True, "tokens": True, "mask": True}
 
 @dataclass(frozen=True, slots=True)
 class Negatives(Spec):
-    """Decided pairs: the connected `streams`, and the probability `floor` that unlike ones have at least."""
+    """Decided pairs: the connected `streams`, and the probability `floor` that unlike ones have at least.
+
+    With `by_id`, samples whose ids are equal belong together too, and none is drawn for the other.
+    """
 
     streams: tuple[str, ...]
     floor: float
+    by_id: bool = False
 
     def summary(self) -> str:
         return "pairs, and pairs that look alike"
@@ -49,12 +53,14 @@ class NegativesView:
     config: str
     streams: tuple[Stream, ...]
     floor: bool
+    by_id: bool
 
     @property
     def parameters(self) -> tuple[str, ...]:
         """The parameters of `forward`."""
         given = (f"{each.name}: Tensor{' | None' if each.optional else ''}" for each in self.streams)
-        return ("self", "image_to_text: Tensor", "text_to_image: Tensor", *given)
+        ids = ("ids: Tensor",) if self.by_id else ()
+        return ("self", "image_to_text: Tensor", "text_to_image: Tensor", *ids, *given)
 
     @property
     def returns(self) -> str:
@@ -82,6 +88,7 @@ class NegativesComponent:
         scores = {
             "image_to_text": Port("scores", (batch, keys["text"])),
             "text_to_image": Port("scores", (batch, keys["image"])),
+            "ids": Port("classes", (batch,), optional=True),
         }
         rows = Sum((Many(3, batch),))
         ports = {
@@ -115,16 +122,17 @@ class NegativesComponent:
                 settings.span("inputs"),
                 help="write `inputs: {image_to_text: ..., text_to_image: ..., image: ..., text: ...}`",
             )
-        return Negatives(streams, float(settings.get("floor", default=0.0)))
+        return Negatives(streams, float(settings.get("floor", default=0.0)), "ids" in inferred.inputs)
 
     def page(self, node: Node, wiring: Wiring) -> NodePage:
         spec = node.spec
         assert isinstance(spec, Negatives)
-        name, read = class_name(node.name), ("image_to_text", "text_to_image", *spec.streams)
+        name, ids = class_name(node.name), ("ids",) if spec.by_id else ()
+        read = ("image_to_text", "text_to_image", *ids, *spec.streams)
         targets = [wiring.results.get(port, "_") for port in (*spec.streams, "classes")]
         call = Statement(", ".join(targets), f"self.{node.module}", tuple(wiring.arguments[port] for port in read))
         streams = tuple(Stream(port, port == "mask", _OF_TEXT[port]) for port in spec.streams)
-        view = NegativesView(node.name, name, f"{name}Config", streams, bool(spec.floor))
+        view = NegativesView(node.name, name, f"{name}Config", streams, bool(spec.floor), spec.by_id)
         fields = (Field("floor", "float", literal(spec.floor), "probability of the unlikeliest"),) if spec.floor else ()
         construct = f"{name}(config.{node.name})" if spec.floor else f"{name}()"
         return NodePage("sampler/negatives.py.j2", view, name, fields, construct, (call,))
