@@ -63,13 +63,14 @@ def weights(graph: Graph) -> tuple[Weight, ...]:
             )
             ranks = ranks_of(mesh, axis)
             stored = tuple(-(-size // ranks) if place == cut else size for place, size in enumerate(shape))
+            own_weight = node.tie is None or node.tie.keeps(parameter.path)  # what is tied is counted where it is
             found.append(
                 Weight(
                     node=node.name,
                     path=parameter.path,
-                    count=parameter.count,
+                    count=parameter.count if own_weight else 0,
                     held=prod(shape),
-                    stored=prod(stored),
+                    stored=prod(stored) if own_weight else 0,
                     trained=trained,
                     unit=f"{node.name}.{module}" if expert else fsdp_unit(node, parameter.path),
                     axis=axis,
