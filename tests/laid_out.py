@@ -15,6 +15,7 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
+from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.tensor import DTensor
@@ -88,6 +89,23 @@ def randomised(model: nn.Module) -> Any:
     return model
 
 
+def stored(model: Any, package: ModuleType, mesh: dict[str, int], weights: Path) -> bool | None:
+    """Whether a model built on meta gets the parts of `model` from files, and gives them back; None without files."""
+    if not weights.exists():
+        return None
+    with torch.device("meta"):
+        other = package.Model()
+    devices = init_device_mesh("cpu", tuple(mesh.values()), mesh_dim_names=tuple(mesh))
+    package.parallelize(other, devices, dtype=torch.float32)
+    sharded = import_module(f"{package.__name__}.sharded")
+    sharded.load_sharded(other, weights)
+    parts = dict(model.named_parameters())
+    same = all(torch.equal(local(parts[path]), local(each)) for path, each in other.named_parameters())
+    sharded.save_whole(other, weights.with_suffix(".back"))
+    given, back = (load_file(path / "model.safetensors") for path in (weights, weights.with_suffix(".back")))
+    return same and given.keys() == back.keys() and all(torch.equal(given[key], back[key]) for key in given)
+
+
 def compare(model: Any, mesh: dict[str, int], reference: dict[str, Any]) -> dict[str, float]:
     """How far losses and gradients are from those of one process, in parts of the largest."""
     ranks, split = mesh.get("dp", 1) * mesh.get("ep", 1), mesh.get("tp", 1)
@@ -126,7 +144,8 @@ def main(folder: str, *names: str) -> None:
         mesh = json.loads(Path(folder, f"{name}.mesh.json").read_text())
         model = laid(import_module(name), mesh)
         held = sum(local(each).numel() for each in model.parameters())
-        found = {"held": held, "off": compare(model, mesh, torch.load(Path(folder, f"{name}.pt")))}
+        loaded = stored(model, import_module(name), mesh, Path(folder, f"{name}.weights"))
+        found = {"held": held, "off": compare(model, mesh, torch.load(Path(folder, f"{name}.pt"))), "loaded": loaded}
         if dist.get_rank() == 0:
             Path(folder, f"{name}.found.json").write_text(json.dumps(found))
     dist.barrier()  # who ends while others still talk to it takes them along

@@ -20,7 +20,7 @@ from graphvlm.diagnostics import Source
 from graphvlm.passes import apply_all
 from graphvlm.planning.weights import weights
 
-from .laid_out import batch, randomised, reference
+from .laid_out import SEED, batch, randomised, reference
 from .packages import python
 from .running import GRAPHS, RUN, inputs, packaged, shrinking, small
 
@@ -159,6 +159,10 @@ CASES = {
 IMAGES = {"crossed": [2, 2, 2, 2], "choosing": [2, 2, 2, 2], "blank": [0, 1, 0, 2], "blank_shared": [0, 1, 0, 0]}
 
 
+# Cases that are also loaded from files and saved to files.
+STORED = ("sharded_tied", "both", "experts", "sinks", "few_keys", "linear", "spread", "spread_split")
+
+
 def sources(name: str) -> tuple[Source, ...]:
     """The graph of a case, and what is laid over it."""
     mesh, nodes, tied = CASES[name]
@@ -183,6 +187,9 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]
         graphvlm.build(first, folder, *changes)
         torch.save(reference(import_module(name), batches(name)), folder / f"{name}.pt")
         (folder / f"{name}.mesh.json").write_text(json.dumps(mesh))
+        if name in STORED:
+            torch.manual_seed(SEED)
+            randomised(import_module(name).Model()).save_pretrained(folder / f"{name}.weights")
     sys.path.remove(str(folder))
     launch = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "4")
     python(*launch, "-m", "tests.laid_out", str(folder), *CASES, environment={"OMP_NUM_THREADS": "1"})
@@ -193,6 +200,12 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]
 def test_four_processes_equal_one(name: str, found: dict[str, dict[str, Any]]) -> None:
     """Loss and every gradient, to 1e-5 of the largest; some prompts are padded, some have no image."""
     assert {path: off for path, off in found[name]["off"].items() if off > 1e-5} == {}
+
+
+@pytest.mark.parametrize("name", STORED)
+def test_each_rank_reads_its_parts(name: str, found: dict[str, dict[str, Any]]) -> None:
+    """What it holds is what it would have of the whole, and the whole can be written."""
+    assert found[name]["loaded"] is True
 
 
 @pytest.mark.parametrize("name", CASES)

@@ -68,6 +68,19 @@ class CheckpointView:
     buffers: tuple[str, ...]
 
     @property
+    def altering(self) -> tuple[str, ...]:
+        """The tables of what files have in another order or shape."""
+        tables = {
+            "BY_HEAD": self.by_head,
+            "FLAT": self.flat,
+            "INTERLEAVED": self.interleaved,
+            "LEADING": self.leading,
+            "SCALARS": self.scalars,
+            "TRANSPOSED": self.transposed,
+        }
+        return tuple(name for name, entries in tables.items() if entries)
+
+    @property
     def stacked(self) -> bool:
         """Whether matrices of experts are stacked."""
         return any("#" in name for row in self.rows for name in row.theirs)

@@ -52,7 +52,7 @@ class MemoryView:
 def make(graph: Graph) -> dict[str, Page]:
     """The pages of a graph after its passes."""
     made = model.make(graph)
-    view = made.model
+    view, names = made.model, checkpoint.make(graph)
     pages = {
         "__init__.py": Page("package/__init__.py.j2", {"model": view}),
         "config.py": Page(
@@ -63,8 +63,10 @@ def make(graph: Graph) -> dict[str, Page]:
         "parallel.py": Page(
             "package/parallel.py.j2", {"parallel": parallel.make(graph, view.methods, _features(view))}
         ),
-        "checkpoint.py": Page("package/checkpoint.py.j2", {"checkpoint": checkpoint.make(graph)}),
+        "checkpoint.py": Page("package/checkpoint.py.j2", {"checkpoint": names}),
     }
+    if graph.parallelism.mesh:
+        pages["sharded.py"] = Page("package/sharded.py.j2", {"checkpoint": names})
     losses = _losses(made.nodes.values())
     if losses:
         pages["losses.py"] = Page("package/losses.py.j2", {"losses": losses, "stepped": view.stepped})

@@ -133,12 +133,17 @@ def load(model: nn.Module, found: Mapping[str, Stored]) -> None:
     """Copy stored tensors into the parameters of `model`, file by file."""
     targets = pieces_of(model)
     for name, stored in sorted(found.items(), key=lambda item: item[1].file):
-        # Opened for each tensor: whatever an open file has mapped counts as memory.
-        with safe_open(stored.file, framework="pt") as file:
-            tensor = file.get_tensor(stored.key)
-        rows = [len(piece) for piece in targets[name]]
-        for piece, part in zip(targets[name], torch.split(tensor, rows), strict=True):
-            piece.copy_(part)
+        fill(targets[name], stored)
+
+
+def fill(pieces: list[Tensor], stored: Stored) -> None:
+    """Copy a stored tensor into the pieces of parameters that it fills, row by row."""
+    # Opened for each tensor: whatever an open file has mapped counts as memory.
+    with safe_open(stored.file, framework="pt") as file:
+        tensor = file.get_tensor(stored.key)
+    rows = [len(piece) for piece in pieces]
+    for piece, part in zip(pieces, torch.split(tensor, rows), strict=True):
+        piece.copy_(part)
 
 
 def save_pretrained(model: Model, directory: str | Path) -> None:
