@@ -83,7 +83,8 @@ class Signature:
     variables in the ports. `stream` names the input whose tokens run through to the output: masks and token embeddings
     are found along it, and its mask goes to the port `mask`. `tied` is where the node asks for the weight of that
     embedding. `absent` are outputs that it would have but for one of its settings; `unread` are inputs that other calls
-    of the same weights read, and this one does not; `aside` are outputs that the stream does not run through to.
+    of the same weights read, and this one does not; `aside` are outputs that the stream does not run through to. The
+    tokens of the inputs `alike` are those of the output, though none of them is its stream: their masks are its masks.
     """
 
     inputs: Mapping[str, Port]
@@ -96,6 +97,7 @@ class Signature:
     absent: Mapping[str, Label] = field(default_factory=dict)
     unread: frozenset[str] = frozenset()
     aside: frozenset[str] = frozenset()
+    alike: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

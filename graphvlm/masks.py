@@ -77,6 +77,8 @@ class _Connector:
                 mask = Ref(source.name, "mask") if given else None
                 break
             if node.stream is None:
+                sources = [node.inputs[name].source for name in node.signature.alike if name in node.inputs]
+                mask = next((found for alike in sources if (found := self.mask_of(reader, alike)) is not None), None)
                 break
             # What a decoder gives may be as long as the tail of what it reads: then it is the mask of that.
             cut = cut or port.shape[1] == node.signature.inputs[node.signature.stream].tail

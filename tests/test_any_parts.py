@@ -191,6 +191,9 @@ FOUND: dict[str, dict[str, Any]] = {
 }
 
 
+JOINED: tuple[dict[str, Any], ...] = ({}, {"axis": "tokens"}, {"axis": "tokens", "interleave": True})
+
+
 @pytest.mark.parametrize("name", FOUND)
 def test_what_was_found_is_mended(name: str, tmp_path: Path) -> None:
     graph = demands.load(FOUND[name])  # which is legal
@@ -226,6 +229,29 @@ def test_padding_of_a_text_before_another_is_not_read() -> None:
         mask = torch.nn.functional.pad(torch.ones_like(other), side)
         found = model(ids, torch.nn.functional.pad(other, side, value=9), other_mask=mask).logits
         assert demands.close(found, expected)
+
+
+@pytest.mark.parametrize("join", [{"type": "add"}, *({"type": "concat", **each} for each in JOINED)], ids=str)
+def test_padding_of_joined_features_is_not_read(join: dict[str, Any]) -> None:
+    """A clip that is padded beside one that is not, before a text: nobody has to connect its mask."""
+    clips: dict[str, Any] = {"kind": "encoder", "type": "audio", "audio": {"bins": 6}, "front": {"strides": [1]}}
+    clips |= {key: VIT[key] for key in ("dim", "layers", "norm", "attention", "mlp")} | {"position": "none"}
+    made = graph(
+        inputs={"one": "audio", "seen": "mask", "other": "audio"},
+        first={**clips, "inputs": {"audio": "one", "mask": "seen"}},
+        second={**clips, "inputs": "other"},
+        both={"kind": "fusion", **join, "inputs": {"a": "first", "b": "second"}},
+        wide={"kind": "projector", "type": "linear", "inputs": "both"},
+        fused={"kind": "fusion", "type": "prefix", "inputs": {"text": "text", "image": "wide"}},
+        llm={"inputs": "fused"},
+    )
+    model = demands.Subject(demands.load(made)).model.requires_grad_(False)
+    ids, one, other = torch.tensor([[3, 4, 5]]), torch.randn(1, 6, 8), torch.randn(1, 6, 8)
+    noisy = torch.where(torch.arange(8) == 7, 9.0, one)  # which the convolution brings to no token that is seen
+    seen = (torch.arange(8) < 6)[None]
+    expected, found = (model(ids, clip, other, seen=seen).logits for clip in (one, noisy))
+    assert demands.close(found, expected)
+    assert not demands.close(model(ids, noisy, other).logits, expected)
 
 
 def test_a_number_that_is_none_of_those_listed() -> None:

@@ -18,6 +18,7 @@ def streams_signature(name: str, settings: Settings, *, wider: bool) -> Signatur
     return Signature(
         inputs={port: Port("features", (images, tokens, width)) for port, width in zip(ports, widths, strict=True)},
         outputs={"features": Port("features", (images, tokens, out))},
+        alike=ports,
     )
 
 
@@ -27,9 +28,15 @@ def rows_signature(name: str, settings: Settings, *, alternate: bool) -> Signatu
     images, dim, same = Var(f"{name}.images", "images"), Var(f"{name}.dim", "dim"), Var(f"{name}.tokens", "tokens")
     tokens = [same if alternate else Var(f"{name}.{port}_tokens", "tokens") for port in ports]
     out = Sum((Many(len(ports), same),) if alternate else tuple(tokens))
+    counts = dict(zip(ports, tokens, strict=True))
+    streams = {port: Port("features", (images, count, dim)) for port, count in counts.items()}
+    masks = {
+        f"{port}_mask": Port("mask", (images, count), optional=True, skippable=True, of=port)
+        for port, count in counts.items()
+    }
     return Signature(
-        inputs={port: Port("features", (images, count, dim)) for port, count in zip(ports, tokens, strict=True)},
-        outputs={"features": Port("features", (images, out, dim))},
+        inputs=streams | {port: mask for port, mask in masks.items() if port not in streams},
+        outputs={"features": Port("features", (images, out, dim)), "mask": Port("mask", (images, out))},
     )
 
 
@@ -39,7 +46,8 @@ def _ports(settings: Settings) -> tuple[str, ...]:
     return tuple(given) if isinstance(given, dict) and len(given) > 1 else ("first", "second")
 
 
-def one_call(node: Node, wiring: Wiring) -> tuple[Statement, ...]:
-    """The line of `model.py` that calls the module with all its ports."""
+def one_call(node: Node, wiring: Wiring, *, masked: bool = False) -> tuple[Statement, ...]:
+    """The line of `model.py` that calls the module with all its ports; if `masked`, a mask comes out too."""
     arguments = tuple(wiring.arguments[port] for port in node.inputs)
-    return (Statement(wiring.results["features"], f"self.{node.module}", arguments, wiring.shapes["features"]),)
+    results = [wiring.results["features"], *([wiring.results.get("mask", "_")] if masked else [])]
+    return (Statement(", ".join(results), f"self.{node.module}", arguments, wiring.shapes["features"]),)

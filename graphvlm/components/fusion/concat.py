@@ -28,11 +28,15 @@ _JOINED = {
 
 @dataclass(frozen=True, slots=True)
 class Concat(Spec):
-    """Decided streams, where each stands, and the activation of all of them together, if there is one."""
+    """Decided streams, where each stands, and the activation of all of them together, if there is one.
+
+    Where tokens may be padding, `masks` are the ports that say which are.
+    """
 
     ports: tuple[str, ...]
     activation: str
     order: Order
+    masks: tuple[str, ...] = ()
 
     def summary(self) -> str:
         return f"{len(self.ports)} streams {_WORDS[self.order]}"
@@ -47,12 +51,19 @@ class ConcatView:
     summary: str
     joined: str
     ports: tuple[str, ...]
+    masks: tuple[str, ...]
     activation: str
     output: str
 
     @property
     def parameters(self) -> tuple[str, ...]:
-        return ("self", *(f"{port}: Tensor" for port in self.ports))
+        return ("self", *(f"{port}: Tensor" for port in self.ports), *(f"{port}: Tensor | None" for port in self.masks))
+
+    @property
+    def mask_of(self) -> tuple[str, ...]:
+        """The mask of each stream."""
+        masks = (f"{port}_mask" for port in self.ports)
+        return tuple(mask if mask in self.masks else "None" for mask in masks)
 
     @property
     def functional(self) -> bool:
@@ -82,7 +93,9 @@ class ConcatComponent:
             message = f"`interleave` of `{inferred.node}` is about tokens, and features of one token stand side by side"
             edit = "write `axis: tokens` too, or remove `interleave`"
             problems.error("unread-setting", message, settings.span("interleave"), help=edit)
-        return Concat(tuple(inferred.inputs), settings.get("activation", default=""), order)
+        masks = tuple(port for port, found in inferred.inputs.items() if found.what == "mask")
+        ports = tuple(port for port in inferred.inputs if port not in masks)
+        return Concat(ports, settings.get("activation", default=""), order, masks)
 
     def page(self, node: Node, wiring: Wiring) -> NodePage:
         spec = node.spec
@@ -95,10 +108,12 @@ class ConcatComponent:
             summary=f"{what} {_WORDS[spec.order]}",
             joined=_JOINED[spec.order],
             ports=spec.ports,
+            masks=spec.masks,
             activation=spec.activation,
             output=output,
         )
-        return NodePage("fusion/concat.py.j2", view, name, (), f"{name}()", one_call(node, wiring))
+        calls = one_call(node, wiring, masked=bool(spec.masks))
+        return NodePage("fusion/concat.py.j2", view, name, (), f"{name}()", calls)
 
 
 def _order(settings: Settings) -> Order:
