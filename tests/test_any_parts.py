@@ -183,6 +183,14 @@ FOUND: dict[str, dict[str, Any]] = {
         fused={"kind": "fusion", "type": "prefix", "inputs": {"text": "text", "image": "feats"}},
         llm={"inputs": "fused", "attention": {"linear": {"key_heads": 2, "key_dim": 4}}},
     ),
+    "generation behind states inside a tower": graph(
+        inputs={"pixels": "image"},
+        vision={**VIT, "layers": 2, "output": {"taps": [1]}},
+        seen={"kind": "projector", "type": "linear", "inputs": "vision"},
+        inner={"kind": "fusion", "type": "prefix", "inputs": {"text": "text", "image": "vision.layer_1"}},
+        fused={"kind": "fusion", "type": "prefix", "inputs": {"text": "inner", "image": "seen"}},
+        llm={"inputs": "fused"},
+    ),
     "generation behind two images for each text": graph(
         inputs={"feats": {"type": "features", "dim": 16}},
         fused={"kind": "fusion", "type": "prefix", "images": 2, "inputs": {"text": "text", "image": "feats"}},

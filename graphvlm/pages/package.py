@@ -11,7 +11,9 @@ from ..blocks.views import StackView
 from ..code import NodePage, literal
 from ..dims import Dim, Many, Sum
 from ..ir import Graph, Node
+from ..stages import split
 from . import checkpoint, model, parallel, readme
+from .wiring import Namer
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,7 +180,7 @@ def _start(graph: Graph, view: model.ModelView) -> tuple[int, str] | None:
 
 def _prefixes(graph: Graph, view: model.ModelView) -> Iterator[tuple[str, str]]:
     fields = {field.name: encoder for encoder in view.encoders for field in encoder.values}
-    name = view.decoder
+    namer, name = Namer(graph, split(graph)), view.decoder
     while name in graph.nodes:
         node = graph.nodes[name]
         stream = node.signature.stream
@@ -188,12 +190,13 @@ def _prefixes(graph: Graph, view: model.ModelView) -> Iterator[tuple[str, str]]:
             if port in joined and port != stream and node.signature.inputs[port].what == "features":
                 each = _for_each(node.signature.inputs[port].shape[0], node.signature.inputs[stream].shape[0])
                 times = f"{each} * " if each > 1 else ""
-                encoder = fields.get(ref.name)
+                value = namer.inside(ref)
+                encoder = fields.get(value)
                 if encoder is None:
-                    yield ref.name, f"{times}{ref.name}"
+                    yield value, f"{times}{value}"
                 else:
                     alone = encoder.result == "Tensor"
-                    yield encoder.variable, f"{times}{encoder.variable}{'' if alone else f'.{ref.name}'}"
+                    yield encoder.variable, f"{times}{encoder.variable}{'' if alone else f'.{value}'}"
         name = node.inputs[stream].name
 
 

@@ -106,7 +106,7 @@ def stream(
     ids = input_ids
     batch, prompt = ids.shape
     image_features = None
-    if images is not None:
+    if images is not None and images.numel() > 0:
         if aspect_ratios is None:
             raise ValueError("images without aspect_ratios")
         image_features = model.encode_image(images, aspect_ratios)

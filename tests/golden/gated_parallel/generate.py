@@ -93,7 +93,7 @@ def stream(
     ids = input_ids
     batch, prompt = ids.shape
     image_features = None
-    if pixel_values is not None:
+    if pixel_values is not None and pixel_values.numel() > 0:
         image_features = model.encode_image(pixel_values)
     size = prompt + max_new_tokens
     cache = KVCache(model.config.llm.layers, batch, size, ids.device)

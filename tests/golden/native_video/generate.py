@@ -94,7 +94,7 @@ def stream(
     ids = input_ids
     batch, prompt = ids.shape
     image_features = None
-    if pixel_values is not None:
+    if pixel_values is not None and pixel_values.numel() > 0:
         if image_grid_thw is None:
             raise ValueError("pixel_values without image_grid_thw")
         image_features = model.encode_image(pixel_values, image_grid_thw)

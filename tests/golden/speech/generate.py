@@ -95,10 +95,10 @@ def stream(
     ids = input_ids
     batch, prompt = ids.shape
     input_features_features = None
-    if input_features is not None:
+    if input_features is not None and input_features.numel() > 0:
         input_features_features = model.encode_input_features(input_features)
     music_features = None
-    if music is not None:
+    if music is not None and music.numel() > 0:
         music_features = model.encode_music(music, music_mask)
     size = prompt + max_new_tokens
     limit = model.config.llm.max_tokens

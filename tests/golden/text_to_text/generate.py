@@ -105,7 +105,7 @@ def stream(
     ids = decoder_input_ids
     batch, prompt = ids.shape
     text_features = None
-    if input_ids is not None:
+    if input_ids is not None and input_ids.numel() > 0:
         text_features = model.encode_text(input_ids, attention_mask)
     size = prompt + max_new_tokens
     cache = KVCache(model.config.decoder.layers, batch, size, ids.device)

@@ -97,7 +97,7 @@ def stream(
     ids = input_ids
     batch, prompt = ids.shape
     pixel_values_features = None
-    if pixel_values is not None:
+    if pixel_values is not None and pixel_values.numel() > 0:
         if image_sizes is None:
             raise ValueError("pixel_values without image_sizes")
         pixel_values_features = model.encode_pixel_values(
@@ -106,7 +106,7 @@ def stream(
             batch_num_images,
         )
     page_values_features = None
-    if page_values is not None:
+    if page_values is not None and page_values.numel() > 0:
         page_values_features = model.encode_page_values(page_values, page_mask)
     size = prompt + max_new_tokens
     limit = model.config.llm.max_tokens

@@ -94,7 +94,7 @@ def stream(
     ids = input_ids
     batch, prompt = ids.shape
     image_features = None
-    if pixel_values is not None:
+    if pixel_values is not None and pixel_values.numel() > 0:
         if large_pixel_values is None:
             raise ValueError("pixel_values without large_pixel_values")
         image_features = model.encode_image(pixel_values, large_pixel_values)

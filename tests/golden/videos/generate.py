@@ -95,12 +95,12 @@ def stream(
     ids = input_ids
     batch, prompt = ids.shape
     image_features = None
-    if pixel_values is not None:
+    if pixel_values is not None and pixel_values.numel() > 0:
         if image_sizes is None:
             raise ValueError("pixel_values without image_sizes")
         image_features = model.encode_image(pixel_values, image_sizes)
     video_features = None
-    if pixel_values_videos is not None:
+    if pixel_values_videos is not None and pixel_values_videos.numel() > 0:
         video_features = model.encode_video(pixel_values_videos)
     size = prompt + max_new_tokens
     limit = model.config.llm.max_tokens
