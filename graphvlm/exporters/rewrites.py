@@ -100,11 +100,14 @@ def bucketize(x: Tensor, edges: Tensor, *, right: bool = False) -> Tensor:
 
 
 def argsort(x: Tensor, dim: int = -1, descending: bool = False, *, stable: bool = False) -> Tensor:
-    """The order of flags [n], each kind in the order it stands in: every one is counted to its place."""
+    """The order of flags along an axis, each kind in the order it stands in: every one is counted to its place."""
     flags = x.bool() if descending else ~x.bool()
-    first, rest = flags.long().cumsum(0), (~flags).long().cumsum(0)
-    place = torch.where(flags, first, first[-1:] + rest) - 1
-    return torch.zeros_like(place).scatter(0, place, torch.arange(x.size(0), device=x.device))
+    first, rest = flags.long().cumsum(dim), (~flags).long().cumsum(dim)
+    place = torch.where(flags, first, first.narrow(dim, -1, 1) + rest) - 1
+    shape = [1] * x.ndim
+    shape[dim] = -1
+    order = torch.arange(x.size(dim), device=x.device).view(shape).expand_as(place)
+    return torch.zeros_like(place).scatter(dim, place, order)
 
 
 def grouped_mm(x: Tensor, weight: Tensor, offs: Tensor, bias: None = None, out_dtype: None = None) -> Tensor:

@@ -111,3 +111,11 @@ def test_every_expert_within() -> None:
     with rewrites.all_experts(torch.nn.Sequential(experts)):
         assert experts.through_chosen() == "all"
     assert experts.through_chosen() == "chosen"
+
+
+@pytest.mark.parametrize("dim", [0, 1, -1])
+def test_the_order_of_flags_along_an_axis(dim: int) -> None:
+    flags = random(4, 5) > 0
+    for descending in (True, False):
+        expected = flags.int().argsort(dim=dim, descending=descending, stable=True)
+        assert torch.equal(rewrites.argsort(flags.int(), dim, descending, stable=True), expected)
