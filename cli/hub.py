@@ -33,5 +33,5 @@ def run(args: argparse.Namespace, graph: Graph) -> int:
     else:
         print(made.folder)
     if not made.manifest["processor"]:
-        console.note("no tokenizer or processor: there was none beside the weights")
+        console.note("no tokenizer: there was none beside the weights")
     return 0 if made.agrees else 1

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 
 from .blocks.parameters import Parameter
 from .component import Port, Signature, Spec
@@ -183,6 +184,27 @@ class Generation:
 
 
 @dataclass(frozen=True, slots=True)
+class ImagePrompt:
+    """Images in a prompt: the text of one placeholder token, what stands around an image, and how it becomes pixels."""
+
+    token: str
+    start: str
+    end: str
+    resize: Literal["stretch", "crop"]
+    resample: Literal["bilinear", "bicubic"]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """How messages and images become what the model is given."""
+
+    template: str = ""
+    image: ImagePrompt | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Passes:
     """Which rewrites are on."""
 
@@ -205,6 +227,7 @@ class Graph:
     freeze: tuple[Freeze, ...]
     parallelism: Parallelism
     generation: Generation
+    prompt: Prompt
     passes: Passes
     aliases: Mapping[str, str]
     max_tokens: int | None

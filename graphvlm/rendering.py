@@ -42,6 +42,8 @@ def render_hub(graph: Graph, dtype: str = "float32") -> dict[str, str]:
         if name.endswith(".py"):
             compile(text, name, "exec")
     files |= {name: json.dumps(value, indent=2) + "\n" for name, value in values.items()}
+    if graph.prompt.template:
+        files["chat_template.jinja"] = graph.prompt.template
     return dict(sorted(files.items()))
 
 

@@ -13,7 +13,7 @@ from .diagnostics import Label
 from .dims import Solver, Written
 from .freezing import read_freeze
 from .infer import infer, solved
-from .ir import Freeze, Generation, Graph, Node, NodeCheckpoint, Passes, Tie
+from .ir import Freeze, Generation, Graph, ImagePrompt, Node, NodeCheckpoint, Passes, Prompt, Tie
 from .linked import Linked, LinkedGraph
 from .problems import Problems
 from .settings import Settings
@@ -47,6 +47,7 @@ def resolve(linked: LinkedGraph) -> Graph:
         freeze=freeze,
         parallelism=mesh,
         generation=_generation(settings),
+        prompt=_prompt(settings),
         passes=Passes(**settings.get("passes", default={})),
         aliases=settings.get("checkpoint", "aliases", default={}),
         max_tokens=settings.get("limits", "tokens"),
@@ -212,3 +213,18 @@ def _generation(settings: Settings) -> Generation:
     eos = ids.get("eos_token_id", ())
     stops = (eos,) if isinstance(eos, int) else tuple(eos)
     return Generation(ids.get("bos_token_id"), stops, ids.get("pad_token_id"), ids.get("start_token_id"))
+
+
+def _prompt(settings: Settings) -> Prompt:
+    found = settings.child("prompt", "image")
+    half = [0.5, 0.5, 0.5]
+    image = ImagePrompt(
+        token=found.get("token", default="<image>"),
+        start=found.get("start", default=""),
+        end=found.get("end", default=""),
+        resize=found.get("resize", default="stretch"),
+        resample=found.get("resample", default="bicubic"),
+        mean=tuple(map(float, found.get("mean", default=half))),
+        std=tuple(map(float, found.get("std", default=half))),
+    )
+    return Prompt(settings.get("prompt", "template", default=""), image if settings.has("prompt", "image") else None)

@@ -50,6 +50,7 @@ def parts_of(graph: Graph) -> Parts:
         *((decoder, path, what) for path, what in _of_decoder(decoder)),
         *((embedding, path, what) for path, what in _of_embedding(embedding)),
         *((node, path, what) for node in graph.owners if node is not decoder for path, what in _of_tower(node)),
+        *((node, ("module",), "weights that another node has too") for node in graph.owners if node.tie),
     ):
         span = Settings(owner.tree).span(*path)
         message = f"the profile `hf` has no form for {what}, in `{owner.name}`"

@@ -18,6 +18,7 @@ from ..pages.package import Page
 from ..passes import apply_all
 from ..stages import split
 from . import config as configs
+from . import prompting
 from .fitting import Parts, parts_of
 from .roles import renamed
 from .views import HeadView, HubView, MaskView, ModelView, ModuleView, StageView
@@ -47,7 +48,10 @@ def make(graph: Graph, dtype: str = "float32") -> tuple[dict[str, Page], dict[st
             pages[f"{name}.py"] = Page(page.template, {"node": _decoder(node, page), **shared})
         elif page.template and node is not parts.embedding:
             pages[f"{name}.py"] = Page(page.template, {"node": page.context, **shared})
-    files = {
+    processor, beside = prompting.processor(profile)
+    if processor:
+        pages[f"processing_{graph.name}.py"] = Page("processing.py.j2", {"processor": processor, "model": model})
+    files = beside | {
         "config.json": configs.config_json(profile, classes, model, dtype),
         "generation_config.json": configs.generation_json(profile),
     }

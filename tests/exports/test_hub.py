@@ -213,3 +213,85 @@ def test_text_alone_is_a_causal_language_model() -> None:
     assert "text_config" not in found
     found = json.loads(render_hub(golden("sliding_sandwich"))["config.json"])
     assert {*found["layer_types"]} == {"sliding_attention", "full_attention"}
+
+
+# Settings of the smallest graph, and what is in its vocabulary.
+PROMPT = (
+    'prompt.image.token="<image>"',
+    'prompt.image.start="["',
+    "prompt.image.resample=bilinear",
+    """prompt.template="{% for m in messages %}{{ m.role }} : {% for c in m.content %}{% if c.type == 'image' %}"""
+    """<image>{% else %} {{ c.text }}{% endif %}{% endfor %}{% endfor %}\"""",
+)
+WORDS = {"<pad>": 0, "<s>": 1, "</s>": 2, "user": 3, "hello": 4, ":": 5, "[": 6, "<unk>": 7, "<image>": 99}
+
+
+def prompted(folder: Path, image: int = 99) -> Any:
+    """A directory with a tokenizer of few words, in which the placeholder has the number `image`."""
+    from tokenizers import Tokenizer, models, pre_tokenizers
+    from transformers import PreTrainedTokenizerFast
+
+    graph = graphvlm.load(golden("tiny").tree.span.source.name, overrides=PROMPT)
+    made = export(graph, folder, Options(verify=False), lambda _: None)
+    words = WORDS | {"<image>": image}
+    vocabulary = {f"w{number}": number for number in range(101) if number not in words.values()} | words
+    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    fast = PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        pad_token="<pad>",
+        bos_token="<s>",
+        eos_token="</s>",
+        unk_token="<unk>",
+        additional_special_tokens=["<image>"],
+    )
+    fast.save_pretrained(made.folder)
+    return made.folder
+
+
+def test_a_processor_makes_what_the_model_takes(tmp_path: Path) -> None:
+    """A chat with an image, and a batch of texts with one and with two; counts before the model runs."""
+    from PIL import Image
+    from transformers import AutoProcessor
+
+    folder = prompted(tmp_path / "x")
+    processor = AutoProcessor.from_pretrained(folder, trust_remote_code=True)
+    image = Image.effect_noise((100, 80), 64).convert("RGB")
+    content = [{"type": "image", "image": image}, {"type": "text", "text": "hello"}]
+    given = processor.apply_chat_template(
+        [{"role": "user", "content": content}], tokenize=True, return_dict=True, return_tensors="pt"
+    )
+    assert given["input_ids"].tolist() == [[3, 5, 6, *[99] * 16, 4]]
+    assert given["pixel_values"].shape == (1, 3, 56, 56)
+    assert processor._get_num_multimodal_tokens(image_sizes=[(80, 100)]).num_image_tokens == [16]
+
+    model = loaded(folder)
+    assert model.generate(**given, max_new_tokens=3, do_sample=False).shape[1] > 20
+    batch = processor(
+        images=[[image], [image, image]],
+        text=["<image> hello", "hello <image> <image>"],
+        return_tensors="pt",
+        padding=True,
+        return_text_replacement_offsets=True,
+    )
+    offsets = batch.pop("text_replacement_offsets")
+    assert [len(row) for row in offsets] == [1, 2]
+    assert offsets[0][0]["replacement"] == "[" + "<image>" * 16
+    assert batch["pixel_values"].shape == (3, 3, 56, 56)
+    assert (batch["input_ids"] == 99).sum(dim=1).tolist() == [16, 32]
+    with torch.no_grad():
+        assert model(**batch).logits.shape[:2] == batch["input_ids"].shape
+
+
+def test_a_tokenizer_of_another_model_is_refused(tmp_path: Path) -> None:
+    """The most common failure of all, said before there is a batch."""
+    from transformers import AutoProcessor
+
+    with pytest.raises(ValueError, match="<image> is token 98 of the tokenizer, and 99 for the model"):
+        AutoProcessor.from_pretrained(prompted(tmp_path / "x", 98), trust_remote_code=True)
+
+
+def test_a_processor_needs_images_of_one_size() -> None:
+    graph = graphvlm.load(golden("tiles").tree.span.source.name, overrides=['prompt.image.token="<image>"'])
+    with pytest.raises(GraphError, match=r"`prompt.image` of images that differ"):
+        render_hub(graph)

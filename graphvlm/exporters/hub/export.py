@@ -83,8 +83,8 @@ def save(model: nn.Module, found: Mapping[str, str], folder: Path) -> None:
 
 
 def copy_processor(source: Path, folder: Path) -> tuple[str, ...]:
-    """Copy the files of tokenizer and processors from a directory of Hugging Face's; those that were there."""
-    present = tuple(name for name in _PROCESSOR if (source / name).is_file())
+    """Copy the files of tokenizer and processors from a directory of Hugging Face's; those of the graph stay."""
+    present = tuple(name for name in _PROCESSOR if (source / name).is_file() and not (folder / name).exists())
     for name in present:
         shutil.copyfile(source / name, folder / name)
     return present
