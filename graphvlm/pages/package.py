@@ -63,7 +63,8 @@ def make(graph: Graph) -> dict[str, Page]:
         ),
         "model.py": Page("package/model.py.j2", {"model": view}),
         "parallel.py": Page(
-            "package/parallel.py.j2", {"parallel": parallel.make(graph, view.methods, _features(view))}
+            "package/parallel.py.j2",
+            {"parallel": parallel.make(graph, view.methods, _features(view), _methods(graph, made.nodes))},
         ),
         "checkpoint.py": Page("package/checkpoint.py.j2", {"checkpoint": names}),
     }
@@ -87,6 +88,11 @@ def make(graph: Graph) -> dict[str, Page]:
         {"model": view, "readme": readme.make(graph, call, generates=bool(view.decoder) and view.cached)},
     )
     return pages
+
+
+def _methods(graph: Graph, pages: Mapping[str, NodePage]) -> tuple[tuple[str, str], ...]:
+    """(node, method) of what modules are called by besides `forward`."""
+    return tuple((node.name, name) for node in graph.owners for name in pages[node.source].methods)
 
 
 def _losses(pages: Iterable[NodePage]) -> dict[str, frozenset[str]]:

@@ -56,6 +56,7 @@ class ParallelView:
     freeze: bool
     mixtures: str
     methods: tuple[str, ...]
+    inner: tuple[tuple[str, str], ...]
     blanks: Blanks | None
 
     @property
@@ -134,8 +135,10 @@ class ParallelView:
         return tuple(sorted(found, key=lambda name: (name.islower(), name)))
 
 
-def make(graph: Graph, methods: tuple[str, ...], variables: dict[str, str]) -> ParallelView:
-    """The view for a graph after its passes; `methods` of the model are called besides `forward`.
+def make(
+    graph: Graph, methods: tuple[str, ...], variables: dict[str, str], inner: tuple[tuple[str, str], ...]
+) -> ParallelView:
+    """The view for a graph after its passes; `methods` of the model are called besides `forward`, `inner` of its nodes.
 
     `variables` are the features that each stage gives.
     """
@@ -151,6 +154,7 @@ def make(graph: Graph, methods: tuple[str, ...], variables: dict[str, str]) -> P
         kept=tuple(f"model.{node.name}" for node in graph.owners if node.name in tied),
         spread=tuple(_spread(node) for node in graph.owners if node.spread),
         methods=methods,
+        inner=inner,
         freeze=bool(graph.freeze) and any("heads" in plan.styles for plan in plans),
         mixtures=_mixtures(graph),
         blanks=blanks.make(graph, variables),

@@ -245,7 +245,9 @@ class TransformerComponent:
             tp=node.tensor_parallel > 1,
         )
         calls = tuple(_calls(node, spec, wiring))
-        return NodePage("encoder/transformer.py.j2", view, name, fields, f"{name}(config.{node.name})", calls)
+        methods = tuple(each.name for each in view.methods[1:]) + (("pooled",) if spec.pooler else ())
+        construct = f"{name}(config.{node.name})"
+        return NodePage("encoder/transformer.py.j2", view, name, fields, construct, calls, methods=methods)
 
 
 def _methods(blocks: StackView, wiring: Wiring) -> Iterator[Method]:

@@ -16,10 +16,14 @@ from ...settings import Settings
 
 @dataclass(frozen=True, slots=True)
 class Similarity(Spec):
-    """Decided scores; `temperature` is what the learned divisor starts at, if there is one, `bounds` what it may be."""
+    """Decided scores; `temperature` is what the learned divisor starts at, if there is one, `bounds` what it may be.
+
+    If it `gathers`, vectors are compared with those of all ranks.
+    """
 
     temperature: float | None
     bounds: tuple[float, float] | None = None
+    gathers: bool = False
 
     def parameters(self) -> tuple[Parameter, ...]:
         return () if self.temperature is None else (plain("temperature", 1),)
@@ -49,6 +53,8 @@ class SimilarityComponent:
         given = settings.get("inputs")
         keys = {side: Var(f"{name}.{side}_keys", "keys") for side in ("image", "text")}
         wired = {side for side in keys if isinstance(given, dict) and f"{side}_keys" in given}
+        gathers = bool(settings.get("gather", default=False))
+        wired |= set(keys) if gathers else set()
         return Signature(
             inputs={
                 "image": Port("vector", (images, dim)),
@@ -62,9 +68,17 @@ class SimilarityComponent:
         )
 
     def lower(self, settings: Settings, inferred: Inferred, problems: Problems) -> Similarity:
+        gathers = bool(settings.get("gather", default=False))
+        if gathers and {"image_keys", "text_keys"} & inferred.inputs.keys():
+            problems.error(
+                "unread-setting",
+                f"`gather` of `{inferred.node}` is of the vectors themselves, and it compares them with keys",
+                settings.span("gather"),
+                help="remove `gather`: a queue keeps what all ranks gave",
+            )
         found = settings.get("temperature")
         if not isinstance(found, dict):
-            return Similarity(None if found is None else float(found))
+            return Similarity(None if found is None else float(found), gathers=gathers)
         low, start, high = (float(found[key]) for key in ("min", "init", "max"))
         if not low <= start <= high:
             problems.error(
@@ -73,17 +87,18 @@ class SimilarityComponent:
                 settings.span("temperature", "init"),
                 help="write `min` <= `init` <= `max`",
             )
-        return Similarity(start, (low, high))
+        return Similarity(start, (low, high), gathers)
 
     def page(self, node: Node, wiring: Wiring) -> NodePage:
         spec = node.spec
         assert isinstance(spec, Similarity)
         name, own = class_name(node.name), spec.temperature is not None
-        calls = []
+        calls, functions = [], {"gathered_first": frozenset[str]()} if spec.gathers else {}
         for side, other in (("image", "text"), ("text", "image")):
             port = f"{side}_to_{other}"
             if port in wiring.results:
                 keys = wiring.arguments.get(f"{other}_keys", wiring.arguments[other])
+                keys = f"gathered_first({keys})" if spec.gathers else keys
                 function = f"self.{node.module}" if own else "F.linear"
                 calls.append(
                     Statement(wiring.results[port], function, (wiring.arguments[side], keys), wiring.shapes[port])
@@ -94,7 +109,7 @@ class SimilarityComponent:
         begin: tuple[Statement, ...] = ()
         if spec.bounds:
             begin = (Statement("", f"self.{node.module}.temperature.clamp_", tuple(map(literal, spec.bounds))),)
-        return NodePage(template, view, name, fields, construct, tuple(calls), begin=begin)
+        return NodePage(template, view, name, fields, construct, tuple(calls), functions=functions, begin=begin)
 
 
 COMPONENT = SimilarityComponent()

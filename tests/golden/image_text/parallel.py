@@ -44,4 +44,5 @@ def parallelize(
         # What is called besides `forward` must gather the parameters too.
         for method in ["encode_image", "combine"]:
             register_fsdp_forward_method(model, method)
+        register_fsdp_forward_method(model.text, "pooled")
     return model

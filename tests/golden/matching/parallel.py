@@ -69,4 +69,8 @@ def parallelize(
         # What is called besides `forward` must gather the parameters too.
         for method in ["encode_image", "combine"]:
             register_fsdp_forward_method(model, method)
+        register_fsdp_forward_method(model.text, "all_layers")
+        register_fsdp_forward_method(model.text, "from_layer_1")
+        register_fsdp_forward_method(model.text_teacher, "all_layers")
+        register_fsdp_forward_method(model.text_teacher, "from_layer_1")
     return model

@@ -1,0 +1,68 @@
+"""Steps of training graphs on one of several processes, against one process; run from `test_training_ranks`."""
+
+from __future__ import annotations
+
+import json
+import sys
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+from torch.distributed.device_mesh import init_device_mesh
+from torch.nn.parallel import DistributedDataParallel
+
+from .laid_out import whole
+
+
+def step(model: Any, given: dict[str, Tensor]) -> Tensor:
+    """The loss of a step, with its gradients; pairs are drawn from the same seed everywhere."""
+    torch.manual_seed(0)
+    loss: Tensor = model(**given).loss
+    torch.autograd.backward(loss)
+    return loss.detach()
+
+
+def state(model: Any, loss: Tensor) -> dict[str, Tensor]:
+    """The loss, all that is saved, and every gradient."""
+    found = {name: whole(tensor).detach().clone() for name, tensor in model.state_dict().items()}
+    gradients = {f"gradient of {n}": whole(p.grad).clone() for n, p in model.named_parameters() if p.grad is not None}
+    return found | gradients | {"loss": loss}
+
+
+def main(folder: Path) -> None:
+    dist.init_process_group("gloo")
+    rank, ranks = dist.get_rank(), dist.get_world_size()
+    torch.set_num_threads(1)
+    sys.path.insert(0, str(folder))
+    found: dict[str, dict[str, float]] = {}
+    for name in ("shared_keys", "kept_keys", "sharded"):
+        package = import_module(name)
+        expected, given = torch.load(folder / f"{name}.pt")
+        model = package.from_pretrained(folder / name).double().train()
+        if name == "sharded":  # the same batch everywhere, weights in parts
+            package.parallelize(model, init_device_mesh("cpu", (ranks,), mesh_dim_names=("dp",)), dtype=torch.float64)
+        begin = getattr(model, "begin_step", lambda *_: None)
+        begin(*((700,) if name == "sharded" else ()))
+        if name == "sharded":
+            made = state(model, step(model, given))
+        else:  # each its part of the batch
+            part = {key: value.chunk(ranks)[rank] for key, value in given.items()}
+            loss = step(DistributedDataParallel(model), part)
+            dist.all_reduce(loss)
+            made = state(model, loss / ranks)
+        # of the largest gradient: those of key biases are zero but for rounding
+        largest = max(value.abs().max() for key, value in expected.items() if key.startswith("gradient"))
+        found[name] = {
+            key: float((made[key] - value).abs().max() / (largest if "gradient" in key else value.abs().max()))
+            for key, value in expected.items()
+        }
+    if rank == 0:
+        (folder / "found.json").write_text(json.dumps(found))
+    dist.destroy_process_group()
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

@@ -1,0 +1,96 @@
+"""Training graphs on two processes equal one with the joined batch, where the mathematics says so.
+
+In float64, for sums over other orders cancel; losses are in float32 all the same.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+import torch
+
+import graphvlm
+
+from .on_ranks import state, step
+from .packages import python
+from .running import inputs, randomise
+from .test_training_graphs import MATCHING
+
+# Likeness alone: to the vectors of all ranks, or to those that a queue kept.
+ALONE = (
+    "inputs={masked_ids: null, masked_labels: null, topic: null, image_ids: null}",
+    "nodes={pairs: null, fused: null, matched: null, match_loss: null, marked_ids: null, masked_words: null}",
+    "nodes={whole: null, words_taught: null, whole_teacher: null, mask_loss: null, topics: null, topic_loss: null}",
+    "nodes={total: null, text: {layers: {count: 1, run: null, where: null}, sublayers: null, head: null}}",
+    "nodes.text_teacher.layers=null",
+    "outputs={match: null, loss: contrast, contrast: null}",
+)
+SHARED = (
+    "nodes={vision_teacher: null, words_teacher: null, text_teacher: null, likeness_teacher: null, queue: null}",
+    "nodes={image_vector_teacher: null, text_vector_teacher: null}",
+    "nodes.likeness={gather: true, temperature: 0.2, inputs: {image_keys: null, text_keys: null}}",
+    "nodes.contrast={distill: null, inputs: {image_to_text_teacher: null, text_to_image_teacher: null}}",
+    "nodes.contrast.inputs={ids: null, key_ids: null}",
+)
+# What is asked of a queue: the keys that it keeps. Each rank tells its samples from other ones, so losses differ.
+KEPT = (
+    "nodes={likeness_teacher: null, contrast: null}",
+    "nodes.queue.inputs.ids=null",
+    "nodes.likeness.temperature=0.2",
+    "nodes.plain={kind: loss, type: contrastive, inputs: {image_to_text: likeness.image_to_text}}",
+    "nodes.plain.inputs.text_to_image=likeness.text_to_image",
+    "outputs.loss=plain",
+)
+GRAPHS = {"shared_keys": (*ALONE, *SHARED), "kept_keys": (*ALONE, *KEPT), "sharded": ()}
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, float]]:
+    """How far two processes are off in each case, for everything that a step gives and changes."""
+    folder = tmp_path_factory.mktemp("ranks")
+    sys.path.insert(0, str(folder))
+    for name, changes in GRAPHS.items():
+        graph = graphvlm.load(MATCHING, overrides=[*changes, f"name={name}"])
+        graphvlm.build(MATCHING, folder, overrides=[*changes, f"name={name}"])
+        package = import_module(name)
+        model = package.Model().train()
+        randomise(model)
+        model.save_pretrained(folder / name)
+        model.double()
+        given = inputs(graph)
+        if name != "sharded":
+            given = {key: torch.cat((value, value.flip(-1))) for key, value in given.items()}
+        given = {k: v.double() if v.is_floating_point() else v for k, v in given.items()}
+        if name == "kept_keys":
+            model.begin_step()
+        elif name == "sharded":
+            model.begin_step(700)
+        torch.save((state(model, step(model, given)), given), folder / f"{name}.pt")
+    sys.path.remove(str(folder))
+    launch = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
+    python(*launch, "-m", "tests.on_ranks", str(folder), environment={"OMP_NUM_THREADS": "1"})
+    off: dict[str, dict[str, float]] = json.loads((Path(folder) / "found.json").read_text())
+    return off
+
+
+def test_keys_of_all_ranks(found: dict[str, dict[str, float]]) -> None:
+    """Loss and every gradient."""
+    assert {key: off for key, off in found["shared_keys"].items() if off > 1e-5} == {}
+
+
+def test_a_queue_keeps_what_all_ranks_gave(found: dict[str, dict[str, float]]) -> None:
+    off = found["kept_keys"]
+    assert {key for key in off if key.startswith("queue.")} == {"queue.image", "queue.text", "queue.pointer"}
+    state = {key: value for key, value in off.items() if not key.startswith("gradient") and key != "loss"}
+    assert {key: value for key, value in state.items() if value > 1e-5} == {}
+
+
+def test_weights_in_parts(found: dict[str, dict[str, float]]) -> None:
+    """Under FSDP: teachers follow, layers are called in ranges, every gradient. The queue has two batches."""
+    off = {key: value for key, value in found["sharded"].items() if not key.startswith("queue.")}
+    assert {key: value for key, value in off.items() if value > 1e-5} == {}
+    assert sum(key.startswith("gradient") for key in off) > 40
