@@ -7,6 +7,7 @@ import sys
 from importlib import import_module
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import torch
 import torch.distributed as dist
@@ -18,10 +19,11 @@ from .laid_out import whole
 
 
 def step(model: Any, given: dict[str, Tensor]) -> Tensor:
-    """The loss of a step, with its gradients; pairs are drawn from the same seed everywhere."""
+    """The loss of a step in float64, with its gradients; pairs are drawn from the same seed everywhere."""
     torch.manual_seed(0)
-    loss: Tensor = model(**given).loss
-    torch.autograd.backward(loss)
+    with patch.object(Tensor, "float", Tensor.double):
+        loss: Tensor = model(**given).loss
+        torch.autograd.backward(loss)
     return loss.detach()
 
 

@@ -1,6 +1,6 @@
 """Training graphs on two processes equal one with the joined batch, where the mathematics says so.
 
-In float64, for sums over other orders cancel; losses are in float32 all the same.
+In float64, for sums in other orders cancel; FSDP adds up gradients in float32.
 """
 
 from __future__ import annotations
@@ -79,18 +79,18 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, float
 
 def test_keys_of_all_ranks(found: dict[str, dict[str, float]]) -> None:
     """Loss and every gradient."""
-    assert {key: off for key, off in found["shared_keys"].items() if off > 1e-5} == {}
+    assert {key: off for key, off in found["shared_keys"].items() if off > 1e-7} == {}
 
 
 def test_a_queue_keeps_what_all_ranks_gave(found: dict[str, dict[str, float]]) -> None:
     off = found["kept_keys"]
     assert {key for key in off if key.startswith("queue.")} == {"queue.image", "queue.text", "queue.pointer"}
     state = {key: value for key, value in off.items() if not key.startswith("gradient") and key != "loss"}
-    assert {key: value for key, value in state.items() if value > 1e-5} == {}
+    assert {key: value for key, value in state.items() if value > 1e-7} == {}
 
 
 def test_weights_in_parts(found: dict[str, dict[str, float]]) -> None:
     """Under FSDP: teachers follow, layers are called in ranges, every gradient. The queue has two batches."""
     off = {key: value for key, value in found["sharded"].items() if not key.startswith("queue.")}
-    assert {key: value for key, value in off.items() if value > 1e-5} == {}
+    assert {key: value for key, value in off.items() if value > 1e-7} == {}
     assert sum(key.startswith("gradient") for key in off) > 40
