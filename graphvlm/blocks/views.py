@@ -60,7 +60,8 @@ class BlockView:
         """The parameters of `forward`. All layers are called alike: the name of what this one does not read says so."""
         own, *given = self.given.block_parameters
         read = {name for line in self.lines for name in re.findall(r"(?<![.\w])[a-z]\w*", line)}
-        return (own, *(each if each.partition(":")[0].lstrip("*") in read else f"_{each}" for each in given))
+        parts = (re.fullmatch(r"(\**)((\w+).*)", each) for each in given)
+        return (own, *(f"{part[1]}{'' if part[3] in read else '_'}{part[2]}" for part in parts if part))
 
 
 @dataclass(frozen=True, slots=True)

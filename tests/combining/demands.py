@@ -372,6 +372,9 @@ def exported(subject: Subject) -> None:
                 shapes.get(node.inputs[port].name if port in node.inputs else "", {}).pop(
                     2 if port == "audio" else 1, None
                 )
+    for name, given in graph.inputs.items():  # one flag for all of a source, which stays
+        if given.port.what == "mask" and getattr(given.port.shape[1], "name", "") in ("runs", "columns"):
+            shapes.get(name, {}).pop(1, None)
     keywords = inputs(graph, sizes(graph, batch=2, seq=7))
     program = torch.export.export(subject.model, (), keywords, dynamic_shapes=shapes, strict=False).module()
     # A program that counts so many images for each text is made for several texts.

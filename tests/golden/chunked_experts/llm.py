@@ -178,21 +178,22 @@ class MLP(nn.Module):
 def by_expert(x: Tensor, weight: Tensor, sizes: Tensor) -> Tensor:
     """Rows of `x` [rows, in], each times the matrix of its expert in `weight` [experts, out, in].
 
-    The first sizes[0] rows are those of the first expert, and so on.
+    The first sizes[0] rows are those of the first expert, and so on. In a graph all experts
+    have the same number of rows: `x` is [experts, rows, in].
     """
     if x.dtype == torch.bfloat16:
         ends = sizes.cumsum(0).to(torch.int32)
         return F.grouped_mm(x, weight.transpose(1, 2), offs=ends)
-    if torch.compiler.is_compiling() or x.is_meta:
-        # In a graph all experts have the same number of rows.
-        rows = x.view(weight.size(0), -1, x.size(1))
-        return (rows @ weight.transpose(1, 2)).flatten(0, 1)
+    if x.dim() > 2:
+        return x @ weight.transpose(1, 2)
     parts = torch.split(x, sizes.tolist())
     return torch.cat([F.linear(part, weight[i]) for i, part in enumerate(parts)])
 
 
 def spread(bias: Tensor, sizes: Tensor, x: Tensor) -> Tensor:
     """A row of `bias` [experts, out] for each row of `x`, that of its expert."""
+    if x.dim() > 2:
+        return bias.unsqueeze(1)
     return bias.repeat_interleave(sizes, dim=0, output_size=x.size(0))
 
 
@@ -240,9 +241,9 @@ class Experts(nn.Module):
         count, experts = tokens.size(0), len(self.down)
         share = weights.new_zeros(count, experts).scatter(1, chosen, weights)
         share = share.T.unsqueeze(-1)  # [experts, tokens, 1]
-        rows = tokens.repeat(experts, 1)
+        rows = tokens.expand(experts, -1, -1)
         sizes = torch.full((experts,), count, device=tokens.device)
-        y = self.through(rows, sizes).view(experts, count, -1)
+        y = self.through(rows, sizes)
         y = y * share
         return y.sum(dim=0).to(tokens.dtype)
 
@@ -321,9 +322,9 @@ class WeightedExperts(nn.Module):
         count, experts = tokens.size(0), len(self.down)
         share = weights.new_zeros(count, experts).scatter(1, chosen, weights)
         share = share.T.unsqueeze(-1)  # [experts, tokens, 1]
-        rows = (tokens * share.to(tokens.dtype)).flatten(0, 1)
+        rows = tokens * share.to(tokens.dtype)  # [experts, tokens, dim]
         sizes = torch.full((experts,), count, device=tokens.device)
-        y = self.through(rows, sizes).view(experts, count, -1)
+        y = self.through(rows, sizes)
         return y.sum(dim=0).to(tokens.dtype)
 
     def through(self, x: Tensor, sizes: Tensor) -> Tensor:

@@ -278,15 +278,14 @@ class MLP(nn.Module):
 def by_expert(x: Tensor, weight: Tensor, sizes: Tensor) -> Tensor:
     """Rows of `x` [rows, in], each times the matrix of its expert in `weight` [experts, out, in].
 
-    The first sizes[0] rows are those of the first expert, and so on.
+    The first sizes[0] rows are those of the first expert, and so on. In a graph all experts
+    have the same number of rows: `x` is [experts, rows, in].
     """
     if x.dtype == torch.bfloat16:
         ends = sizes.cumsum(0).to(torch.int32)
         return F.grouped_mm(x, weight.transpose(1, 2), offs=ends)
-    if torch.compiler.is_compiling() or x.is_meta:
-        # In a graph all experts have the same number of rows.
-        rows = x.view(weight.size(0), -1, x.size(1))
-        return (rows @ weight.transpose(1, 2)).flatten(0, 1)
+    if x.dim() > 2:
+        return x @ weight.transpose(1, 2)
     parts = torch.split(x, sizes.tolist())
     return torch.cat([F.linear(part, weight[i]) for i, part in enumerate(parts)])
 
@@ -329,9 +328,9 @@ class Experts(nn.Module):
         count, experts = tokens.size(0), len(self.down)
         share = weights.new_zeros(count, experts).scatter(1, chosen, weights)
         share = share.T.unsqueeze(-1)  # [experts, tokens, 1]
-        rows = tokens.repeat(experts, 1)
+        rows = tokens.expand(experts, -1, -1)
         sizes = torch.full((experts,), count, device=tokens.device)
-        y = self.through(rows, sizes).view(experts, count, -1)
+        y = self.through(rows, sizes)
         y = y * share
         return y.sum(dim=0).to(tokens.dtype)
 
