@@ -70,7 +70,8 @@ def _as_owner(node: Node, laid: Mapping[str, Node]) -> Node:
     if max(tp, ep) > 1 and stack is not None:
         change = partial(laid_op, split=tp > 1, spread=ep > 1)
         node = replace(node, spec=node.spec.with_stack(stack.map_ops(change)))
-    return replace(node, tensor_parallel=tp, expert_parallel=ep, fsdp=owner.fsdp, spread=owner.spread)
+    node = replace(node, tensor_parallel=tp, expert_parallel=ep, sequence=owner.sequence)
+    return replace(node, fsdp=owner.fsdp, spread=owner.spread)
 
 
 def _laid(node: Node, degree: int, settings: Settings, own: Settings | None, problems: Problems) -> Node:
@@ -101,7 +102,31 @@ def _laid(node: Node, degree: int, settings: Settings, own: Settings | None, pro
         _check_degree(node, wanted, Label(place, f"tp {wanted}"), problems)
     if spread and own is not None:
         _check_spread(node, degree, wanted, own, problems)
-    return replace(node, tensor_parallel=wanted, fsdp=own is None or own.get("fsdp") != "none", spread=spread)
+    sequence = own is not None and bool(own.get("sequence", default=False))
+    if sequence and own is not None:
+        _check_tokens(node, wanted, own, problems)
+    fsdp = own is None or own.get("fsdp") != "none"
+    return replace(node, tensor_parallel=wanted, fsdp=fsdp, spread=spread, sequence=sequence)
+
+
+def _check_tokens(node: Node, degree: int, own: Settings, problems: Problems) -> None:
+    """Ranks can share the tokens between sublayers where all that happens there is done to each by itself."""
+    stack = node.spec.stack
+    sublayers = [sublayer for kind in stack.kinds for sublayer in kind.sublayers] if stack else []
+    why, edit = "", "remove `sequence`"
+    if degree == 1:
+        why, edit = "its ranks hold no parts of it", "remove `sequence`, or give the node a `tp` above 1"
+    elif node.kind != "decoder" or stack is None:
+        why = "only decoders can so far"
+    elif stack.segments:
+        why = "segments are told apart by their places in the sequence"
+    elif any(sublayer.residual.gate or sublayer.rows for sublayer in sublayers):
+        why = "gates and flags of rows stand between its sublayers"
+    elif stack.crossed or any(name.startswith("inject") for name in node.inputs):
+        why = "something comes in from elsewhere between its sublayers"
+    if why:
+        message = f"ranks of `tp` cannot share the tokens of `{node.name}`: {why}"
+        problems.error("tokens-not-shared", message, own.span("sequence"), help=edit)
 
 
 def _experts(node: Node) -> tuple[int, ...]:

@@ -6,10 +6,24 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from .blocks.settings import Attention, Delta, Mlp, Op, Stack
+from .blocks.settings import Attention, Delta, Mlp, Op, Stack, Sublayer
 from .ir import Node
 
-Style = Literal["column", "row", "heads", "all_heads", "own_heads", "repeated", "shared", "experts", "parts"]
+Style = Literal[
+    "column",
+    "row",
+    "heads",
+    "all_heads",
+    "own_heads",
+    "repeated",
+    "shared",
+    "experts",
+    "parts",
+    "tokens",
+    "gathered",
+    "between",
+    "scattered",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +36,10 @@ class Way:
     `repeated` heads, fewer than ranks, all hold all `heads` and use one. What is `shared` is read by the heads of all
     ranks. Of `experts` and of modules of `parts`, parameters are split along `axes`, name by name, or (None) held by
     all: then their gradients are added up.
+
+    Where ranks share the tokens between sublayers, a norm of `tokens` sees those of its rank. They are `gathered` in
+    front of an operation whose last matrix, by rows, gives each rank its own again (`scattered`); an operation of more
+    than such matrices stands `between` gathering them and parting them.
     """
 
     style: Style
@@ -39,7 +57,7 @@ def splits(node: Node) -> dict[str, Way]:
     relative = getattr(node.spec, "relative", None)
     if relative is not None:
         found |= {"relative.table": Way("column")} if relative.learned else {"relative": Way("own_heads")}
-    for each in _by_kind(stack, node.tensor_parallel) if stack else ():
+    for each in _by_kind(stack, node.tensor_parallel, tokens=node.sequence) if stack else ():
         found.update({f"layers.*.{path}": way for path, way in each.items()})
     head = getattr(node.spec, "head", None)
     if head is not None and not head.tied and not head.own:
@@ -51,19 +69,34 @@ def splits(node: Node) -> dict[str, Way]:
 def differing(node: Node) -> bool:
     """Whether not every layer has all modules that are split in some layer."""
     stack = node.spec.stack
-    return len({frozenset(each) for each in _by_kind(stack, node.tensor_parallel)}) > 1 if stack else False
+    found = _by_kind(stack, node.tensor_parallel, tokens=node.sequence) if stack else []
+    return len({frozenset(each) for each in found}) > 1
 
 
-def _by_kind(stack: Stack, ranks: int) -> list[dict[str, Way]]:
-    """The modules that are split in each kind of layer."""
+def _by_kind(stack: Stack, ranks: int, *, tokens: bool = False) -> list[dict[str, Way]]:
+    """The modules that are split in each kind of layer, whose ranks may share the `tokens` between sublayers."""
     return [
         {
             ".".join(filter(None, (sublayer.name, path))): way
             for sublayer in kind.sublayers
-            for path, way in split_op(sublayer.op, ranks).items()
+            for path, way in (_of_tokens(sublayer, ranks) if tokens else split_op(sublayer.op, ranks)).items()
+        }
+        | {
+            f"{sublayer.name}{norm}": Way("tokens")
+            for sublayer in kind.sublayers
+            for norm in (("_norm",) if sublayer.normed else ()) + (("_post_norm",) * (sublayer.place == "sandwich"))
+            if tokens and (sublayer.norm.weight or sublayer.norm.bias)
         }
         for kind in stack.kinds
     ]
+
+
+def _of_tokens(sublayer: Sublayer, ranks: int) -> dict[str, Way]:
+    """The modules of a sublayer in front of which tokens are gathered, and behind which each rank has its own again."""
+    ways = split_op(sublayer.op, ranks)
+    if not {way.style for way in ways.values()} <= {"column", "row", "heads"}:
+        return {"": Way("between"), **ways}
+    return {"": Way("gathered")} | {path: Way("scattered") if way.style == "row" else way for path, way in ways.items()}
 
 
 def conflict(stack: Stack, ranks: int) -> str:

@@ -207,6 +207,19 @@ BLOCK_CASES = [
         moe("top: 1", "groups: 2, top_groups: 1"),
     ),
     *(
+        Case(
+            "tokens-not-shared",
+            {**edits, "generation": PARALLEL % (mesh, f"vision: {{tp: 1}}, {node}: {{sequence: true}}")},
+            *("true", (), what, "remove `sequence`"),
+        )
+        for edits, mesh, node, what in (
+            ({}, "dp: 2", "llm", "hold no parts of it"),
+            ({}, "tp: 2", "projector", "only decoders"),
+            (cross(), "tp: 2", "llm", "comes in from elsewhere"),
+            ({MLP: f"{MLP}, residual: {{gate: tanh}}"}, "tp: 2", "llm", "gates and flags"),
+        )
+    ),
+    *(
         Case(rule, {**moe(f"top: 1{more}"), "generation": PARALLEL % (mesh, nodes)}, "2", (), what, edit)
         for rule, more, mesh, nodes, what, edit in (
             ("experts-not-spread", "", "ep: 2", "vision: {tp: 1}", "`dp`, over which", "write `{dp: 1, ep: 2}`"),

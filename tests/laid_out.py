@@ -70,6 +70,7 @@ _COLLECTIVES = {
     "c10d.allreduce_": "dp all-reduce",
     "_c10d_functional.all_reduce": "tp all-reduce",
     "_c10d_functional.all_gather_into_tensor": "tp all-gather",
+    "_c10d_functional.reduce_scatter_tensor": "tp reduce-scatter",
 }
 
 

@@ -105,6 +105,14 @@ nodes:
         "segments: {text: {}, image: {where: seen}}, inputs: {features: fused, seen: fused.places},"
         " attention: {weights_by: segment}, norm: {weights_by: segment}, mlp: {weights_by: segment}"
     ),
+    "tokens_sandwich": LLM.format(
+        "norm: {place: sandwich, unit_offset: true}, attention: {kv_heads: 2},"
+        " mlp: {hidden: 24, moe: {experts: 4, top: 2}}"
+    ),
+    "tokens_latent": LLM.format(
+        "norm: {place: post}, attention: {kv_heads: null, head_dim: null, qk_norm: null, latent:"
+        " {kv_rank: 8, nope_dim: 6, rope_dim: 4, value_dim: 5}}"
+    ),
     "choosing": """
 nodes:
   fused: null
@@ -151,6 +159,9 @@ CASES = {
     "squares": ({"dp": 2, "tp": 2}, {}, False),
     "segments": ({"dp": 2, "tp": 2}, {}, False),
     "choosing": ({"tp": 4}, {}, False),
+    "tokens": ({"dp": 2, "tp": 2}, {"llm": {"sequence": True}}, False),
+    "tokens_sandwich": ({"tp": 4}, {"llm": {"sequence": True}, "projector": {"tp": 1}}, False),
+    "tokens_latent": ({"dp": 2, "tp": 2}, {"llm": {"sequence": True}}, True),
     "spread": ({"dp": 2, "ep": 2}, {}, False),
     "spread_wide": ({"dp": 1, "ep": 4}, {}, True),
     "spread_split": ({"dp": 1, "ep": 2, "tp": 2}, {}, False),
@@ -174,7 +185,8 @@ def sources(name: str) -> tuple[Source, ...]:
 def batches(name: str) -> list[dict[str, torch.Tensor]]:
     """Four batches, as many as there may be ranks that see different ones."""
     counts = IMAGES.get(name, [1, 2, 1, 2])
-    return [batch(2, 24 + 2 * index, images, vocab=104, seed=index) for index, images in enumerate(counts)]
+    more = 4 if "tokens" in name else 2
+    return [batch(2, 24 + more * index, images, vocab=104, seed=index) for index, images in enumerate(counts)]
 
 
 @pytest.fixture(scope="session")

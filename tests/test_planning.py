@@ -126,6 +126,10 @@ def test_parameters_and_exchanges_to_the_byte(mesh: dict[str, int], changes: tup
     assert set(spy.calls) == {f"{each.axis} {each.collective}" for each in found.exchanges if each.calls}
 
 
+def test_tokens_shared_between_sublayers(pretended: None) -> None:
+    test_parameters_and_exchanges_to_the_byte({"tp": 4}, ("parallelism.nodes.llm.sequence=true",), pretended)
+
+
 def test_images_on_different_ranks(pretended: None) -> None:
     """Parameters on a rank, and the number of collectives of each kind over both axes together."""
     from torch.testing._internal.distributed.fake_pg import FakeStore

@@ -17,7 +17,7 @@ class NodePlan:
     """One node under tensor parallelism: styles for modules of a layer and for its own, and what kinds they are of.
 
     `experts` are those of a layer that lie on different ranks of `ep`, and `by_width` if those of `dp` share each. With
-    `mixed`, not every layer has all of these modules.
+    `sequence`, ranks share the tokens between sublayers. With `mixed`, not every layer has all of these modules.
     """
 
     name: str
@@ -27,6 +27,7 @@ class NodePlan:
     styles: frozenset[Style]
     experts: tuple[tuple[str, str], ...] = ()
     by_width: bool = False
+    sequence: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +82,11 @@ class ParallelView:
         return any(plan.block or plan.own for plan in self.plans)
 
     @property
+    def sequence(self) -> bool:
+        """Whether ranks share the tokens between sublayers of some node."""
+        return any(plan.sequence for plan in self.plans)
+
+    @property
     def by_width(self) -> bool:
         """Whether ranks of `dp` share each expert of some mixture."""
         return any(plan.by_width for plan in self.plans)
@@ -98,7 +104,7 @@ class ParallelView:
     @property
     def hooked(self) -> bool:
         """Whether some of these see what goes through a module."""
-        return bool(self.mixtures or self.styles & {"repeated", "shared", "experts"})
+        return bool(self.mixtures or self.styles & {"repeated", "shared", "experts", "gathered", "between"})
 
     @property
     def tensors(self) -> tuple[str, ...]:
@@ -112,6 +118,8 @@ class ParallelView:
             found |= {"DTensor", "Partial", "Replicate"}
         if "repeated" in self.styles:
             found |= {"distribute_tensor"}
+        if self.styles & {"gathered", "between"}:
+            found |= {"DTensor", "Replicate", "Shard"}
         if self.styles & {"all_heads", "own_heads"}:
             found |= {"Replicate", "Shard"}
         if self.mixtures:
@@ -127,7 +135,9 @@ class ParallelView:
         names: tuple[tuple[Style, str], ...] = (
             ("column", "ColwiseParallel"),
             ("row", "RowwiseParallel"),
+            ("scattered", "RowwiseParallel"),
             ("heads", "SequenceParallel"),
+            ("tokens", "SequenceParallel"),
             ("all_heads", "PrepareModuleInputOutput"),
             ("own_heads", "PrepareModuleOutput"),
         )
@@ -155,7 +165,7 @@ def make(
         spread=tuple(_spread(node) for node in graph.owners if node.spread),
         methods=methods,
         inner=inner,
-        freeze=bool(graph.freeze) and any("heads" in plan.styles for plan in plans),
+        freeze=bool(graph.freeze) and any({"heads", "tokens"} & plan.styles for plan in plans),
         mixtures=_mixtures(graph),
         blanks=blanks.make(graph, variables),
     )
@@ -203,7 +213,14 @@ def _plan(node: Node, mesh: Mapping[str, int]) -> NodePlan | None:
     if not (found or experts):
         return None
     return NodePlan(
-        node.name, block, own, differing(node), styles, experts, by_width=bool(experts) and by_width(node, mesh)
+        node.name,
+        block,
+        own,
+        differing(node),
+        styles,
+        experts,
+        by_width=bool(experts) and by_width(node, mesh),
+        sequence=node.sequence,
     )
 
 
@@ -217,6 +234,10 @@ def _style(way: Way, *, spread: bool = False, split: bool = False) -> str:
     return {
         "column": "ColwiseParallel()",
         "row": "RowwiseParallel()",
+        "scattered": "RowwiseParallel(output_layouts=Shard(1))",
+        "tokens": "SequenceParallel(use_local_output=True)",
+        "gathered": "Gathered()",
+        "between": "Between()",
         "heads": "SequenceParallel(use_local_output=True)",
         "all_heads": "ALL_HEADS",
         "own_heads": "OWN_HEADS",

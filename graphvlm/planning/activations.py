@@ -36,7 +36,7 @@ def _of_node(node: Node, work: Work, sizes: Mapping[str, int], asked: Workload) 
         return work.tokens * _of_maps(node)
     each = [
         sum(
-            scoped(node, sublayer, work.tokens, sizes) * _of_sublayer(sublayer, stack.dim, node.tensor_parallel)
+            scoped(node, sublayer, work.tokens, sizes) * _of_sublayer(sublayer, stack.dim, node)
             for sublayer in kind.sublayers
             if not left_out(node, sublayer)
         )
@@ -58,11 +58,14 @@ def _of_maps(node: Node) -> float:
     return widths[0][1] + sum(2.0 * shape[0] / split for shape in widths[:-1])
 
 
-def _of_sublayer(sublayer: Sublayer, dim: int, split: int) -> float:
-    """Numbers a token that a sublayer keeps; what is split over `split` ranks is held in parts."""
-    around = {"pre": 2, "sandwich": 3, "post": 2, "branch": 2, "shared": 0, "none": 0}[sublayer.place] * dim
+def _of_sublayer(sublayer: Sublayer, dim: int, node: Node) -> float:
+    """Numbers a token that a sublayer keeps; what is split over ranks is held in parts."""
+    split = node.tensor_parallel
+    around = 1.0 * dim * {"pre": 2, "sandwich": 3, "post": 2, "branch": 2, "shared": 0, "none": 0}[sublayer.place]
     if sublayer.residual.gate:
         around += dim
+    if node.sequence:  # what the operation reads is gathered, the rest is for the tokens of a rank
+        around = dim + (around - dim) / split
     op = sublayer.op
     if isinstance(op, Mlp):
         return around + _of_mlp(op, dim, split)

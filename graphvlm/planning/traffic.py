@@ -132,28 +132,25 @@ def _split(
     graph: Graph, works: Mapping[str, Work], sizes: Mapping[str, int], work: Workload, tp: int
 ) -> tuple[Exchange, ...]:
     """Tensor parallelism: what nodes sum and gather over the ranks that share them."""
-    part = (tp - 1) / tp
-    sums = gathers = 0
-    summed = gathered = 0.0
-    for name, node in graph.nodes.items():
-        for each in _exchanged(node, works[name], sizes, work):
-            sums += each.times * (not each.gathered)
-            gathers += each.times * each.gathered
-            summed += each.bytes * each.times * (not each.gathered)
-            gathered += each.bytes * each.times * each.gathered
-    return (
-        Exchange("tp", "all-reduce", sums, 2 * part * summed),
-        Exchange("tp", "all-gather", gathers, part * gathered),
+    found = [each for name, node in graph.nodes.items() for each in _exchanged(node, works[name], sizes, work)]
+    return tuple(
+        Exchange(
+            "tp",
+            collective,
+            sum(each.times for each in found if each.collective == collective),
+            rings * (tp - 1) / tp * sum(each.bytes * each.times for each in found if each.collective == collective),
+        )
+        for collective, rings in (("all-reduce", 2), ("all-gather", 1), ("reduce-scatter", 1))
     )
 
 
 @dataclass(frozen=True, slots=True)
 class _Each:
-    """A tensor of so many bytes that is summed over ranks, or gathered, so many times."""
+    """A tensor of so many bytes that is summed over ranks, or gathered, or summed and parted, so many times."""
 
     bytes: float
     times: int
-    gathered: bool = False
+    collective: str = "all-reduce"
 
 
 def _exchanged(node: Node, work: Work, sizes: Mapping[str, int], asked: Workload) -> Iterator[_Each]:
@@ -168,16 +165,50 @@ def _exchanged(node: Node, work: Work, sizes: Mapping[str, int], asked: Workload
         back = work.returns and (work.passes or path.startswith(("layers.", "head")))
         if way.style == "row":
             yield _Each(own[0].shape[0] * work.tokens * asked.compute, times)
-        elif way.style in ("column", "repeated") and back and not path.endswith("relative.table"):
+        elif way.style == "scattered":
+            yield _Each(own[0].shape[0] * wide, times, "reduce-scatter")
+            yield _Each(own[0].shape[0] * wide, times * work.returns, "all-gather")
+        elif way.style in ("gathered", "between"):
+            yield from _of_tokens(node, path, way, work, asked)
+        elif way.style in ("column", "repeated") and _one_by_one(node, path) and back:
             yield _Each(own[0].shape[1] * wide, times)
         elif way.style == "all_heads":
-            yield _Each(own[0].shape[0] * wide, times * (2 if work.returns else 1), gathered=True)
+            yield _Each(own[0].shape[0] * wide, times * (2 if work.returns else 1), "all-gather")
         elif way.style in ("experts", "shared"):
             yield from _of_blocks(node, way, path, work, asked)
         if path == "head":
             port = node.signature.outputs["logits"]
             logits = rows(port.shape, sizes) * float(node.spec.vocab)  # type: ignore[attr-defined]
-            yield _Each(logits * asked.compute, 1, gathered=True)
+            yield _Each(logits * asked.compute, 1, "all-gather")
+    if node.sequence:  # apart in front of the first layer, together behind the last
+        yield _Each(_width(node) * work.tokens * asked.compute, 1 + work.passes, "all-gather")
+
+
+def _width(node: Node) -> int:
+    """How wide the tokens of a node's blocks are."""
+    assert node.spec.stack is not None
+    return node.spec.stack.dim
+
+
+def _one_by_one(node: Node, path: str) -> bool:
+    """Whether the gradient of what a matrix reads is summed for it alone: not where tokens are gathered for several."""
+    if path.endswith("relative.table"):
+        return False
+    sublayer = ".".join(path.split(".")[:3])
+    gathered = splits(node).get(sublayer)
+    return gathered is None or gathered.style != "gathered"
+
+
+def _of_tokens(node: Node, path: str, way: Way, work: Work, asked: Workload) -> Iterator[_Each]:
+    """Tokens that come together in front of a sublayer, in each layer that has it; and their gradients."""
+    stack = node.spec.stack
+    assert stack is not None
+    name = path.rpartition(".")[2]
+    times = sum(any(each.name == name for each in stack.kinds[index].sublayers) for index in stack.order)
+    numbers = stack.dim * work.tokens * asked.compute
+    yield _Each(numbers, times, "all-gather")
+    if work.returns:
+        yield _Each(numbers, times, "reduce-scatter" if way.style == "gathered" else "all-gather")
 
 
 def _is_of(path: str, parameter: str) -> bool:

@@ -93,7 +93,7 @@ def _local(parameter: Parameter, ways: dict[str, Way], tp: int) -> tuple[int, ..
     axis: int | None = None
     if way and way.style == "column":
         axis = 0
-    elif way and way.style == "row" and leaf == "weight":
+    elif way and way.style in ("row", "scattered") and leaf == "weight":
         axis = 1
     elif way and way.axes:
         axis = dict(way.axes).get(leaf)
