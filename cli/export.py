@@ -82,6 +82,8 @@ def run(args: argparse.Namespace) -> int:
         raise console.UsageError(NEEDS_ONNX.format(" and ".join(missing)))
     if args.weights is not None and not args.weights.exists():
         raise console.UsageError(f"there is no {args.weights}")
+    if args.quantize and not args.pt2:
+        raise console.UsageError("--quantize is for --pt2")
     if args.dry_run and not onnx:
         raise console.UsageError("--dry-run says what --onnx and --trt would make")
     graph = shared.load(args)

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 def options(parser: argparse.ArgumentParser) -> None:
     """The options of `--pt2`."""
     group = parser.add_argument_group("programs of torch")
+    kinds = ("int8", "float8")
+    group.add_argument("--quantize", choices=kinds, default="", help="weights of linear layers in fewer bits (torchao)")
     group.add_argument("--no-libraries", action="store_true", help="write the programs, and compile nothing")
 
 
@@ -23,18 +25,20 @@ def run(args: argparse.Namespace, graph: Graph) -> int:
     from graphvlm.exporters.folder import ForeignFiles
     from graphvlm.exporters.pt2 import Options, export
     from graphvlm.exporters.pt2.export import NoCompiler
+    from graphvlm.exporters.quantising import NoTorchao
 
     chosen = Options(
         weights=args.weights,
         seed=args.seed,
         dtype=args.dtype,
+        quantize=args.quantize,
         libraries=not args.no_libraries,
         verify=not args.no_verify,
         force=args.force,
     )
     try:
         made = export(graph, args.output / f"{graph.name}_pt2", chosen, console.note)
-    except (ForeignFiles, NoCompiler, ValueError) as problem:
+    except (ForeignFiles, NoCompiler, NoTorchao, ValueError) as problem:
         raise console.UsageError(str(problem)) from None
     if args.json:
         print(json.dumps({"folder": str(made.folder), **made.manifest}, indent=1))

@@ -6,7 +6,7 @@ import shutil
 import statistics
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from ..comparing import TOLERANCE
 from ..folder import MANIFEST, digests, replaced, write_json
 from ..models import loaded
 from ..plan import Plan
+from ..quantising import Quantised, quantise
 from ..rewrites import NATIVE
 from ..samples import TRACED, Samples
 from ..tracing import Traced, quiet, trace
@@ -34,11 +35,12 @@ _ORIGIN = ("stack_trace", "nn_module_stack", "source_fn_stack", "from_node", "to
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How to export; without `libraries` nothing is compiled."""
+    """How to export; without `libraries` nothing is compiled. `quantize` is one of `quantising.KINDS`, or empty."""
 
     weights: Path | None = None
     seed: int = 0
     dtype: str = "float32"
+    quantize: str = ""
     libraries: bool = True
     verify: bool = True
     force: bool = False
@@ -65,13 +67,17 @@ class NoCompiler(Exception):
 def export(graph: Graph, folder: Path, options: Options, say: Say) -> Exported:
     """Write the programs of a resolved graph to `folder`, whole or not at all.
 
-    Raises `ForeignFiles` if other files are there, ValueError for a checkpoint that does not fit, `NoCompiler`.
+    Raises `ForeignFiles` if other files are there, ValueError for a checkpoint that does not fit, `NoCompiler`,
+    `NoTorchao`.
     """
     if options.libraries and not has_compiler():
         raise NoCompiler("libraries need a C++ compiler (g++ or clang++); --no-libraries writes the programs alone")
     plan = plans.make(graph)
     with replaced(folder, force=options.force) as new:
         package, model = loaded(graph, options.weights, options.seed, options.dtype)
+        quantised = quantise(plan, model, options.quantize, options.seed) if options.quantize else None
+        if quantised:
+            say(told(quantised))
         samples = Samples(plan, model, TRACED, options.seed, padded=True)
         programs, traced = list[dict[str, Any]](), list[Traced]()
         for program in trace(plan, model, package, samples, NATIVE):
@@ -87,9 +93,19 @@ def export(graph: Graph, folder: Path, options: Options, say: Say) -> Exported:
             programs.append(found)
             traced.append(program)
         differences = tuple(verify(plan, model, traced, new, say)) if options.verify else ()
-        manifest = _manifest(plan, options, programs, differences) | {"files": digests(new)}
+        manifest = _manifest(plan, options, programs, differences)
+        if quantised:
+            manifest["quantized"] = asdict(quantised)
+        manifest["files"] = digests(new)
         write_json(new / MANIFEST, manifest)
     return Exported(folder, manifest, differences)
+
+
+def told(found: Quantised) -> str:
+    """What a quantisation did, and what it costs."""
+    same = "" if found.same is None else f", {found.same:.1%} of the most likely next tokens stay"
+    layers = f"{found.layers} linear layers in {found.kind}"
+    return f"{layers}: outputs are {found.difference:.1e} of the largest apart{same}"
 
 
 def has_compiler() -> bool:
