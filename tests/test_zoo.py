@@ -75,7 +75,7 @@ COUNTS |= {"kempnerforge_mot_7b": 14_370_885_632 - 4096 + 20_979_712 + ENCODERS[
 COUNTS |= {"kempnerforge_moma_7b": 46_852_354_048 + 20_979_712 + ENCODERS["clip_vit_l_14"][1]}
 # The card of the model says 5B; the tower has what its class in transformers has, but for a norm behind it
 COUNTS |= {"llava_onevision_1_5_4b": 4_741_610_528}
-# Towers of native resolution that transformers has under other names: part -> (model type, fields, what it has besides)
+# Towers that no importer reads: part -> what transformers calls them, fields, and what its class has besides
 NATIVE_TOWERS: dict[str, tuple[str, dict[str, Any], tuple[str, ...]]] = {
     "rice_vit_l_14": (
         "mlcd_vision_model",
@@ -83,6 +83,7 @@ NATIVE_TOWERS: dict[str, tuple[str, dict[str, Any], tuple[str, ...]]] = {
         ("post_layernorm",),
     ),
     "moon_vit_so400m_14": ("kimi_k25_vision", {}, ()),
+    "timesformer_base_224": ("timesformer", {}, ()),
 }
 PARTS_OF_RECORDINGS = {"llama_3_2_vision_11b", "llama_3_2_vision_90b", "llama_3_2_vision_560"}
 PARTS_OF_RECORDINGS |= {"blip_text_base", "vit_b_16_224", "albef_text_base"}  # tests/test_oracles_training.py
@@ -156,8 +157,9 @@ def test_a_tower_under_another_name(part: str, tmp_path: Path) -> None:
     with torch.device("meta"):
         model = transformers.AutoModel.from_config(transformers.AutoConfig.for_model(model_type, **fields))
     count = sum(each.numel() for name, each in model.named_parameters() if not name.startswith(besides))
-    nodes = {"vision": {"use": f"encoder/{part}", "inputs": {"patches": "patches", "grid": "grid"}}}
-    graph = {"version": 1, "name": "alone", "inputs": {"patches": "patches", "grid": "grid"}, "nodes": nodes}
+    inputs = {"video": "video"} if part.startswith("timesformer") else {"patches": "patches", "grid": "grid"}
+    nodes = {"vision": {"use": f"encoder/{part}", "inputs": inputs}}
+    graph = {"version": 1, "name": "alone", "inputs": inputs, "nodes": nodes}
     path = tmp_path / "alone.yaml"
     path.write_text(yaml.safe_dump(graph | {"outputs": {"features": "vision"}}), encoding="utf-8")
     assert graphvlm.load(path).parameter_count == count

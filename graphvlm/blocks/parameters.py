@@ -14,7 +14,7 @@ from .settings import Attention, Delta, Latent, LayerKind, Mlp, Norm, Op, Stack
 MODULES = frozenset(
     f"layers.*.{path}"
     for path in (
-        *("attn_norm", "attn_post_norm", "attn_gate", "attn.wq", "attn.wk", "attn.wv", "attn.wo"),
+        *("attn_norm", "attn_post_norm", "attn_gate", "attn.wq", "attn.wk", "attn.wv", "attn.wo", "attn.wo_2"),
         *("attn.kv_norm", "attn.q_norm", "attn.k_norm", "attn.sinks", "attn.rel_rows", "attn.rel_columns", "attn.wg"),
         *("attn.in_q", "attn.in_k", "attn.in_v", "attn.in_z", "attn.in_b", "attn.in_a", "attn.conv"),
         *("attn.a_log", "attn.dt_bias", "attn.norm", "attn.out"),
@@ -177,6 +177,8 @@ def attention(settings: Attention, dim: int) -> Iterator[Parameter]:
     if settings.gated:
         yield from linear("wg", dim, outer, bias.q, settings.heads)
     yield from linear("wo", outer, dim, bias.o)
+    for number in range(2, settings.maps + 1):
+        yield from linear(f"wo_{number}", dim, dim, bias.o)
     if settings.qk_norm:
         each = settings.norm_heads
         yield from norm("q_norm", settings.qk_norm, settings.head_dim if each else inner)

@@ -66,9 +66,10 @@ def parse_stack(
     causal: bool = False,
     grid: bool = False,
     square: Square | None = None,
+    video: bool = False,
 ) -> Stack | None:
     """The stack of a node, or None if something in it is wrong (and noted); `grid` if its tokens are patches of images
-    whose places are known, `square` are the rows and columns of those of one size."""
+    whose places are known, `square` are the rows and columns of those of one size; `video` if they are of frames."""
     if not check_scopes(inferred.node, settings, problems):
         return None
     entries = [Settings(tree) for tree in _where(settings)]
@@ -82,7 +83,8 @@ def parse_stack(
             for index in key:
                 tree = merge(tree, entries[index].tree)
             layers[key] = Settings(tree)
-            groups = _groups(Layer(layers[key], inferred, mlp_bias, max_tokens, causal, grid, square, problems), found)
+            layer = Layer(layers[key], inferred, mlp_bias, max_tokens, causal, grid, square, problems, video)
+            groups = _groups(layer, found)
             parsed[key] = None if groups is None else found.kind(LayerKind("", groups), key)
     for index, entry in enumerate(entries):
         check_unread(inferred.node, entry, [layers[key] for key in layers if index in key], problems)

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 from ..component import Inferred
 from ..diagnostics import Label
 from ..problems import Problems, in_catalog
 from ..settings import Settings
 from .parse_norm import make_norm, norm_settings
-from .settings import Attention, Bias, GridMask, Latent, Norm, Temperature
+from .settings import Attention, Bias, Latent, Norm, Temperature
+from .settings_grid import GridMask
 
 
 def parse_attention(settings: Settings, inferred: Inferred, norm: Norm, problems: Problems) -> Attention | None:
@@ -40,6 +41,7 @@ def parse_attention(settings: Settings, inferred: Inferred, norm: Norm, problems
             norm_heads=_norm_heads(settings),
             norm_turned=bool(settings.get("qk_norm", "after_rope", default=False)),
             gated=_gated(settings),
+            maps=int(settings.get("out_maps", default=1)),
             **_scores(settings),
         )
     return None
@@ -47,7 +49,9 @@ def parse_attention(settings: Settings, inferred: Inferred, norm: Norm, problems
 
 def _latent_attention(settings: Settings, inferred: Inferred, norm: Norm, problems: Problems) -> Attention | None:
     """An attention whose keys and values come from a narrow vector: it has no heads of keys of its own to set."""
-    conflicts = [key for key in ("kv_heads", "head_dim", "qk_norm") if settings.get(key, default="none") != "none"]
+    conflicts = [
+        key for key in ("kv_heads", "head_dim", "qk_norm", "out_maps") if settings.get(key, default="none") != "none"
+    ]
     for key in conflicts:
         problems.clash(
             "latent-conflict",
@@ -116,7 +120,8 @@ def _grid_mask(value: str | dict[str, Any] | None) -> GridMask | None:
         return None
     if isinstance(value, dict):
         return GridMask("window", int(value["grid_window"]), padded=value.get("edge") == "padded")
-    return GridMask("image" if value == "image" else "frame")
+    kinds: dict[str, Literal["image", "place"]] = {"image": "image", "place": "place"}
+    return GridMask(kinds.get(value, "frame"))
 
 
 def _report_sharing(settings: Settings, node: str, heads: int, kv_heads: int, problems: Problems) -> None:

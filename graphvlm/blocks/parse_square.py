@@ -8,7 +8,8 @@ from ..component import Inferred
 from ..diagnostics import Label
 from ..problems import Problems
 from ..settings import Settings
-from .settings import Attention, Windows
+from .settings import Attention
+from .settings_grid import Windows
 
 Square = tuple[int, int]
 

@@ -14,6 +14,7 @@ from ..problems import Problems
 from ..settings import Settings
 from ..words import listed, suggestion
 from .parse_attention import parse_attention
+from .parse_grid import check_grid
 from .parse_linear import is_linear, parse_linear
 from .parse_mlp import parse_mlp
 from .parse_norm import check_residual, make_norm, make_residual, norm_place, norm_settings
@@ -37,6 +38,7 @@ class Layer:
     grid: bool
     square: Square | None
     problems: Problems
+    video: bool = False
 
     def own(self, name: str) -> Settings:
         """The settings of a sublayer."""
@@ -95,7 +97,7 @@ def parse_sublayers(layer: Layer, names: list[str]) -> dict[str, Sublayer] | Non
 def _check_alone(sublayers: Mapping[str, Sublayer], layer: Layer) -> bool:
     """Whether at most one of them is attention of the tokens to each other: a layer has one cache and one mask."""
     own = [name for name, each in sublayers.items() if not isinstance(each.op, Mlp) and not _port_of(each.op)]
-    if len(own) <= 1:
+    if len(own) <= 1 or layer.video:
         return True
     message = f"a layer of `{layer.inferred.node}` has {listed(own)}, and its tokens attend to each other once"
     edit = "put one of them into another layer, or let it read a port with `kv`"
@@ -116,42 +118,14 @@ def _op(name: str, layer: Layer) -> Op | None:
     if name == "attn" and is_linear(layer.settings):
         return parse_linear(own.child("linear"), layer.inferred, norm, layer.problems)
     attention = parse_attention(own, layer.inferred, norm, layer.problems)
-    if attention is None or not _check_grid(layer, attention):
+    if attention is None or not check_grid(layer, attention):
         return None
     attention = replace(attention, by=layer.by(own))
+    if layer.video and attention.grid:
+        attention = replace(attention, grid=replace(attention.grid, apart=True))
     if name == "attn" or not own.has("kv"):
         return on_square(attention, layer.settings, layer.inferred, layer.square, layer.problems)
     return replace(attention, cross=_cross(own, layer)) if _check_cross(name, own, layer) else None
-
-
-def _check_grid(layer: Layer, attention: Attention) -> bool:
-    """Whether a mask over the places of patches stands where these are known."""
-    if not layer.causal and layer.settings.has("attention", "mask", "any"):
-        layer.problems.error(
-            "bad-mask",
-            f"`mask` of `{layer.inferred.node}` goes by the order of the tokens, and those of an encoder have none",
-            layer.settings.span("attention", "mask"),
-            help="remove `mask`: every token sees every other",
-        )
-        return False
-    mask = attention.grid
-    if mask is None or layer.square is not None or (layer.grid and not mask.padded):
-        return True
-    if layer.grid:
-        layer.problems.error(
-            "bad-mask",
-            f"windows of `{layer.inferred.node}` are smaller at the edges of an image, and cannot be filled up",
-            layer.settings.span("attention", "mask", "edge"),
-            help="remove `edge`",
-        )
-        return False
-    layer.problems.error(
-        "bad-mask",
-        f"`mask` of `{layer.inferred.node}` goes by frames and windows of images, and this node is not given a grid",
-        layer.settings.span("attention", "mask"),
-        help="remove `mask`, or encode the images with `type: native_vit`",
-    )
-    return False
 
 
 def _cross(own: Settings, layer: Layer) -> Cross:
@@ -203,12 +177,19 @@ _OF_ONE_SEQUENCE = {
     "window": "counts back along one sequence",
     "latent": "makes keys of its own tokens",
     "sinks": "is of self-attention only in this language",
+    "out_maps": "is of self-attention only in this language",
     "softcap": "is of self-attention only in this language",
 }
 
 
 def _check_cross(name: str, own: Settings, layer: Layer) -> bool:
     """Whether its options go with keys from elsewhere, and the masks of one port are the same everywhere."""
+    if isinstance(own.get("mask"), str):
+        message = f"`mask` of `{name}` of `{layer.inferred.node}` is of patches of a video, and it reads a port"
+        layer.problems.error(
+            "bad-mask", message, own.span("mask"), help="remove `mask`, or write a port that says more"
+        )
+        return False
     node = layer.inferred.node
     taken = next((each for each in (port_of(own), *masks_of(own)) if each in _TAKEN or reserved(each, "input")), None)
     if taken is not None:

@@ -12,6 +12,7 @@ from typing import Any, Literal, TypeAlias
 
 from .experts import Moe
 from .segments import Segment
+from .settings_grid import GridMask, Windows
 from .settings_position import Rope
 
 NormType = Literal["rms", "layer"]
@@ -47,24 +48,6 @@ class Bias:
 
 
 @dataclass(frozen=True, slots=True)
-class GridMask:
-    """Patches see each other within an image (all frames of a video), a frame, or a window of `size` by `size` patches
-    of a frame; those at the edges are smaller, or filled up if `padded`."""
-
-    within: Literal["image", "frame", "window"]
-    size: int = 0
-    padded: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Windows:
-    """Patches of a square see their window of `side` by `side`; `padded` if those at the edges are filled up."""
-
-    side: int
-    padded: bool
-
-
-@dataclass(frozen=True, slots=True)
 class Attention:
     """Attention: `heads` queries share `kv_heads` keys and values of `head_dim` each, of the same tokens or of `cross`.
 
@@ -78,7 +61,7 @@ class Attention:
     columns `square` of one, they may do so in `windows`, and `relative` adds to scores what a query has for how many
     rows and columns, of at most so many, lie between it and a key. With `chunk`, tokens are counted off in runs of so
     many, and a query sees the keys of its own run alone. `temperature` scales the scores of later queries. Each segment
-    of `by` has projections of its own.
+    of `by` has projections of its own. There are `maps` linear maps behind the heads.
     """
 
     heads: int
@@ -104,6 +87,7 @@ class Attention:
     chunk: int | None = None
     temperature: Temperature | None = None
     by: tuple[str, ...] = ()
+    maps: int = 1
 
     @property
     def value_dim(self) -> int:

@@ -14,7 +14,7 @@ class Use:
 
     `rope` is the type of rotary positions that the node makes by itself, beside those of the stack. `memory` is that
     of the cache of a layer, and `more` are parameters that each layer hands on unread. At `spared` ports nothing comes
-    in where a call runs no layer that reads them.
+    in where a call runs no layer that reads them. Layers are told of `frames`, if they are to be.
     """
 
     axes: tuple[str, str] = ("images", "tokens")
@@ -26,6 +26,7 @@ class Use:
     memory: str = "LayerCache"
     more: tuple[str, ...] = ()
     spared: frozenset[str] = frozenset()
+    frames: bool = False
 
     def given(
         self,
@@ -50,6 +51,7 @@ class Use:
             direct=self.direct,
             memory=self.memory,
             more=self.more,
+            frames=self.frames,
         )
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..code import Field
-from .settings import GridMask, Stack
+from .settings import Stack
+from .settings_grid import GridMask
 from .use import Use
 from .views import pattern_field
 

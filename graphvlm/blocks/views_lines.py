@@ -193,6 +193,8 @@ def _call(sublayer: Sublayer, read: str, given: Passed) -> str:
         more = (_real(given),) if is_choosing(op) else ()
     if sublayer.scope:
         return _of_marked(sublayer, read, given)
+    if isinstance(op, Attention) and op.grid and op.grid.apart:
+        return f"by_{op.grid.within}(self.{sublayer.name}, {read}, frames)"
     if isinstance(op, Attention | Mlp) and op.by:
         return _parted(sublayer.name, (read, *more), given)
     return f"self.{sublayer.name}({', '.join((read, *more))})"

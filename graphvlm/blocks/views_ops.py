@@ -21,6 +21,7 @@ class Given:
     `placed` if layers are told where their tokens stand. `parts` says which tokens are of which segment: (name, type),
     empty if no layer asks; `real` if layers ask which tokens stand at all. Sources are one value each, or (`direct`)
     tensors. The cache of a layer is a `memory`; `more` are parameters that are handed on unread.
+    Blocks are told how many `frames` a video has, if some attention is within these.
     """
 
     axes: tuple[str, str]
@@ -35,6 +36,7 @@ class Given:
     direct: bool = False
     memory: str = "LayerCache"
     more: tuple[str, ...] = ()
+    frames: bool = False
 
     @property
     def _own(self) -> tuple[str, ...]:
@@ -56,7 +58,8 @@ class Given:
         """The parameters of a block's `forward`."""
         parts = (": ".join(self.parts),) if self.parts else ()
         real = ("real: Tensor | None",) if self.real else ()
-        return (*self.parameters, *parts, *real, *(f"{port}: {type_}" for port, type_ in self.sources))
+        frames = ("frames: int",) if self.frames else ()
+        return (*self.parameters, *parts, *real, *frames, *(f"{port}: {type_}" for port, type_ in self.sources))
 
     @property
     def grouped(self) -> bool:
@@ -152,6 +155,7 @@ class AttentionView:
     window: str
     padded: bool
     parted: bool
+    maps: tuple[str, ...] = ()
 
     @property
     def parameters(self) -> tuple[str, ...]:
@@ -280,6 +284,7 @@ def attention_view(op: Attention, kind: LayerKind, fields: Fields, given: Given,
         scores=scores_view(op, kind, fields, given, tp),
         tp=tp > 1,
         parted=bool(op.by),
+        maps=tuple(f"wo_{number}" for number in range(2, op.maps + 1)),
         **_square(op, kind, fields),
     )
 

@@ -119,6 +119,31 @@ def video(made: Growing) -> list[Features]:
     return [replace(each, video=name) for each in found]
 
 
+def video_vit(made: Growing) -> list[Features]:
+    """Videos of so many frames, whose patches see all others, those of their frame, or those at their place."""
+    name, heads, frames = made.input("video", "video"), made.pick(2, 4), made.pick(2, 3)
+    dim, own, class_token = heads * made.pick(4, 6), {}, made.chance()
+    stack = _stack(made, heads, order=False)
+    if made.chance():
+        stack["attention"]["mask"] = made.pick("frame", "place")
+    if made.chance() and not isinstance(stack["layers"], dict):
+        own = {"time": {"op": "attention", "heads": heads, "mask": "place", **made.maybe(out_maps=lambda: 2)}}
+        stack["layers"] = {"count": stack["layers"], "each": ["time", "attn", "mlp"]}
+    vit = made.node(
+        "encoder/video_vit",
+        name,
+        image={"size": [8, 12]},
+        frames=frames,
+        patch={"size": 4, **made.maybe(bias=made.chance)},
+        dim=dim,
+        **stack,
+        **({"sublayers": own} if own else {}),
+        **({"class_token": True} if class_token else {}),
+        **made.maybe(final_norm=made.chance),
+    )
+    return [Features(vit, dim, f"of {name}", 6 * frames + class_token)]
+
+
 def native_vit(made: Growing) -> list[Features]:
     """A tower for images of any size, whose patches are given."""
     group, frames = made.pick(2, 1), made.pick(None, 2)

@@ -25,6 +25,7 @@ ENCODERS: Mapping[str, Encoder] = {
     "encoder/image_stack": encoders.image_stack,
     "encoder/patches": encoders.patches,
     "encoder/video_frames": encoders.video,
+    "encoder/video_vit": encoders.video_vit,
     "encoder/token_embedding": encoders.other_text,
     "encoder/transformer": encoders.transformer,
     "input/features": encoders.given,

@@ -69,6 +69,12 @@ def qwen3(dim: int, hidden: int, layers: int, heads: int, tied: bool = True) -> 
     return llama(dim, hidden, layers, heads, **base)
 
 
+def _internlm(*sizes: int) -> dict[str, Any]:
+    scaling = {"rope_type": "dynamic", "factor": 2.0}
+    fields = {"vocab_size": 92544, "num_key_value_heads": 8, "max_position_embeddings": 32768}
+    return llama(*sizes, **fields, rope_theta=1000000.0, rope_scaling=scaling)
+
+
 # part -> published config and number of parameters
 LLAMAS: dict[str, tuple[dict[str, Any], int]] = {
     "vicuna_7b": (llama(4096, 11008, 32, 32, vocab_size=32064), 6_738_939_904),
@@ -150,6 +156,19 @@ LARGER: dict[str, Published] = {
         llama(5120, 32768, 40, 32, num_key_value_heads=8, head_dim=128, vocab_size=131072)
         | {"max_position_embeddings": 131072, "rope_theta": 1e8},
         23_572_403_200,
+    ),
+    # the first files have queries, keys and values of a group of heads joined: these keys are of converted ones
+    "internlm2_5_7b": Published(
+        "InternLM2.5 7B, with the keys of a Llama",
+        f"{HUB}internlm/internlm2_5-7b-chat",
+        _internlm(4096, 14336, 32, 32),
+        7_737_708_544,
+    ),
+    "internlm2_5_20b": Published(
+        "InternLM2.5 20B, with the keys of a Llama",
+        f"{HUB}internlm/internlm2_5-20b-chat",
+        _internlm(6144, 16384, 48, 48),
+        19_861_149_696,
     ),
     "mimo_7b": Published(
         "MiMo 7B, without the layer that predicts a second token",

@@ -33,6 +33,27 @@ NAMES: dict[str, list[str]] = {
     "projector.linear_1": ["multi_modal_projector.linear_1"],
     "projector.linear_2": ["multi_modal_projector.linear_2"],
     "packed.newline": ["image_newline"],
+    "divided.patch": ["divided.patch"],
+    "divided": ["divided"],
+    "divided.layers.*.time_norm": ["divided.layers.*.time_norm"],
+    "divided.layers.*.time.wqkv": [
+        "divided.layers.*.time.wq",
+        "divided.layers.*.time.wk",
+        "divided.layers.*.time.wv",
+    ],
+    "divided.layers.*.time.wo": ["divided.layers.*.time.wo"],
+    "divided.layers.*.time.wo_2": ["divided.layers.*.time.wo_2"],
+    "divided.layers.*.attn_norm": ["divided.layers.*.attn_norm"],
+    "divided.layers.*.attn.wqkv": [
+        "divided.layers.*.attn.wq",
+        "divided.layers.*.attn.wk",
+        "divided.layers.*.attn.wv",
+    ],
+    "divided.layers.*.attn.wo": ["divided.layers.*.attn.wo"],
+    "divided.layers.*.mlp_norm": ["divided.layers.*.mlp_norm"],
+    "divided.layers.*.mlp.up": ["divided.layers.*.mlp.up"],
+    "divided.layers.*.mlp.down": ["divided.layers.*.mlp.down"],
+    "divided.norm": ["divided.norm"],
     "text": ["language_model.model.embed_tokens"],
     "llm.layers.*.attn_norm": ["language_model.model.layers.*.input_layernorm"],
     "llm.layers.*.attn.wqkv": [
@@ -76,6 +97,7 @@ PARTS: dict[str, tuple[tuple[str, ...], dict[str, str]]] = {
     "vision": (("vision",), {"": "vision_tower."}),
     "projector": (("projector",), {"": "multi_modal_projector."}),
     "packed": (("packed",), {"": "image_"}),
+    "divided": (("divided",), {"": "divided."}),
     "llm": (("text", "llm"), {"": "language_model."}),
 }
 

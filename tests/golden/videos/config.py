@@ -46,6 +46,19 @@ class PooledConfig:
 
 
 @dataclass(frozen=True)
+class DividedConfig:
+    frames: int = 3
+    patch_size: int = 8
+    places: int = 6  # patches of a frame
+    dim: int = 24
+    layers: int = 2
+    norm_eps: float = 1e-06
+    heads: int = 3
+    head_dim: int = 8
+    mlp_hidden: int = 40
+
+
+@dataclass(frozen=True)
 class TextConfig:
     vocab: int = 101
     dim: int = 32
@@ -78,6 +91,7 @@ class Config:
     projector: ProjectorConfig = ProjectorConfig()
     packed: PackedConfig = PackedConfig()
     pooled: PooledConfig = PooledConfig()
+    divided: DividedConfig = DividedConfig()
     text: TextConfig = TextConfig()
     fused: FusedConfig = FusedConfig()
     llm: LlmConfig = LlmConfig()

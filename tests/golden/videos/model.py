@@ -10,6 +10,7 @@ video_vision    <- frames
 video_projector <- video_vision
 pooled          <- video_projector
 video_packed    <- pooled, pixel_values_videos, packed
+divided         <- clips
 text            <- input_ids
 fused           <- text, packed, video_packed, input_ids
 llm             <- fused, attention_mask
@@ -18,10 +19,10 @@ llm             <- fused, attention_mask
 from pathlib import Path
 from typing import NamedTuple, TypeGuard
 
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .config import DEFAULT, Config
+from .divided import Divided
 from .fused import Fused
 from .generate import KVCache
 from .llm import Llm
@@ -35,6 +36,7 @@ from .vision import Vision
 
 class Output(NamedTuple):
     logits: Tensor  # [batch, seq, 101]
+    seen: Tensor  # [videos, 19, 24]
 
 
 class Model(nn.Module):
@@ -47,6 +49,7 @@ class Model(nn.Module):
         self.packed = Packed(config.packed)
         self.pooled = Pooled(config.pooled)
         self.video_packed = VideoPacked()
+        self.divided = Divided(config.divided)
         self.text = nn.Embedding(config.text.vocab, config.text.dim)
         self.fused = Fused(config.fused)
         self.llm = Llm(config.llm)
@@ -75,7 +78,7 @@ class Model(nn.Module):
         )  # [1, tokens, 32]
         return packed
 
-    def encode_video(self, pixel_values_videos: Tensor) -> Tensor:
+    def encode_pixel_values_videos(self, pixel_values_videos: Tensor) -> Tensor:
         frames = pixel_values_videos.flatten(0, 1)  # [all_frames, 3, 42, 42]
         video_vision = self.vision(frames)  # [all_frames, 9, 24]
         video_projector = self.projector(video_vision)  # [all_frames, 9, 32]
@@ -87,82 +90,62 @@ class Model(nn.Module):
         )  # [videos, tokens, 32]
         return video_packed
 
+    def encode_clips(self, clips: Tensor) -> Tensor:
+        divided: Tensor = self.divided(clips)  # [videos, 19, 24]
+        return divided
+
     def decode(
         self,
         input_ids: Tensor,
+        clips_features: Tensor,
         image_features: Tensor | None = None,
-        video_features: Tensor | None = None,
+        pixel_values_videos_features: Tensor | None = None,
         attention_mask: Tensor | None = None,
         cache: KVCache | None = None,
-        keep: Tensor | None = None,
     ) -> Output:
         """Outputs for the whole sequence.
 
         With `cache`, the first call takes the prompt and each further one the next token
-        of every row. `keep` [batch, seq] marks the tokens whose logits are wanted: they
-        come as [tokens, vocab], and the head runs for no other.
+        of every row.
         """
         text = self.text(input_ids)  # [batch, seq, 32]
         fused = self.fused(
             text,
             input_ids,
             image_features,
-            video_features,
+            pixel_values_videos_features,
         )  # [batch, seq, 32]
         hidden = self.llm(fused, attention_mask, cache)  # [batch, seq, 32]
-        if keep is not None:
-            hidden = hidden[keep]  # [tokens, 32]
         logits = self.llm.head(hidden)  # [batch, seq, 101]
-        return Output(logits)
+        return Output(logits, clips_features)
 
     def forward(
         self,
         input_ids: Tensor,
+        clips: Tensor,
         pixel_values: Tensor | None = None,
         image_sizes: Tensor | None = None,
         pixel_values_videos: Tensor | None = None,
         attention_mask: Tensor | None = None,
         image_features: Tensor | None = None,
-        video_features: Tensor | None = None,
+        pixel_values_videos_features: Tensor | None = None,
     ) -> Output:
         if image_features is None and is_given(pixel_values):
             if image_sizes is None:
                 raise ValueError("pixel_values without image_sizes")
             image_features = self.encode_image(pixel_values, image_sizes)
-        if video_features is None and is_given(pixel_values_videos):
-            video_features = self.encode_video(pixel_values_videos)
-        return self.decode(input_ids, image_features, video_features, attention_mask)
-
-    def loss(
-        self,
-        input_ids: Tensor,
-        labels: Tensor,
-        pixel_values: Tensor | None = None,
-        image_sizes: Tensor | None = None,
-        pixel_values_videos: Tensor | None = None,
-        attention_mask: Tensor | None = None,
-        image_features: Tensor | None = None,
-        video_features: Tensor | None = None,
-    ) -> Tensor:
-        """Next-token cross entropy over `labels` [batch, seq], -100 where none counts."""
-        if image_features is None and is_given(pixel_values):
-            if image_sizes is None:
-                raise ValueError("pixel_values without image_sizes")
-            image_features = self.encode_image(pixel_values, image_sizes)
-        if video_features is None and is_given(pixel_values_videos):
-            video_features = self.encode_video(pixel_values_videos)
-        targets = labels[:, 1:]
-        labelled = targets != -100
-        # Token i predicts label i + 1, and the last token predicts nothing.
-        keep = F.pad(labelled, (0, 1))
-        output = self.decode(
+        if pixel_values_videos_features is None and is_given(pixel_values_videos):
+            pixel_values_videos_features = self.encode_pixel_values_videos(
+                pixel_values_videos,
+            )
+        clips_features = self.encode_clips(clips)
+        return self.decode(
             input_ids,
+            clips_features,
             image_features,
-            video_features,
+            pixel_values_videos_features,
             attention_mask,
-            keep=keep,
         )
-        return F.cross_entropy(output.logits.float(), targets[labelled])
 
 
 def is_given(x: Tensor | None) -> TypeGuard[Tensor]:

@@ -28,12 +28,15 @@ def parallelize(
         policy = MixedPrecisionPolicy(param_dtype=dtype, reduce_dtype=torch.float32)
         for layer in model.vision.layers:
             fully_shard(layer, mesh=mesh["dp"], mp_policy=policy)
+        for layer in model.divided.layers:
+            fully_shard(layer, mesh=mesh["dp"], mp_policy=policy)
         for layer in model.llm.layers:
             fully_shard(layer, mesh=mesh["dp"], mp_policy=policy)
         # By themselves, so that nothing is gathered for longer than it is used.
         for module in [
             model.vision,
             model.projector,
+            model.divided,
             model.text,
             model.llm.head,
             model.llm,
@@ -41,6 +44,11 @@ def parallelize(
             fully_shard(module, mesh=mesh["dp"], mp_policy=policy)
         fully_shard(model, mesh=mesh["dp"], mp_policy=policy)
         # What is called besides `forward` must gather the parameters too.
-        for method in ["encode_image", "encode_video", "decode", "loss"]:
+        for method in [
+            "encode_image",
+            "encode_pixel_values_videos",
+            "encode_clips",
+            "decode",
+        ]:
             register_fsdp_forward_method(model, method)
     return model
