@@ -54,6 +54,7 @@ NAMES: dict[str, list[str]] = {
     "divided.layers.*.mlp.up": ["divided.layers.*.mlp.up"],
     "divided.layers.*.mlp.down": ["divided.layers.*.mlp.down"],
     "divided.norm": ["divided.norm"],
+    "clip_projector.linear": ["clip_projector.linear"],
     "text": ["language_model.model.embed_tokens"],
     "llm.layers.*.attn_norm": ["language_model.model.layers.*.input_layernorm"],
     "llm.layers.*.attn.wqkv": [
@@ -98,6 +99,7 @@ PARTS: dict[str, tuple[tuple[str, ...], dict[str, str]]] = {
     "projector": (("projector",), {"": "multi_modal_projector."}),
     "packed": (("packed",), {"": "image_"}),
     "divided": (("divided",), {"": "divided."}),
+    "clip_projector": (("clip_projector",), {"": "clip_projector."}),
     "llm": (("text", "llm"), {"": "language_model."}),
 }
 

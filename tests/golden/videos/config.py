@@ -59,6 +59,12 @@ class DividedConfig:
 
 
 @dataclass(frozen=True)
+class ClipProjectorConfig:
+    in_dim: int = 24
+    out_dim: int = 32
+
+
+@dataclass(frozen=True)
 class TextConfig:
     vocab: int = 101
     dim: int = 32
@@ -68,6 +74,7 @@ class TextConfig:
 class FusedConfig:
     image_token: int = 98
     video_token: int = 97
+    clip_token: int = 96
 
 
 @dataclass(frozen=True)
@@ -92,6 +99,7 @@ class Config:
     packed: PackedConfig = PackedConfig()
     pooled: PooledConfig = PooledConfig()
     divided: DividedConfig = DividedConfig()
+    clip_projector: ClipProjectorConfig = ClipProjectorConfig()
     text: TextConfig = TextConfig()
     fused: FusedConfig = FusedConfig()
     llm: LlmConfig = LlmConfig()

@@ -12,6 +12,7 @@ class Fused(nn.Module):
         super().__init__()
         self.image_token = config.image_token
         self.video_token = config.video_token
+        self.clip_token = config.clip_token
 
     def forward(
         self,
@@ -19,11 +20,14 @@ class Fused(nn.Module):
         ids: Tensor,
         image: Tensor | None,
         video: Tensor | None,
+        clip: Tensor | None,
     ) -> Tensor:  # [batch, seq, dim]
         if image is not None:
             text = place(image, text, ids == self.image_token, "image")
         if video is not None:
             text = place(video, text, ids == self.video_token, "video")
+        if clip is not None:
+            text = place(clip, text, ids == self.clip_token, "clip")
         return text
 
 

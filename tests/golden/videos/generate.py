@@ -73,6 +73,7 @@ def stream(
     pixel_values: Tensor | None = None,
     image_sizes: Tensor | None = None,
     pixel_values_videos: Tensor | None = None,
+    clips: Tensor | None = None,
     *,
     attention_mask: Tensor | None = None,
     max_new_tokens: int = 128,
@@ -99,9 +100,14 @@ def stream(
         if image_sizes is None:
             raise ValueError("pixel_values without image_sizes")
         image_features = model.encode_image(pixel_values, image_sizes)
-    video_features = None
+    pixel_values_videos_features = None
     if pixel_values_videos is not None and pixel_values_videos.numel() > 0:
-        video_features = model.encode_video(pixel_values_videos)
+        pixel_values_videos_features = model.encode_pixel_values_videos(
+            pixel_values_videos,
+        )
+    clips_features = None
+    if clips is not None and clips.numel() > 0:
+        clips_features = model.encode_clips(clips)
     size = prompt + max_new_tokens
     limit = model.config.llm.max_tokens
     if size > limit:
@@ -118,7 +124,8 @@ def stream(
     output = model.decode(
         ids,
         image_features=image_features,
-        video_features=video_features,
+        pixel_values_videos_features=pixel_values_videos_features,
+        clips_features=clips_features,
         attention_mask=attention_mask,
         cache=cache,
         keep=keep,

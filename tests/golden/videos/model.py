@@ -11,16 +11,19 @@ video_projector <- video_vision
 pooled          <- video_projector
 video_packed    <- pooled, pixel_values_videos, packed
 divided         <- clips
+clip_projector  <- divided
 text            <- input_ids
-fused           <- text, packed, video_packed, input_ids
+fused           <- text, packed, video_packed, clip_projector, input_ids
 llm             <- fused, attention_mask
 """
 
 from pathlib import Path
 from typing import NamedTuple, TypeGuard
 
+import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .clip_projector import ClipProjector
 from .config import DEFAULT, Config
 from .divided import Divided
 from .fused import Fused
@@ -36,7 +39,6 @@ from .vision import Vision
 
 class Output(NamedTuple):
     logits: Tensor  # [batch, seq, 101]
-    seen: Tensor  # [videos, 19, 24]
 
 
 class Model(nn.Module):
@@ -50,6 +52,7 @@ class Model(nn.Module):
         self.pooled = Pooled(config.pooled)
         self.video_packed = VideoPacked()
         self.divided = Divided(config.divided)
+        self.clip_projector = ClipProjector(config.clip_projector)
         self.text = nn.Embedding(config.text.vocab, config.text.dim)
         self.fused = Fused(config.fused)
         self.llm = Llm(config.llm)
@@ -91,22 +94,25 @@ class Model(nn.Module):
         return video_packed
 
     def encode_clips(self, clips: Tensor) -> Tensor:
-        divided: Tensor = self.divided(clips)  # [videos, 19, 24]
-        return divided
+        divided = self.divided(clips)  # [videos, 19, 24]
+        clip_projector: Tensor = self.clip_projector(divided)  # [videos, 19, 32]
+        return clip_projector
 
     def decode(
         self,
         input_ids: Tensor,
-        clips_features: Tensor,
         image_features: Tensor | None = None,
         pixel_values_videos_features: Tensor | None = None,
+        clips_features: Tensor | None = None,
         attention_mask: Tensor | None = None,
         cache: KVCache | None = None,
+        keep: Tensor | None = None,
     ) -> Output:
         """Outputs for the whole sequence.
 
         With `cache`, the first call takes the prompt and each further one the next token
-        of every row.
+        of every row. `keep` [batch, seq] marks the tokens whose logits are wanted: they
+        come as [tokens, vocab], and the head runs for no other.
         """
         text = self.text(input_ids)  # [batch, seq, 32]
         fused = self.fused(
@@ -114,21 +120,25 @@ class Model(nn.Module):
             input_ids,
             image_features,
             pixel_values_videos_features,
+            clips_features,
         )  # [batch, seq, 32]
         hidden = self.llm(fused, attention_mask, cache)  # [batch, seq, 32]
+        if keep is not None:
+            hidden = hidden[keep]  # [tokens, 32]
         logits = self.llm.head(hidden)  # [batch, seq, 101]
-        return Output(logits, clips_features)
+        return Output(logits)
 
     def forward(
         self,
         input_ids: Tensor,
-        clips: Tensor,
         pixel_values: Tensor | None = None,
         image_sizes: Tensor | None = None,
         pixel_values_videos: Tensor | None = None,
+        clips: Tensor | None = None,
         attention_mask: Tensor | None = None,
         image_features: Tensor | None = None,
         pixel_values_videos_features: Tensor | None = None,
+        clips_features: Tensor | None = None,
     ) -> Output:
         if image_features is None and is_given(pixel_values):
             if image_sizes is None:
@@ -138,14 +148,53 @@ class Model(nn.Module):
             pixel_values_videos_features = self.encode_pixel_values_videos(
                 pixel_values_videos,
             )
-        clips_features = self.encode_clips(clips)
+        if clips_features is None and is_given(clips):
+            clips_features = self.encode_clips(clips)
         return self.decode(
             input_ids,
-            clips_features,
             image_features,
             pixel_values_videos_features,
+            clips_features,
             attention_mask,
         )
+
+    def loss(
+        self,
+        input_ids: Tensor,
+        labels: Tensor,
+        pixel_values: Tensor | None = None,
+        image_sizes: Tensor | None = None,
+        pixel_values_videos: Tensor | None = None,
+        clips: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        image_features: Tensor | None = None,
+        pixel_values_videos_features: Tensor | None = None,
+        clips_features: Tensor | None = None,
+    ) -> Tensor:
+        """Next-token cross entropy over `labels` [batch, seq], -100 where none counts."""
+        if image_features is None and is_given(pixel_values):
+            if image_sizes is None:
+                raise ValueError("pixel_values without image_sizes")
+            image_features = self.encode_image(pixel_values, image_sizes)
+        if pixel_values_videos_features is None and is_given(pixel_values_videos):
+            pixel_values_videos_features = self.encode_pixel_values_videos(
+                pixel_values_videos,
+            )
+        if clips_features is None and is_given(clips):
+            clips_features = self.encode_clips(clips)
+        targets = labels[:, 1:]
+        labelled = targets != -100
+        # Token i predicts label i + 1, and the last token predicts nothing.
+        keep = F.pad(labelled, (0, 1))
+        output = self.decode(
+            input_ids,
+            image_features,
+            pixel_values_videos_features,
+            clips_features,
+            attention_mask,
+            keep=keep,
+        )
+        return F.cross_entropy(output.logits.float(), targets[labelled])
 
 
 def is_given(x: Tensor | None) -> TypeGuard[Tensor]:
