@@ -12,6 +12,10 @@ from graphvlm.dims import Dim, Many, Sum, Var
 from graphvlm.ir import Graph
 
 
+class UnfitError(Exception):
+    """A graph whose sizes are tied so that no inputs of tests have them."""
+
+
 @dataclass(frozen=True)
 class Sizes:
     """A number for every open dimension of a graph, by the key of its variable."""

@@ -16,7 +16,7 @@ from graphvlm.components.projector.video_packing import VideoPacking
 from graphvlm.dims import Var
 from graphvlm.ir import Graph
 
-from .open_sizes import Sizes
+from .open_sizes import Sizes, UnfitError
 
 Size = tuple[int, int]
 SIZES: tuple[Size, ...] = ((61, 97), (40, 211), (84, 126), (300, 300), (17, 9))
@@ -136,5 +136,6 @@ def _size(port: Port, axis: int, known: Mapping[str, int]) -> int:
 
 def _key(port: Port, axis: int) -> str:
     dim = port.shape[axis]
-    assert isinstance(dim, Var)
+    if not isinstance(dim, Var):
+        raise UnfitError(f"{port} gives what follows from the input, and it is written")
     return dim.key

@@ -8,7 +8,7 @@ from typing import Any
 from ..block_strategies import Drawing
 
 VOCAB = 40
-MAX_TOKENS = 512
+MAX_TOKENS = 2048
 
 
 @dataclass(frozen=True)
