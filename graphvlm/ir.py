@@ -60,9 +60,10 @@ class Node:
     """One call of one component, with its shapes known; `owner` is the node whose weights it calls, if not its own.
 
     If it is `spread`, tensor-parallel ranks have all of its weights and encode different images. With
-    `expert_parallel` above 1, its experts lie on so many ranks; with `sequence`, ranks share the tokens
-    between sublayers. Without `grad`, no gradient goes back through the call.
-    A teacher has weights of its own, which follow those of another node: in each step it keeps `decay` of them.
+    `expert_parallel` above 1, its experts lie on so many ranks; with `sequence`, ranks share the tokens between
+    sublayers; with `recompute`, layers keep what they read alone for the backward pass. Without `grad`, no gradient
+    goes back through the call. A teacher has weights of its own, which follow those of another node: in each step
+    it keeps `decay` of them.
     """
 
     name: str
@@ -76,6 +77,7 @@ class Node:
     tensor_parallel: int = 1
     expert_parallel: int = 1
     sequence: bool = False
+    recompute: bool = False
     fsdp: bool = True
     spread: bool = False
     owner: str = ""

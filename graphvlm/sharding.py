@@ -71,7 +71,7 @@ def _as_owner(node: Node, laid: Mapping[str, Node]) -> Node:
         change = partial(laid_op, split=tp > 1, spread=ep > 1)
         node = replace(node, spec=node.spec.with_stack(stack.map_ops(change)))
     node = replace(node, tensor_parallel=tp, expert_parallel=ep, sequence=owner.sequence)
-    return replace(node, fsdp=owner.fsdp, spread=owner.spread)
+    return replace(node, fsdp=owner.fsdp, spread=owner.spread, recompute=owner.recompute)
 
 
 def _laid(node: Node, degree: int, settings: Settings, own: Settings | None, problems: Problems) -> Node:
@@ -106,7 +106,9 @@ def _laid(node: Node, degree: int, settings: Settings, own: Settings | None, pro
     if sequence and own is not None:
         _check_tokens(node, wanted, own, problems)
     fsdp = own is None or own.get("fsdp") != "none"
-    return replace(node, tensor_parallel=wanted, fsdp=fsdp, spread=spread, sequence=sequence)
+    recompute = own is not None and own.get("recompute") == "block"
+    node = replace(node, tensor_parallel=wanted, fsdp=fsdp, spread=spread)
+    return replace(node, sequence=sequence, recompute=recompute)
 
 
 def _check_tokens(node: Node, degree: int, own: Settings, problems: Problems) -> None:

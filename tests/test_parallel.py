@@ -134,6 +134,8 @@ CHANGES |= {
     "spread_split": CHANGES["sinks"],
 }
 
+_AGAIN = {"recompute": "block", "images": "shard"}
+
 # Name -> the mesh, how nodes are laid over it, and whether the head is the token embedding again.
 CASES = {
     "sharded": ({"dp": 4}, {}, False),
@@ -162,7 +164,8 @@ CASES = {
     "tokens": ({"dp": 2, "tp": 2}, {"llm": {"sequence": True}}, False),
     "tokens_sandwich": ({"tp": 4}, {"llm": {"sequence": True}, "projector": {"tp": 1}}, False),
     "tokens_latent": ({"dp": 2, "tp": 2}, {"llm": {"sequence": True}}, True),
-    "spread": ({"dp": 2, "ep": 2}, {}, False),
+    "again": ({"dp": 2, "tp": 2}, {"llm": {"recompute": "block", "sequence": True}, "vision": _AGAIN}, False),
+    "spread": ({"dp": 2, "ep": 2}, {"llm": {"recompute": "block"}}, False),
     "spread_wide": ({"dp": 1, "ep": 4}, {}, True),
     "spread_split": ({"dp": 1, "ep": 2, "tp": 2}, {}, False),
 }
@@ -185,7 +188,7 @@ def sources(name: str) -> tuple[Source, ...]:
 def batches(name: str) -> list[dict[str, torch.Tensor]]:
     """Four batches, as many as there may be ranks that see different ones."""
     counts = IMAGES.get(name, [1, 2, 1, 2])
-    more = 4 if "tokens" in name else 2
+    more = 4 if "tokens" in name or name == "again" else 2
     return [batch(2, 24 + more * index, images, vocab=104, seed=index) for index, images in enumerate(counts)]
 
 

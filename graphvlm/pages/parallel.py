@@ -45,7 +45,7 @@ class ParallelView:
     FSDP gathers each layer of the `stacks` by itself, then each of the `units`, modules without those inside them; what
     is in none of these goes with the model. The weights of `kept` stay gathered until the backward pass, for a head
     reads them too. Nodes of `spread` encode other images on each rank of a tensor-parallel group.
-    Experts lie on different ranks of the axes `mixtures`.
+    Experts lie on different ranks of the axes `mixtures`. Layers of `again` run a second time in the backward pass.
     """
 
     mesh: tuple[tuple[str, int], ...]
@@ -56,9 +56,15 @@ class ParallelView:
     spread: tuple[Spread, ...]
     freeze: bool
     mixtures: str
+    again: tuple[str, ...]
     methods: tuple[str, ...]
     inner: tuple[tuple[str, str], ...]
     blanks: Blanks | None
+
+    @property
+    def layers_again(self) -> tuple[str, ...]:
+        """The layers that run again."""
+        return tuple(f"model.{name}.layers" for name in self.again)
 
     @property
     def called(self) -> bool:
@@ -167,6 +173,7 @@ def make(
         inner=inner,
         freeze=bool(graph.freeze) and any({"heads", "tokens"} & plan.styles for plan in plans),
         mixtures=_mixtures(graph),
+        again=tuple(node.name for node in graph.owners if node.recompute and node.spec.stack and node.spec.stack.order),
         blanks=blanks.make(graph, variables),
     )
 

@@ -44,7 +44,7 @@ def _of_node(node: Node, work: Work, sizes: Mapping[str, int], asked: Workload) 
     ]
     ends = work.tokens * stack.dim * 2.0  # the final norm, and what the head reads
     layers = layers_run(node)
-    if asked.recompute and stack.order:
+    if (asked.recompute or node.recompute) and stack.order:
         return work.tokens * stack.dim * len(layers) + max(each) + ends
     return sum(each[stack.order[layer]] for layer in layers) + ends
 

@@ -92,7 +92,7 @@ def plan(graph: Graph, asked: Workload, device: Device) -> Plan:
     keeps = kept(graph, works, known, asked)
     exchanges = traffic(graph, all_weights, works, known, asked)
     own = sum(each.forward + each.backward for each in works.values())
-    again = sum(works[name].forward for name in keeps if asked.recompute and keeps[name])
+    again = sum(works[name].forward for name in keeps if _again(graph, name, asked) and keeps[name])
     calculating = (own + again) / (device.peak * EFFICIENCY)
     exposed = _exposed(exchanges, graph.parallelism.mesh, device, calculating)
     return Plan(
@@ -109,6 +109,11 @@ def plan(graph: Graph, asked: Workload, device: Device) -> Plan:
         exposed=exposed,
         mfu=own / ((calculating + sum(exposed.values())) * device.peak),
     )
+
+
+def _again(graph: Graph, name: str, asked: Workload) -> bool:
+    """Whether the layers of a node run again in the backward pass."""
+    return asked.recompute or graph.nodes[name].recompute
 
 
 def _node(graph: Graph, name: str, all_weights: tuple[Weight, ...], work: Work, kept: float) -> NodePlan:

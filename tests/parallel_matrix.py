@@ -1,0 +1,116 @@
+"""Families by layouts on four processes: `python -m tests.parallel_matrix [GRAPH ...]` prints what equals one process.
+
+A cell is `pass`, the diagnostic that refuses the layout, or `FAIL` with how far the worst gradient is off.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from importlib import import_module
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from types import MappingProxyType
+
+import torch
+
+import graphvlm
+
+from .laid_out import reference
+from .running import GRAPHS, inputs, loaded, shrinking, sizes, small
+
+FAMILIES = (
+    *("tiny", "llava_1_5_7b", "siglip2_qwen3_8b", "prefix_clip_llama", "qwen2_5_vl_7b", "gemma_3_4b"),
+    *("llama_3_2_vision_11b", "kempnerforge_mot_7b", "kempnerforge_moma_7b", "deepseek_v3", "gpt_oss_20b"),
+    *("qwen3_next_80b_a3b", "llama_4_scout", "t5_base", "blip2_opt_2_7b", "qwen2_audio_7b"),
+)
+# Layout -> the mesh, and settings of decoders and of towers.
+LAYOUTS = MappingProxyType(
+    {
+        "fsdp": ("dp: 4", "", ""),
+        "tp": ("dp: 2, tp: 2", "", ""),
+        "tp towers 1": ("dp: 2, tp: 2", "", "tp: 1"),
+        "tp+sp": ("dp: 2, tp: 2", "sequence: true", "tp: 1"),
+        "images": ("dp: 2, tp: 2", "", "images: shard"),
+        "ep": ("dp: 2, ep: 2", "", ""),
+        "ep+tp": ("dp: 1, ep: 2, tp: 2", "", "tp: 1"),
+        "recompute": ("dp: 4", "recompute: block", "recompute: block"),
+    }
+)
+SECONDS = 150
+
+
+def settings(name: str, layout: str) -> str:
+    """The override that lays a graph out."""
+    mesh, decoders, towers = LAYOUTS[layout]
+    nodes = {node.name: decoders if node.kind == "decoder" else towers for node in loaded(name).owners}
+    if "images" in towers:  # of the towers alone
+        nodes = {each: "images: shard" if loaded(name).nodes[each].type == "vit" else "" for each in nodes}
+        nodes |= {node.name: "tp: 1" for node in loaded(name).owners if node.kind == "projector"}
+    own = ", ".join(f"{node}: {{{words}}}" for node, words in nodes.items() if words)
+    return f"parallelism={{mesh: {{{mesh}}}, nodes: {{{own}}}}}"
+
+
+def row(name: str) -> Iterator[str]:
+    """The cells of one family."""
+    with TemporaryDirectory() as folder:
+        sys.path.insert(0, folder)
+        found = {layout: _built(name, layout, Path(folder)) for layout in LAYOUTS}
+        sys.path.remove(folder)
+        _run(Path(folder), *(cell for refused, cell in found.values() if not refused))
+        for refused, cell in found.values():
+            yield refused or _cell(Path(folder), cell)
+
+
+def _built(name: str, layout: str, folder: Path) -> tuple[str, str]:
+    """Why a layout is refused, or the name of the package that is ready to be compared."""
+    cell = f"{name}_{layout}".replace(" ", "_").replace("+", "_")
+    changes = (*shrinking(name), settings(name, layout), f"name={cell}")
+    try:
+        graph = graphvlm.load(GRAPHS / f"{name}.yaml", overrides=changes)
+    except graphvlm.GraphError as error:
+        return error.diagnostics[0].rule, cell
+    graphvlm.build(GRAPHS / f"{name}.yaml", folder, overrides=changes)
+    known = sizes(small(name), seq=8) if "sp" in layout else sizes(small(name))
+    batches = [inputs(small(name), known, seed=seed) for seed in range(4)]
+    torch.save(reference(import_module(cell), batches), folder / f"{cell}.pt")
+    (folder / f"{cell}.mesh.json").write_text(json.dumps(dict(graph.parallelism.mesh)))
+    return "", cell
+
+
+def _cell(folder: Path, cell: str) -> str:
+    """What four processes found; if they ended before, they try this one alone."""
+    found = folder / f"{cell}.found.json"
+    why = "" if found.exists() else _run(folder, cell)
+    if not found.exists():
+        return f"FAIL ({why})"
+    off = max(json.loads(found.read_text())["off"].values())
+    return "pass" if off <= 1e-5 else f"FAIL ({off:.0e})"
+
+
+def _run(folder: Path, *cells: str) -> str:
+    """Four processes compare these; what went wrong, in a few words."""
+    launch = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "4")
+    try:
+        subprocess.run(
+            (*launch, "-m", "tests.laid_out", str(folder), *cells), capture_output=True, check=True, timeout=SECONDS
+        )
+    except subprocess.TimeoutExpired:
+        return "no end"
+    except subprocess.CalledProcessError as error:
+        lines = (line.partition("Error: ")[2] for line in error.stderr.decode().splitlines() if "Error: " in line)
+        return next(filter(None, lines), "without a word")[:60]
+    return ""
+
+
+def main(*names: str) -> None:
+    """Print the table as Markdown."""
+    print(f"| | {' | '.join(LAYOUTS)} |\n|{'---|' * (len(LAYOUTS) + 1)}")
+    for name in names or FAMILIES:
+        print(f"| {name} | {' | '.join(row(name))} |", flush=True)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
