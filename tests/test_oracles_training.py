@@ -96,6 +96,19 @@ def test_classes_with_a_teacher(tmp_path: Path) -> None:
     check_step(model, output, case, {"scores": "logits", "scores_teacher": "logits_m", "loss": "loss"})
 
 
+@torch.no_grad()
+def test_features_of_images_texts_and_both(tmp_path: Path) -> None:
+    case = recorded("lavis/albef_features", tmp_path)
+    output = loaded("albef_features", case).eval()(**inputs(case))
+    there = inputs(case)["attention_mask"].bool()
+    for mode in ("image", "text", "multimodal"):
+        for key, expected in case.outputs.items():
+            if key.startswith(f"{mode}.") and "image" in key:
+                assert agree(getattr(output, key.removeprefix(f"{mode}.")), expected), key
+            elif key.startswith(f"{mode}."):
+                assert agree(getattr(output, key.removeprefix(f"{mode}."))[there], expected[there]), key
+
+
 # What is a teacher's in files of LAVIS, or stored with the weights.
 TEACHERS = (
     *("visual_encoder_m.", "text_encoder_m.", "vision_proj_m.", "text_proj_m.", "cls_head_m."),
