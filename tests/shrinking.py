@@ -36,7 +36,7 @@ LINEAR = "{key_heads: 2, value_heads: 4, key_dim: 6, value_dim: 10, conv: 3}"
 
 def shrunk(node: Node) -> Iterator[str]:
     """The overrides of one node."""
-    make = _SHRINK.get(type(node.spec)) if not node.owner else _call
+    make = _SHRINK.get(type(node.spec)) if node.source == node.name else _call
     for line in make(node) if make else ():
         yield f"nodes.{node.name}{line}"
 
@@ -110,7 +110,9 @@ def _crossed(node: Node) -> Iterator[str]:
 
 
 def _call(node: Node) -> Iterator[str]:
-    """What calls a merger of a tap reads another."""
+    """What calls a merger of a tap reads another; ranges of layers are those of a stack of four in two halves."""
+    if layers := node.tree.get("call", "layers"):
+        yield f".layers={[{0: 0, 6: 2, 12: 4}[place] for place in layers.plain()]}"
     if isinstance(node.spec, PatchMerger) and node.inputs["features"].port != "features":
         yield f".inputs={node.inputs['features'].name}.layer_{node.name[-1]}"
 
@@ -164,9 +166,11 @@ def _audio(node: Node) -> Iterator[str]:
 
 
 def _encoder(node: Node) -> Iterator[str]:
-    assert isinstance(node.spec, Encoder)
     layers, sublayers = node.tree.get("layers"), node.tree.get("sublayers")
     count = "{count: 3}" if layers and layers.is_mapping else 2
+    if layers and layers.get("where"):
+        run = ", run: [0, 2]" if layers.get("run") else ""
+        count = f"{{count: 4{run}, where: [{{name: fusion, range: [2, 4], each: [attn, cross, mlp]}}]}}"
     yield f"={{vocab: {VOCAB}, dim: 48, layers: {count}, max_tokens: 192}}"
     yield from (".attention.heads=3", f".mlp.hidden={_HIDDEN}")
     yield from (f".sublayers.{name}.heads=4" for name, _ in (sublayers.items() if sublayers else ()))
@@ -179,6 +183,9 @@ def _first_token(node: Node) -> Iterator[str]:
 def _decoder(node: Node) -> Iterator[str]:
     spec = node.spec
     assert isinstance(spec, Transformer)
+    if node.tie:  # to an encoder
+        yield from _encoder(node)
+        return
     kv_heads = 6 if all(each.kv_heads == each.heads for each in spec.layers.attentions) else 2
     layers = "{count: 4}" if any(spec.layers.linear) else max(2, len(spec.inject))
     if node.tree.get("layers", "each"):
