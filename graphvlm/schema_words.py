@@ -188,4 +188,4 @@ def nearest(value: Any, schema: Schema) -> str:
     name = value[:_LONGEST].lower().replace("-", "_")
     if name in called or name in words:
         return f"here it is called `{called.get(name, name)}`"
-    return did_you_mean(name, words)
+    return did_you_mean(name, [word for word in words if isinstance(word, str)])
