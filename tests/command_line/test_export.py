@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -85,10 +86,7 @@ def test_a_plan_has_the_operators_of_the_export(cli: Cli, tmp_path: Path) -> Non
 @pytest.mark.slow
 def test_an_operator_that_tensorrt_lacks_is_named(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     """As if its parser did not take one that is in every encoder."""
-    assert cli(*ENCODER, "--trt", "--dry-run").code == 0
     monkeypatch.setattr(operators, "TAKEN", operators.TAKEN - {"Softmax"})
     done = cli(*ENCODER, "--trt", "--dry-run")
     assert done.code == 1
-    assert "TensorRT has no Softmax" in done.out
-    found = json.loads(cli(*ENCODER, "--trt", "--dry-run", "--json").out)
-    assert found["unsupported"] == {"encode_image": ["Softmax"]}
+    assert re.findall(r"TensorRT has no (\w+)", done.out) == ["Softmax"]
