@@ -63,7 +63,7 @@ def of_all(graphs: Mapping[str, Path], parts: Iterable[str]) -> dict[str, Size]:
 
 
 def _around(name: str) -> Source | None:
-    """The smallest graph that uses a part: an input for each port that the part needs.
+    """The smallest graph that uses a part: an input for each port that the part needs, or that has weights.
 
     Features that a decoder attends to are as wide as itself, as they are behind a projector, unless the part says it.
     """
@@ -76,9 +76,9 @@ def _around(name: str) -> Source | None:
     settings = Settings(compose(Source("<part>", f"part: {{use: {name}}}")).get("part") or compose(""))
     kind, type_ = settings.get("kind"), settings.get("type")
     ports = component(kind, type_).signature("part", settings).inputs
-    needed = {port: end.what for port, end in ports.items() if not end.optional}
+    needed = {port: end.what for port, end in ports.items() if not end.optional or end.what == "features"}
     wide = f"{{type: features, dim: {settings.get('dim')}}}"
-    given = {port: wide if kind == "decoder" and what == "features" else what for port, what in needed.items()}
+    given = {port: wide if what == "features" else what for port, what in needed.items()}
     wires = {port: f"{port}_given" for port in needed}
     before = ""
     if kind == "decoder":

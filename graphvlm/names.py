@@ -68,7 +68,7 @@ def _reserved() -> tuple[_Reserved, ...]:
         ),
         _Reserved(_words(_MODULE), ("node",), "torch.nn.Module has an attribute of this name"),
         _Reserved(
-            _words("checkpoint config generate losses model parallel"),
+            _words("checkpoint config generate losses model parallel sharded"),
             ("node",),
             "the generated package has a file of this name",
         ),
@@ -94,7 +94,8 @@ def _reserved() -> tuple[_Reserved, ...]:
 # Classes that stand in one file with the class of a node; a test compares them with the templates.
 CLASSES = _words(
     """Attention Block Config CrossAttention Experts F Groups KVCache LatentAttention LayerCache MLP MoE Model
-    NamedTuple OffsetRMSNorm Output Parted Path Places RelativeBias Rope Rotation SharedMLP Source Tensor"""
+    NamedTuple OffsetRMSNorm Output Parted Path Places RelativeBias Rope Rotation ScaledEmbedding SharedMLP
+    Source Tensor"""
 )
 
 

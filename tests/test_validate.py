@@ -137,7 +137,7 @@ MISTAKES = [
     ("dead_layers: false", "dead_layers: no", "wrong-type", "no", "takes true or false, not the text 'no'", "`false`"),
     ("freeze: {patterns: [vision]", "freeze: {patterns: vision", "wrong-type", "vision", "a list", "write `[vision]`"),
     ("until_step: 10", "until_step: 0", "out-of-range", "0", "`freeze.schedules.llm.layers.*.until", "at least 1"),
-    ("mesh: {dp: 2, tp: 2}", "mesh: {dp: 2, pp: 2}", "unknown-key", "pp", "`parallelism.mesh` has", "are `dp`, `tp`"),
+    ("mesh: {dp: 2, tp: 2}", "mesh: {dp: 2, zp: 2}", "unknown-key", "zp", "`parallelism.mesh` has", "are `dp`, "),
     ("fsdp: block", "fsdp: blocks", "bad-value", "blocks", "takes `block` or `none`", "did you mean `block`?"),
     ("{tokens: 64}", "{tokens: 64.5}", "wrong-type", "64.5", "an integer, not 64.5", "for example `tokens: 2048`"),
     # names
