@@ -16,6 +16,8 @@ from graphvlm.ir import Graph
 from .diagnosing import problems
 from .running import inputs, packaged, randomise
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 MATCHING = Path(__file__).parent / "golden" / "graphs" / "matching.yaml"
 
 
@@ -83,20 +85,20 @@ def test_pairs_are_drawn_by_likeness_and_never_those_that_belong() -> None:
     model, _ = made()
     torch.manual_seed(0)
     scores = torch.tensor([[9.0, 2.0, 0.0, 9.0], [1.0, 0.0, 3.0, 9.0], [0.0, 0.0, 50.0, 9.0]])
-    drawn = torch.stack([model.pairs.others(scores) for _ in range(4000)])
+    drawn = torch.stack([model.pairs.others(scores) for _ in range(1500)])
     for row, other in enumerate(([1, 2], [0, 2], [0, 1])):
         share = torch.stack([(drawn[:, row] == column).float().mean() for column in range(3)])
         expected = torch.zeros(3)
         expected[other] = scores[row, other].softmax(0)
-        assert (share - expected).abs().max() < 0.03
+        assert (share - expected).abs().max() < 0.05
 
 
 def test_unlike_pairs_are_drawn_too_with_a_floor() -> None:
     model, _ = made("nodes.pairs.floor=0.5")
     torch.manual_seed(0)
     scores = torch.tensor([[0.0, 60.0, -60.0], [0.0, 0.0, 0.0], [0.0, 0.0, 0.0]])
-    drawn = torch.stack([model.pairs.others(scores)[0] for _ in range(4000)])
-    assert abs(float((drawn == 2).float().mean()) - 0.5 / 2.0) < 0.03
+    drawn = torch.stack([model.pairs.others(scores)[0] for _ in range(1500)])
+    assert abs(float((drawn == 2).float().mean()) - 0.5 / 2.0) < 0.05
     assert not bool((drawn == 0).any())
 
 
