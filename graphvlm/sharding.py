@@ -14,7 +14,7 @@ from .ir import Graph, Node, Parallelism
 from .linked import LinkedGraph
 from .problems import Problems
 from .settings import Settings
-from .splits import conflict, is_routed
+from .splits import conflict, is_routed, split_op
 from .splits import laid as laid_op
 from .words import suggestion
 
@@ -124,6 +124,8 @@ def _check_tokens(node: Node, degree: int, own: Settings, problems: Problems) ->
         why = "segments are told apart by their places in the sequence"
     elif any(sublayer.residual.gate or sublayer.rows for sublayer in sublayers):
         why = "gates and flags of rows stand between its sublayers"
+    elif any("" in split_op(sublayer.op, degree) for sublayer in sublayers):
+        why = "its linear attention, sinks or relative positions do not take gathered tokens yet"
     elif stack.crossed or any(name.startswith("inject") for name in node.inputs):
         why = "something comes in from elsewhere between its sublayers"
     if why:
