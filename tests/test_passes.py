@@ -39,6 +39,13 @@ def graph(case: str, switched: str, on: bool) -> Graph:
     return graphvlm.load(GRAPHS / f"{name}.yaml", overrides=[*shrinking(name), switch])
 
 
+def idle(case: str, switched: str) -> bool:
+    """Whether a pass finds nothing to do: the code is the same without it, and so is what it computes."""
+    made = (graphvlm.render(graph(case, switched, on)) for on in (True, False))
+    on, off = ({file: text for file, text in files.items() if file.endswith(".py")} for files in made)
+    return on == off
+
+
 class Pair(NamedTuple):
     """The models with a pass and without, with the same weights."""
 
@@ -71,6 +78,8 @@ def close(made: Tensor, expected: Tensor) -> bool:
 @pytest.mark.parametrize("switched", PASSES)
 @pytest.mark.parametrize("case", CASES)
 def test_outputs_are_equal(case: str, switched: str, pair: Callable[[str, str], Pair]) -> None:
+    if idle(case, switched):
+        return
     both = pair(case, switched)
     keywords = inputs(both.graph, sizes(both.graph, seq=11), padded=True)
     with torch.no_grad():

@@ -211,7 +211,7 @@ def test_any_legal_name_will_do(tmp_path: Path) -> None:
     ]
     plains = [yaml.safe_load(graphvlm.render(graph)["graph.yaml"]) for graph in bases]
 
-    @examples(60)
+    @examples(30)
     @given(st.data())
     def check(data: st.DataObject) -> None:
         names: dict[tuple[str, str], str] = {}
@@ -262,7 +262,7 @@ def test_damaged_graphs_are_diagnosed(tmp_path: Path, monkeypatch: pytest.Monkey
     """Nothing but a `GraphError`; and what is not refused builds, builds again from what it wrote, and runs."""
     monkeypatch.chdir(tmp_path)
 
-    @examples(400)
+    @examples(250)
     @given(damaged(good_texts()))
     def check(text: str) -> None:
         began = process_time()
