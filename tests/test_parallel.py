@@ -201,7 +201,8 @@ def batches(name: str) -> list[dict[str, torch.Tensor]]:
 @pytest.fixture(scope="session")
 def found(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> dict[str, dict[str, Any]]:
     """What four processes find in every case that is asked for."""
-    asked = [item for item in request.session.items if "found" in getattr(item, "fixturenames", ())]
+    own = [item for item in request.session.items if item.path == Path(__file__)]
+    asked = [item for item in own if "found" in getattr(item, "fixturenames", ())]
     cases = list(dict.fromkeys(getattr(item, "callspec").params["name"] for item in asked))  # noqa: B009
     folder = tmp_path_factory.mktemp("parallel")
     sys.path.insert(0, str(folder))
