@@ -110,15 +110,6 @@ def argsort(x: Tensor, dim: int = -1, descending: bool = False, *, stable: bool 
     return torch.zeros_like(place).scatter(dim, place, order)
 
 
-def grouped_mm(x: Tensor, weight: Tensor, offs: Tensor, bias: None = None, out_dtype: None = None) -> Tensor:
-    """Rows of `x` [rows, in] times the matrix of their expert in `weight` [experts, in, out].
-
-    In an exported graph every expert has the same number of rows (`all_experts`), wherever `offs` says that they end.
-    """
-    del offs, bias, out_dtype  # the last two are not used by packages
-    return (x.view(weight.size(0), -1, x.size(1)) @ weight).flatten(0, 1)
-
-
 @contextlib.contextmanager
 def all_experts(model: nn.Module) -> Iterator[None]:
     """Within, tokens go through all experts in every type: which of them a token chose is no shape of a graph."""
@@ -175,7 +166,6 @@ REPLACED: Table = MappingProxyType(
         torch.searchsorted: searchsorted,
         torch.bucketize: bucketize,
         Tensor.argsort: argsort,
-        torch._grouped_mm: grouped_mm,
         torch.nn.functional.scaled_dot_product_attention: attention,
     }
 )

@@ -92,13 +92,6 @@ def test_one_token_a_row_is_picked_by_its_place() -> None:
         assert torch.equal(hidden[keep], torch.stack([hidden[0, 1], hidden[1, 3]]))
 
 
-def test_rows_of_experts() -> None:
-    """As many for each; on this machine torch has the function for bfloat16 alone."""
-    x, weight = random(6, 16).bfloat16(), random(3, 16, 8).bfloat16()
-    ends = torch.tensor([2, 4, 6], dtype=torch.int32)
-    torch.testing.assert_close(rewrites.grouped_mm(x, weight, ends), F.grouped_mm(x, weight, offs=ends))
-
-
 def test_every_expert_within() -> None:
     class Experts(torch.nn.Module):
         def through_chosen(self) -> str:

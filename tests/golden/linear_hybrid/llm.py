@@ -281,11 +281,11 @@ def by_expert(x: Tensor, weight: Tensor, sizes: Tensor) -> Tensor:
     The first sizes[0] rows are those of the first expert, and so on. In a graph all experts
     have the same number of rows: `x` is [experts, rows, in].
     """
+    if x.dim() > 2:
+        return x @ weight.transpose(1, 2)
     if x.dtype == torch.bfloat16:
         ends = sizes.cumsum(0).to(torch.int32)
         return F.grouped_mm(x, weight.transpose(1, 2), offs=ends)
-    if x.dim() > 2:
-        return x @ weight.transpose(1, 2)
     parts = torch.split(x, sizes.tolist())
     return torch.cat([F.linear(part, weight[i]) for i, part in enumerate(parts)])
 
