@@ -11,6 +11,9 @@ from .expressions import Fields
 from .settings import Attention, LayerKind, Stack
 from .settings_position import Rope
 
+# Scalings that the language calls by where they come from.
+_DONE = {"llama3": "blended"}
+
 
 @dataclass(frozen=True, slots=True)
 class RotationView:
@@ -49,7 +52,7 @@ class RopeView:
     construct: str
     function: str
     dim: str
-    type: str
+    type: str  # of scaling, by what is done to the rates
     varies: bool
 
     def number(self, name: str) -> str:
@@ -151,7 +154,13 @@ def ropes_view(
             constructs[index] = f"{made.name}({', '.join(('config', *given))})"
     views = tuple(
         RopeView(
-            config, f"{prefix}rope", constructs[index], f"{prefix}frequencies", turned[index], rope.type, rope.varies
+            config,
+            f"{prefix}rope",
+            constructs[index],
+            f"{prefix}frequencies",
+            turned[index],
+            _DONE.get(rope.type, rope.type),
+            rope.varies,
         )
         for index, (prefix, rope) in enumerate(zip(prefixes, stack.rotary, strict=True))
     )
