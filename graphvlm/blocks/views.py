@@ -8,12 +8,13 @@ from typing import Literal, TypeVar
 
 from ..code import Field, literal
 from ..names import class_name
+from .experts import Moe
 from .expressions import Fields, norm_expression, pattern
 from .settings import Attention, Delta, LayerKind, Mlp, Norm, Op, Stack, Sublayer, norms_of
 from .use import Use
 from .views_cross import CrossView, SourceView, cross_view, read_by, source_types, source_views
 from .views_lines import block_lines, passed
-from .views_mlp import MlpView, MoeView, mlp_view, moe_view
+from .views_mlp import MlpView, MoeView, mlp_view, moe_view, of_several_widths, shared_by_all
 from .views_ops import (
     AttentionView,
     DeltaView,
@@ -265,6 +266,7 @@ class _Classes:
         sources = source_types(stack, direct=use.direct)
         self.given = use.given(rope, sources, parts, placed=stack.tempered, real=stack.choosing)
         self._turned: dict[int, str] = {}  # number of rotary positions -> how much of a head they turn
+        self._sized = of_several_widths(stack)
 
     def block(self, kind: LayerKind) -> str:
         """The class of a kind of layer."""
@@ -282,7 +284,7 @@ class _Classes:
             kind = replace(kind, name=_stem(name))
         norm = self._norm(sublayer.norm, kind) if sublayer.normed else ""
         op = sublayer.op
-        made = self._op(op, kind)
+        made, given = self._op(op, kind)
         size = "config.dim" if residual.gate == "layer_scale" else "1"
         scaled = residual.scale != 1
         named = isinstance(op, Attention) and op.cross and self.given.cached
@@ -290,7 +292,7 @@ class _Classes:
         return SublayerView(
             name=name,
             class_name="Parted" if parted else made,
-            arguments=f"{made}, config" if parted else f'config, "{name}"' if named else "config",
+            arguments=f"{made}, {given}" if parted else f'{given}, "{name}"' if named else given,
             norm=norm,
             post_norm=norm if sublayer.place == "sandwich" else "",
             gate=size if residual.gate else "",
@@ -298,14 +300,14 @@ class _Classes:
             scale=self.fields.add(f"{name}_scale", residual.scale, kind.name) if scaled else "",
         )
 
-    def _op(self, op: Op, kind: LayerKind) -> str:
-        """The class of an operation."""
+    def _op(self, op: Op, kind: LayerKind) -> tuple[str, str]:
+        """The class of an operation, and what its constructor is given."""
         if isinstance(op, Attention):
-            return self._attention(op, kind)
-        if isinstance(op, Mlp):
-            return self._mlp(op, kind)
-        view = delta_view(op, kind, self.fields, self.given.linear)
-        return self._once(self.deltas, view, "GatedDeltaNet", kind.name)
+            return self._attention(op, kind), "config"
+        if isinstance(op, Delta):
+            view = delta_view(op, kind, self.fields, self.given.linear)
+            return self._once(self.deltas, view, "GatedDeltaNet", kind.name), "config"
+        return (self._mixture(op, op.moe, kind), "config") if op.moe else self._mlp(op, kind)
 
     def _norm(self, norm: Norm, kind: LayerKind) -> str:
         return norm_expression(norm, "config.dim", self.fields.eps(norm, kind))
@@ -324,16 +326,19 @@ class _Classes:
             self._turned[op.rope] = rope_dim(op, self._stack.rotary[op.rope], kind, self.fields)
         return name
 
-    def _mlp(self, op: Mlp, kind: LayerKind) -> str:
-        if op.moe is None:
-            return self._once(self.mlps, mlp_view(op, kind, self.fields, self._tp), "MLP", kind.name)
+    def _mlp(self, op: Mlp, kind: LayerKind, field: str = "mlp_hidden", name: str = "") -> tuple[str, str]:
+        width = self.fields.add(field, op.hidden, kind.name)
+        sized = replace(op, hidden=0) in self._sized
+        view = mlp_view(op, kind, self.fields, self._tp, hidden="hidden" if sized else width, sized=sized)
+        made = self._once(self.mlps, view, "MLP", name or kind.name)
+        return made, f"config, {width}" if sized else "config"
+
+    def _mixture(self, op: Mlp, moe: Moe, kind: LayerKind) -> str:
         shared = ""
-        if op.moe.shared:
-            dense = replace(op, hidden=op.moe.shared, moe=None)
-            view = mlp_view(dense, kind, self.fields, self._tp, "shared_hidden")
-            own = f"{kind.name}_shared" if "SharedMLP" in self._taken else "shared"
-            shared = self._once(self.mlps, view, "MLP", own)
-        mixture = moe_view(op, op.moe, kind, self.fields, dim=self._stack.dim, shared=shared, tp=self._tp)
+        if moe.shared:
+            name = f"{kind.name}_shared" if "SharedMLP" in self._taken else "shared"
+            shared = "{}({})".format(*self._mlp(shared_by_all(op, moe.shared), kind, "shared_hidden", name))
+        mixture = moe_view(op, moe, kind, self.fields, dim=self._stack.dim, shared=shared, tp=self._tp)
         if mixture not in self.moes:
             name = self._once(self.moes, mixture, "MoE", kind.name)
             experts = self._named(name.replace("MoE", "Experts"))

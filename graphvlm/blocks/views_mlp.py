@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, replace
 
 from .experts import Moe
 from .expressions import Fields, activated, bias_argument
-from .settings import LayerKind, Mlp
+from .settings import LayerKind, Mlp, Stack
 
 
 @dataclass(frozen=True, slots=True)
 class MlpView:
-    """One `MLP` class."""
+    """One `MLP` class. The constructor of one that is `sized` is given its width, which is not the same everywhere."""
 
     name: str
     dim: str
     hidden: str
+    sized: bool
     gated: bool
     merged: bool
     bias: str
@@ -31,7 +33,7 @@ class MlpView:
 
 @dataclass(frozen=True, slots=True)
 class MoeView:
-    """One `MoE` class and its experts; `shared` is the class of the feed-forward that all tokens go through.
+    """One `MoE` class and its experts; `shared` constructs the feed-forward that all tokens go through.
 
     `aligned` if the widths suit the kernel that multiplies all experts at once.
     """
@@ -74,12 +76,13 @@ class MoeView:
         return activated(self.activation, value)
 
 
-def mlp_view(op: Mlp, kind: LayerKind, fields: Fields, tp: int, field: str = "mlp_hidden") -> MlpView:
-    """The view of one feed-forward; its name is set by the caller."""
+def mlp_view(op: Mlp, kind: LayerKind, fields: Fields, tp: int, *, hidden: str, sized: bool) -> MlpView:
+    """The view of one feed-forward; `hidden` is the expression for its width. Named by the caller."""
     return MlpView(
         name="",
         dim="config.dim",
-        hidden=fields.add(field, op.hidden, kind.name),
+        hidden=hidden,
+        sized=sized,
         gated=op.gated,
         merged=op.merged and op.gated,
         bias=bias_argument(op.bias),
@@ -98,7 +101,7 @@ def _bounds(op: Mlp, kind: LayerKind, fields: Fields) -> dict[str, str]:
 
 
 def moe_view(op: Mlp, moe: Moe, kind: LayerKind, fields: Fields, *, dim: int, shared: str, tp: int) -> MoeView:
-    """The view of one mixture of experts, whose shared feed-forward is of the class `shared`; named by the caller."""
+    """The view of one mixture of experts, whose shared feed-forward `shared` constructs; named by the caller."""
     router, grouped = moe.router, moe.router.top_groups < moe.router.groups
     choosing = router.capacity is not None
     hidden = fields.add("expert_hidden", op.hidden, kind.name)
@@ -135,6 +138,21 @@ def moe_view(op: Mlp, moe: Moe, kind: LayerKind, fields: Fields, *, dim: int, sh
         tp=tp > 1,
         ep=moe.spread,
     )
+
+
+def shared_by_all(op: Mlp, hidden: int) -> Mlp:
+    """The feed-forward of a mixture of experts that all tokens go through, `hidden` wide."""
+    return replace(op, hidden=hidden, moe=None)
+
+
+def of_several_widths(stack: Stack) -> frozenset[Mlp]:
+    """Feed-forwards, their width left out, that the stack has in several widths: one class serves them all."""
+    ops = [sublayer.op for kind in stack.kinds for sublayer in kind.sublayers]
+    mlps = [op for op in ops if isinstance(op, Mlp) and not op.by]
+    plain = {op for op in mlps if op.moe is None}
+    shared = {shared_by_all(op, op.moe.shared) for op in mlps if op.moe is not None and op.moe.shared}
+    widths = Counter(replace(op, hidden=0) for op in plain | shared)
+    return frozenset(op for op, number in widths.items() if number > 1)
 
 
 # Rows of bfloat16 that the grouped product takes begin at multiples of 16 bytes.

@@ -98,31 +98,11 @@ class Attention(nn.Module):
 
 
 class MLP(nn.Module):
-    def __init__(self, config: LlmConfig) -> None:
+    def __init__(self, config: LlmConfig, hidden: int) -> None:
         super().__init__()
-        self.gate = nn.Linear(config.dim, config.mlp_hidden, bias=False)  # tp: column
-        self.up = nn.Linear(config.dim, config.mlp_hidden, bias=False)  # tp: column
-        self.down = nn.Linear(config.mlp_hidden, config.dim, bias=False)  # tp: row
-
-    def forward(self, x: Tensor) -> Tensor:
-        x = self.down(F.silu(self.gate(x)) * self.up(x))
-        return x
-
-
-class WideMLP(nn.Module):
-    def __init__(self, config: LlmConfig) -> None:
-        super().__init__()
-        self.gate = nn.Linear(
-            config.dim,
-            config.wide_mlp_hidden,
-            bias=False,
-        )  # tp: column
-        self.up = nn.Linear(
-            config.dim,
-            config.wide_mlp_hidden,
-            bias=False,
-        )  # tp: column
-        self.down = nn.Linear(config.wide_mlp_hidden, config.dim, bias=False)  # tp: row
+        self.gate = nn.Linear(config.dim, hidden, bias=False)  # tp: column
+        self.up = nn.Linear(config.dim, hidden, bias=False)  # tp: column
+        self.down = nn.Linear(hidden, config.dim, bias=False)  # tp: row
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.down(F.silu(self.gate(x)) * self.up(x))
@@ -146,7 +126,7 @@ class Block(nn.Module):
         self.attn_norm = nn.RMSNorm(config.dim, eps=config.norm_eps)
         self.attn = Attention(config)
         self.mlp_norm = nn.RMSNorm(config.dim, eps=config.norm_eps)
-        self.mlp = MLP(config)
+        self.mlp = MLP(config, config.mlp_hidden)
 
     def forward(
         self,
@@ -166,7 +146,7 @@ class WideBlock(nn.Module):
         self.attn_norm = nn.RMSNorm(config.dim, eps=config.norm_eps)
         self.attn = Attention(config)
         self.mlp_norm = nn.RMSNorm(config.dim, eps=config.norm_eps)
-        self.mlp = WideMLP(config)
+        self.mlp = MLP(config, config.wide_mlp_hidden)
 
     def forward(
         self,

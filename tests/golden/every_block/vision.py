@@ -31,21 +31,10 @@ class Attention(nn.Module):
 
 
 class MLP(nn.Module):
-    def __init__(self, config: VisionConfig) -> None:
+    def __init__(self, config: VisionConfig, hidden: int) -> None:
         super().__init__()
-        self.up = nn.Linear(config.dim, config.mlp_hidden)
-        self.down = nn.Linear(config.mlp_hidden, config.dim)
-
-    def forward(self, x: Tensor) -> Tensor:
-        x = self.down(F.gelu(self.up(x), approximate="tanh"))
-        return x
-
-
-class Variant1MLP(nn.Module):
-    def __init__(self, config: VisionConfig) -> None:
-        super().__init__()
-        self.up = nn.Linear(config.dim, config.variant_1_mlp_hidden)
-        self.down = nn.Linear(config.variant_1_mlp_hidden, config.dim)
+        self.up = nn.Linear(config.dim, hidden)
+        self.down = nn.Linear(hidden, config.dim)
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.down(F.gelu(self.up(x), approximate="tanh"))
@@ -58,7 +47,7 @@ class Block(nn.Module):
         self.attn_norm = nn.LayerNorm(config.dim, eps=config.norm_eps)
         self.attn = Attention(config)
         self.mlp_norm = nn.LayerNorm(config.dim, eps=config.norm_eps)
-        self.mlp = MLP(config)
+        self.mlp = MLP(config, config.mlp_hidden)
 
     def forward(self, x: Tensor) -> Tensor:  # [images, tokens, dim]
         x = x + self.attn(self.attn_norm(x))
@@ -72,7 +61,7 @@ class Variant1Block(nn.Module):
         self.attn_norm = nn.LayerNorm(config.dim, eps=config.norm_eps)
         self.attn = Attention(config)
         self.mlp_norm = nn.LayerNorm(config.dim, eps=config.norm_eps)
-        self.mlp = Variant1MLP(config)
+        self.mlp = MLP(config, config.variant_1_mlp_hidden)
 
     def forward(self, x: Tensor) -> Tensor:  # [images, tokens, dim]
         x = x + self.attn(self.attn_norm(x))

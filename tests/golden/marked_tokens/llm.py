@@ -145,34 +145,10 @@ class Attention(nn.Module):
 
 
 class MLP(nn.Module):
-    def __init__(self, config: LlmConfig) -> None:
+    def __init__(self, config: LlmConfig, hidden: int) -> None:
         super().__init__()
-        self.gate_up = nn.Linear(config.dim, 2 * config.mlp_hidden, bias=False)
-        self.down = nn.Linear(config.mlp_hidden, config.dim, bias=False)
-
-    def forward(self, x: Tensor) -> Tensor:
-        gate, up = self.gate_up(x).chunk(2, dim=-1)
-        x = self.down(F.silu(gate) * up)
-        return x
-
-
-class ImageMLP(nn.Module):
-    def __init__(self, config: LlmConfig) -> None:
-        super().__init__()
-        self.gate_up = nn.Linear(config.dim, 2 * config.image_mlp_hidden, bias=False)
-        self.down = nn.Linear(config.image_mlp_hidden, config.dim, bias=False)
-
-    def forward(self, x: Tensor) -> Tensor:
-        gate, up = self.gate_up(x).chunk(2, dim=-1)
-        x = self.down(F.silu(gate) * up)
-        return x
-
-
-class BothMLP(nn.Module):
-    def __init__(self, config: LlmConfig) -> None:
-        super().__init__()
-        self.gate_up = nn.Linear(config.dim, 2 * config.both_mlp_hidden, bias=False)
-        self.down = nn.Linear(config.both_mlp_hidden, config.dim, bias=False)
+        self.gate_up = nn.Linear(config.dim, 2 * hidden, bias=False)
+        self.down = nn.Linear(hidden, config.dim, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
         gate, up = self.gate_up(x).chunk(2, dim=-1)
@@ -186,11 +162,11 @@ class Block(nn.Module):
         self.attn_norm = nn.RMSNorm(config.dim, eps=config.norm_eps)
         self.attn = Attention(config)
         self.mlp_norm = nn.RMSNorm(config.dim, eps=config.norm_eps)
-        self.mlp = MLP(config)
-        self.image_mlp = ImageMLP(config)
-        self.both = BothMLP(config)
+        self.mlp = MLP(config, config.mlp_hidden)
+        self.image_mlp = MLP(config, config.image_mlp_hidden)
+        self.both = MLP(config, config.both_mlp_hidden)
         self.more_norm = nn.RMSNorm(config.dim, eps=config.norm_eps)
-        self.more = BothMLP(config)
+        self.more = MLP(config, config.both_mlp_hidden)
 
     def forward(
         self,

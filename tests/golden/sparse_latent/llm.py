@@ -126,10 +126,10 @@ class LatentAttention(nn.Module):
 
 
 class MLP(nn.Module):
-    def __init__(self, config: LlmConfig) -> None:
+    def __init__(self, config: LlmConfig, hidden: int) -> None:
         super().__init__()
-        self.gate_up = nn.Linear(config.dim, 2 * config.mlp_hidden, bias=False)
-        self.down = nn.Linear(config.mlp_hidden, config.dim, bias=False)
+        self.gate_up = nn.Linear(config.dim, 2 * hidden, bias=False)
+        self.down = nn.Linear(hidden, config.dim, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
         gate, up = self.gate_up(x).chunk(2, dim=-1)
@@ -138,18 +138,6 @@ class MLP(nn.Module):
 
 
 class SharedMLP(nn.Module):
-    def __init__(self, config: LlmConfig) -> None:
-        super().__init__()
-        self.gate_up = nn.Linear(config.dim, 2 * config.shared_hidden, bias=False)
-        self.down = nn.Linear(config.shared_hidden, config.dim, bias=False)
-
-    def forward(self, x: Tensor) -> Tensor:
-        gate, up = self.gate_up(x).chunk(2, dim=-1)
-        x = self.down(F.silu(gate) * up)
-        return x
-
-
-class OddSharedMLP(nn.Module):
     def __init__(self, config: LlmConfig) -> None:
         super().__init__()
         self.up = nn.Linear(config.dim, config.odd_shared_hidden, bias=False)
@@ -237,7 +225,7 @@ class MoE(nn.Module):
             requires_grad=False,
         )
         self.experts = Experts(config)
-        self.shared = SharedMLP(config)
+        self.shared = MLP(config, config.shared_hidden)
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
@@ -325,7 +313,7 @@ class OddMoE(nn.Module):
         self.top = config.odd_top_experts
         self.router = nn.Linear(config.dim, config.odd_experts, bias=False)
         self.experts = OddExperts(config)
-        self.shared = OddSharedMLP(config)
+        self.shared = SharedMLP(config)
         self.shared_gate = nn.Linear(config.dim, 1, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -350,7 +338,7 @@ class Block(nn.Module):
         self.attn_norm = nn.RMSNorm(config.dim, eps=config.norm_eps)
         self.attn = LatentAttention(config)
         self.mlp_norm = nn.RMSNorm(config.dim, eps=config.norm_eps)
-        self.mlp = MLP(config)
+        self.mlp = MLP(config, config.mlp_hidden)
 
     def forward(
         self,
