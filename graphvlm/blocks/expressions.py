@@ -84,6 +84,14 @@ def norm_field(stack_fields: tuple[Field, ...], norm: Norm, name: str) -> tuple[
     return expression, tuple(fields.found.values())
 
 
+def outer_norm(fields: tuple[Field, ...], norm: Norm | None) -> tuple[str, tuple[Field, ...]]:
+    """The constructor of a norm outside the blocks, nothing where there is none, and the fields with its eps in."""
+    if norm is None:
+        return "", fields
+    eps, fields = norm_field(fields, norm, "outer_norm_eps")
+    return norm_expression(norm, "config.dim", eps), fields
+
+
 def pattern(head: str, items: list[str], indent: int) -> str:
     """`head` and a tuple display, short for a long list with runs or a period: `(*[Dense] * 3, *[Sparse] * 58)`."""
     runs = _runs(items)

@@ -10,11 +10,12 @@ from ..merging import merge
 from ..problems import Problems
 from ..settings import Settings
 from ..tree import Tree
+from .layer import Layer, path_of
 from .parse_linear import check_unread
 from .parse_norm import parse_norm
 from .parse_scopes import check_parted
 from .parse_square import Square
-from .parse_sublayers import Layer, check_ports, check_skip, parse_sublayers, path_of, read_order, sublayer_names
+from .parse_sublayers import check_ports, check_skip, parse_sublayers, read_order, sublayer_names
 from .rope import parse_rope
 from .segments import check_scopes, read_segments
 from .settings import Attention, LayerKind, Op, Stack, Sublayer

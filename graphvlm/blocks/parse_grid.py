@@ -2,63 +2,55 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+from ..settings import Settings
+from .layer import Layer
 from .settings import Attention
 from .settings_grid import GridMask
 
-if TYPE_CHECKING:
-    from .parse_sublayers import Layer
+
+def check_grid(layer: Layer, own: Settings, attention: Attention) -> bool:
+    """Whether a mask over the places of patches stands where these are known; `own` are the settings of `attention`."""
+    found = _misplaced(layer, own, attention)
+    if found is None:
+        return True
+    message, fix, *option = found
+    message = f"`mask` of `{layer.inferred.node}` {message}"
+    layer.problems.error("bad-mask", message, own.span("mask", *option), help=fix)
+    return False
 
 
-def check_grid(layer: Layer, attention: Attention) -> bool:
-    """Whether a mask over the places of patches stands where these are known."""
-    if not layer.causal and layer.settings.has("attention", "mask", "any"):
-        layer.problems.error(
-            "bad-mask",
-            f"`mask` of `{layer.inferred.node}` goes by the order of the tokens, and those of an encoder have none",
-            layer.settings.span("attention", "mask"),
-            help="remove `mask`: every token sees every other",
-        )
-        return False
+def _misplaced(layer: Layer, own: Settings, attention: Attention) -> tuple[str, ...] | None:
+    """What is wrong with a mask, how to mend it, and at which option if not at the whole."""
     mask = attention.grid
-    if mask is not None and mask.within == "place" and not layer.video:
-        layer.problems.error(
-            "bad-mask",
-            f"`mask` of `{layer.inferred.node}` goes by places in all frames of a video, and this node reads none",
-            layer.settings.span("attention", "mask"),
-            help="remove `mask`, or encode videos with `type: video_vit`",
+    if not layer.causal and own.has("mask", "any"):
+        return (
+            "goes by the order of the tokens, and those of an encoder have none",
+            "remove `mask`: every token sees every other",
         )
-        return False
-    if mask is not None and layer.video:
-        return _check_video(layer, mask)
-    if mask is None or layer.square is not None or (layer.grid and not mask.padded):
-        return True
+    if mask is None or _stands(layer, mask):
+        return None
+    if layer.video:
+        return (
+            "is of images of any size: patches of its videos have a frame and a place",
+            "write `frame` or `place`, or remove `mask`",
+        )
+    if mask.within == "place":
+        return (
+            "goes by places in all frames of a video, and this node reads none",
+            "remove `mask`, or encode videos with `type: video_vit`",
+        )
     if layer.grid:
-        layer.problems.error(
-            "bad-mask",
-            f"windows of `{layer.inferred.node}` are smaller at the edges of an image, and cannot be filled up",
-            layer.settings.span("attention", "mask", "edge"),
-            help="remove `edge`",
-        )
+        return "has windows that are smaller at the edges, which cannot be filled up", "remove `edge`", "edge"
+    return (
+        "goes by frames and windows of images, and this node is not given a grid",
+        "remove `mask`, or encode the images with `type: native_vit`",
+    )
+
+
+def _stands(layer: Layer, mask: GridMask) -> bool:
+    """Whether the places that a mask goes by are known in the layer."""
+    if layer.video:
+        return mask.within in ("frame", "place")
+    if mask.within == "place":
         return False
-    layer.problems.error(
-        "bad-mask",
-        f"`mask` of `{layer.inferred.node}` goes by frames and windows of images, and this node is not given a grid",
-        layer.settings.span("attention", "mask"),
-        help="remove `mask`, or encode the images with `type: native_vit`",
-    )
-    return False
-
-
-def _check_video(layer: Layer, mask: GridMask) -> bool:
-    """Whether a mask is one of a video whose frames are of one size."""
-    if mask.within in ("frame", "place"):
-        return True
-    layer.problems.error(
-        "bad-mask",
-        f"`mask` of `{layer.inferred.node}` is of images of any size: patches of its videos have a frame and a place",
-        layer.settings.span("attention", "mask"),
-        help="write `frame` or `place`, or remove `mask`",
-    )
-    return False
+    return layer.square is not None or (layer.grid and not mask.padded)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ..diagnostics import Label
-from .parse_sublayers import Layer, path_of
+from .layer import Layer, path_of
 from .segments import marked_segment, read_segments
 from .settings import Attention, Mlp, Sublayer, is_choosing
 

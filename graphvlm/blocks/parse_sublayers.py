@@ -6,52 +6,24 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from ..component import Inferred, Port
+from ..component import Port
 from ..diagnostics import Label, Span
 from ..dims import Dim, Var, Written
 from ..names import reserved
 from ..problems import Problems
 from ..settings import Settings
 from ..words import listed, suggestion
+from .layer import Layer, path_of
 from .parse_attention import parse_attention
 from .parse_grid import check_grid
 from .parse_linear import is_linear, parse_linear
 from .parse_mlp import parse_mlp
 from .parse_norm import check_residual, make_norm, make_residual, norm_place, norm_settings
-from .parse_square import Square, on_square
+from .parse_square import on_square
 from .segments import segment_names
 from .settings import Attention, Cross, LayerKind, Mlp, Op, Sublayer
 
 _USUAL = ["attn", "mlp"]
-_CONCISE = {"attn": ("attention",), "mlp": ("mlp",)}
-
-
-@dataclass(frozen=True, slots=True)
-class Layer:
-    """The settings of one layer, with what `where` says of it merged in, and what it takes to parse them."""
-
-    settings: Settings
-    inferred: Inferred
-    mlp_bias: bool
-    max_tokens: int
-    causal: bool
-    grid: bool
-    square: Square | None
-    problems: Problems
-    video: bool = False
-
-    def own(self, name: str) -> Settings:
-        """The settings of a sublayer."""
-        return self.settings.child(*path_of(name))
-
-    def by(self, own: Settings) -> tuple[str, ...]:
-        """The segments that have weights of their own in a sublayer; in one of a single segment there is one kind."""
-        return segment_names(self.settings) if own.get("weights_by") and not own.get("scope") else ()
-
-
-def path_of(name: str) -> tuple[str, ...]:
-    """Where the settings of a sublayer stand: `attention` and `mlp` are short for two of them."""
-    return _CONCISE.get(name, ("sublayers", name))
 
 
 def sublayer_names(settings: Settings) -> tuple[str, ...]:
@@ -118,7 +90,7 @@ def _op(name: str, layer: Layer) -> Op | None:
     if name == "attn" and is_linear(layer.settings):
         return parse_linear(own.child("linear"), layer.inferred, norm, layer.problems)
     attention = parse_attention(own, layer.inferred, norm, layer.problems)
-    if attention is None or not check_grid(layer, attention):
+    if attention is None or not check_grid(layer, own, attention):
         return None
     attention = replace(attention, by=layer.by(own))
     if layer.video and attention.grid:

@@ -8,7 +8,8 @@ from ..diagnostics import Label
 from ..merging import merge
 from ..problems import Problems
 from ..settings import Settings
-from .parse_sublayers import mask_of, masks_of, path_of, port_of, ports_of
+from .layer import path_of
+from .parse_sublayers import mask_of, masks_of, port_of, ports_of
 
 
 @dataclass(frozen=True, slots=True)

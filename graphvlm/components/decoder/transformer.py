@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ...blocks.expressions import norm_expression, norm_field
+from ...blocks.expressions import outer_norm
 from ...blocks.head import TEXT_MODULES, Head, HeadView, head_fields, head_view, logit_lines, parse_head
 from ...blocks.parameters import Parameter, norm, plain, stack
 from ...blocks.parse import layer_count, parse_norm, parse_stack
@@ -180,13 +180,8 @@ class TransformerComponent:
             *blocks.fields,
             *_other_fields(spec),
         )
-        norms = []
-        for found in outer:
-            code = ""
-            if found:
-                eps, fields = norm_field(fields, found, "outer_norm_eps")
-                code = norm_expression(found, "config.dim", eps)
-            norms.append(code)
+        input_norm, fields = outer_norm(fields, spec.input_norm)
+        final_norm, fields = outer_norm(fields, spec.final_norm)
         head, fields = head_view(spec.head, name, fields)
         view = TransformerView(
             name=node.name,
@@ -197,8 +192,8 @@ class TransformerComponent:
             reads=tuple(dict.fromkeys(name for source in blocks.sources for name in source.arguments)),
             learned=spec.learned,
             relative=spec.relative,
-            input_norm=norms[0],
-            final_norm=norms[1],
+            input_norm=input_norm,
+            final_norm=final_norm,
             input_parted=bool(spec.input_norm and spec.input_norm.by),
             final_parted=bool(spec.final_norm and spec.final_norm.by),
             head=head,

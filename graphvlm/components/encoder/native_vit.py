@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from ...blocks.expressions import norm_expression, norm_field
+from ...blocks.expressions import outer_norm
 from ...blocks.parameters import MODULES, Parameter, norm, plain, stack
 from ...blocks.parse import layer_count, parse_norm, parse_stack
 from ...blocks.settings import Norm, Stack
@@ -220,10 +220,7 @@ class NativeVitComponent:
         blocks = stack_view(spec.layers, config, use, tp=node.tensor_parallel, outer=(outer,))
         grid, more = grid_view(spec.layers)
         fields: tuple[Field, ...] = (*_own_fields(spec), *blocks.fields, *more)
-        built = ""
-        if outer:
-            eps, fields = norm_field(fields, outer, "outer_norm_eps")
-            built = norm_expression(outer, "config.dim", eps)
+        built, fields = outer_norm(fields, outer)
         view = NativeVitView(
             name=node.name,
             class_name=name,

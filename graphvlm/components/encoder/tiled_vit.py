@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ...blocks.expressions import norm_expression, norm_field
+from ...blocks.expressions import outer_norm
 from ...blocks.parameters import MODULES, Parameter, norm, plain, stack
 from ...blocks.parse import parse_norm, parse_stack
 from ...blocks.settings import Norm, Stack
@@ -219,7 +219,7 @@ class TiledVitComponent:
             Field("local_layers", "int", str(spec.local), "before the norm"),
             *((Field("taps", "tuple[int, ...]", literal(spec.taps)),) if spec.taps else ()),
         )
-        eps, fields = norm_field(fields, spec.outer_norm, "outer_norm_eps")
+        norm, fields = outer_norm(fields, spec.outer_norm)
         view = TiledVitView(
             name=node.name,
             class_name=name,
@@ -227,7 +227,7 @@ class TiledVitComponent:
             summary=spec.summary(),
             stack=blocks,
             patch_bias="" if spec.patch_bias else ", bias=False",
-            norm=norm_expression(spec.outer_norm, "config.dim", eps),
+            norm=norm,
             local=spec.local < len(spec.layers.order),
             taps=bool(spec.taps),
             padded=spec.padded > spec.tokens,

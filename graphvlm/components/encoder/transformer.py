@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ...blocks.expressions import norm_expression, norm_field
+from ...blocks.expressions import outer_norm
 from ...blocks.head import TEXT_MODULES, Head, HeadView, head_fields, head_view, logit_lines, parse_head
 from ...blocks.parameters import Parameter, linear, norm, plain, stack
 from ...blocks.parse import parse_norm, parse_stack
@@ -220,13 +220,8 @@ class TransformerComponent:
         use = Use(("batch", "seq"), mask="Tensor" if own or spec.relative else "Tensor | None", spared=spared)
         blocks = stack_view(spec.layers, config, use, tp=node.tensor_parallel, outer=outer)
         fields: tuple[Field, ...] = tuple(_first_fields(spec)) + blocks.fields + tuple(_last_fields(spec))
-        norms = []
-        for found in outer:
-            code = ""
-            if found:
-                eps, fields = norm_field(fields, found, "outer_norm_eps")
-                code = norm_expression(found, "config.dim", eps)
-            norms.append(code)
+        input_norm, fields = outer_norm(fields, spec.input_norm)
+        final_norm, fields = outer_norm(fields, spec.final_norm)
         head, fields = head_view(spec.head, name, fields)
         view = TransformerView(
             name=node.name,
@@ -238,8 +233,8 @@ class TransformerComponent:
             learned=spec.learned,
             relative=spec.relative,
             skip=spec.skip,
-            input_norm=norms[0],
-            final_norm=norms[1],
+            input_norm=input_norm,
+            final_norm=final_norm,
             pooler=spec.pooler,
             head=head,
             tp=node.tensor_parallel > 1,

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ...blocks.expressions import norm_expression, norm_field
+from ...blocks.expressions import outer_norm
 from ...blocks.parameters import MODULES, Parameter, norm, plain, stack
 from ...blocks.parse import parse_norm, parse_stack
 from ...blocks.settings import Norm, Stack
@@ -167,10 +167,7 @@ class VideoVitComponent:
             Field("places", "int", str(spec.patches), "patches of a frame"),
             *blocks.fields,
         )
-        final_norm = ""
-        if spec.final_norm:
-            eps, fields = norm_field(fields, spec.final_norm, "outer_norm_eps")
-            final_norm = norm_expression(spec.final_norm, "config.dim", eps)
+        final_norm, fields = outer_norm(fields, spec.final_norm)
         view = VideoVitView(
             name=node.name,
             class_name=name,

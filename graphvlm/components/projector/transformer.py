@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ...blocks.expressions import norm_expression, norm_field
+from ...blocks.expressions import outer_norm
 from ...blocks.parameters import MODULES, Parameter, norm, plain, stack
 from ...blocks.parse import parse_norm, parse_stack
 from ...blocks.parse_sublayers import cross_ports, ports_of
@@ -196,13 +196,8 @@ class TransformerComponent:
         if spec.beside and spec.beside.positions:
             fields = (*fields, Field("positions", "int", str(spec.beside.positions)))
         fields = (*fields, *place_fields(spec.places))
-        norms = []
-        for found in outer:
-            code = ""
-            if found:
-                eps, fields = norm_field(fields, found, "outer_norm_eps")
-                code = norm_expression(found, "config.dim", eps)
-            norms.append(code)
+        input_norm, fields = outer_norm(fields, spec.input_norm)
+        final_norm, fields = outer_norm(fields, spec.final_norm)
         before = (*(("visible",) if use.mask else ()), *(("sizes",) if spec.layers.parted else ()))
         view = QueriesView(
             name=node.name,
@@ -211,8 +206,8 @@ class TransformerComponent:
             summary=spec.summary(),
             segment=spec.segment,
             stack=blocks,
-            input_norm=norms[0],
-            final_norm=norms[1],
+            input_norm=input_norm,
+            final_norm=final_norm,
             input_parted=bool(spec.input_norm and spec.input_norm.by),
             final_parted=bool(spec.final_norm and spec.final_norm.by),
             shown=shown_sources(spec.layers, dict(spec.shapes), _optional(node), before),
