@@ -59,7 +59,8 @@ class Tie:
 class Node:
     """One call of one component, with its shapes known; `owner` is the node whose weights it calls, if not its own.
 
-    If it is `spread`, tensor-parallel ranks have all of its weights and encode different images. With
+    Its weights are split over `tensor_parallel` of the ranks of `tp`. These are so many `groups` that encode different
+    images, or (1) all encode the same. With
     `expert_parallel` above 1, its experts lie on so many ranks; with `sequence`, ranks share the tokens between
     sublayers; with `recompute`, layers keep what they read alone for the backward pass. Without `grad`, no gradient
     goes back through the call. A teacher has weights of its own, which follow those of another node: in each step
@@ -79,12 +80,17 @@ class Node:
     sequence: bool = False
     recompute: bool = False
     fsdp: bool = True
-    spread: bool = False
+    groups: int = 1
     owner: str = ""
     grad: bool = True
     follows: str = ""
     decay: float = 0.0
     tie: Tie | None = None
+
+    @property
+    def spread(self) -> bool:
+        """Whether groups of ranks encode different images."""
+        return self.groups > 1
 
     @property
     def module(self) -> str:

@@ -71,7 +71,7 @@ def _as_owner(node: Node, laid: Mapping[str, Node]) -> Node:
         change = partial(laid_op, split=tp > 1, spread=ep > 1)
         node = replace(node, spec=node.spec.with_stack(stack.map_ops(change)))
     node = replace(node, tensor_parallel=tp, expert_parallel=ep, sequence=owner.sequence)
-    return replace(node, fsdp=owner.fsdp, spread=owner.spread, recompute=owner.recompute)
+    return replace(node, fsdp=owner.fsdp, groups=owner.groups, recompute=owner.recompute)
 
 
 def _laid(node: Node, degree: int, settings: Settings, own: Settings | None, problems: Problems) -> Node:
@@ -80,13 +80,13 @@ def _laid(node: Node, degree: int, settings: Settings, own: Settings | None, pro
     wanted = int(own.get("tp")) if own is not None and written else 1 if spread else degree
     mesh = settings.labels("parallelism", "mesh", "tp", text=f"the mesh has {degree}")
     place = own.span("tp") if own is not None and written else settings.span("parallelism", "mesh", "tp")
-    if wanted not in (1, degree):
+    if degree % wanted:
         problems.error(
             "unsupported-degree",
-            f"`{node.name}` asks for tp {wanted} on a mesh with tp {degree}: a node takes the degree of the mesh, or 1",
+            f"`{node.name}` asks for tp {wanted} on a mesh with tp {degree}: a node takes what divides that",
             place,
             labels=mesh or settings.labels("parallelism", "mesh", text="no `tp`: it is 1"),
-            help=f"write `tp: {degree}` or `tp: 1`, or give the mesh `tp: {wanted}`"
+            help=f"write a `tp` of {' or '.join(map(str, divisors(degree)))}, or give the mesh `tp: {wanted}`"
             if degree > 1
             else f"remove it, or give the mesh `tp: {wanted}`",
         )
@@ -107,7 +107,7 @@ def _laid(node: Node, degree: int, settings: Settings, own: Settings | None, pro
         _check_tokens(node, wanted, own, problems)
     fsdp = own is None or own.get("fsdp") != "none"
     recompute = own is not None and own.get("recompute") == "block"
-    node = replace(node, tensor_parallel=wanted, fsdp=fsdp, spread=spread)
+    node = replace(node, tensor_parallel=wanted, fsdp=fsdp, groups=degree // wanted if spread else 1)
     return replace(node, sequence=sequence, recompute=recompute)
 
 
@@ -157,6 +157,8 @@ def _check_experts(nodes: Mapping[str, Node], mesh: Mapping[str, int], settings:
         (name for name in nodes if settings.get("parallelism", "nodes", name, "images") == "shard"), ""
     ):
         why, edit = f"`{spread}` shares its images out, which goes with `dp` and `tp` alone", "remove one of them"
+    elif narrow := next((name for name in mixtures if 1 < _own_degree(settings, name, mesh) < int(mesh["tp"])), ""):
+        why, edit = f"`{narrow}` is split over fewer ranks than the mesh has", f"give it `tp: {mesh['tp']}`, or 1"
     if why:
         message = f"experts cannot lie on different ranks of `ep`: {why}"
         problems.error("experts-not-spread", message, place, help=edit)
@@ -170,14 +172,18 @@ def _check_experts(nodes: Mapping[str, Node], mesh: Mapping[str, int], settings:
             )
 
 
+def _own_degree(settings: Settings, name: str, mesh: Mapping[str, int]) -> int:
+    return int(settings.get("parallelism", "nodes", name, "tp", default=mesh.get("tp", 1)))
+
+
 def _check_spread(node: Node, degree: int, wanted: int, own: Settings, problems: Problems) -> None:
-    """Different images for the ranks of `tp` need such ranks, a whole node on each, and images to choose from."""
+    """Different images for groups of ranks need such groups, each with a whole node, and images to choose from."""
     wired = [port for name, port in node.signature.inputs.items() if name in node.inputs]
     first = {port.shape[0] for port in (*wired, *node.signature.outputs.values())}
     why, edit = "", "remove `images`"
     if degree == 1:
         why = "the mesh has no `tp` above 1: each rank encodes the images of its samples"
-    elif wanted > 1:
+    elif wanted == degree:
         why, edit = f"its ranks hold parts of it (tp {wanted}), and all of them see every image", "write `tp: 1`"
     elif len(first) > 1 or len(node.signature.outputs) > 1 or isinstance(next(iter(first)), int):
         why = "what goes in and comes out has no common first axis of images"

@@ -8,11 +8,11 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections import Counter
+from collections import Counter, defaultdict
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, cast
 
 import torch
 import torch.distributed as dist
@@ -48,21 +48,33 @@ def local(tensor: Tensor) -> Tensor:
 
 
 class Spy(TorchDispatchMode):
-    """Counts collectives, and the bytes of the larger of what goes in and what comes out."""
+    """Counts collectives, and the bytes that a rank of a ring sends in them: of all but its part, twice in a sum."""
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.calls: Counter[str] = Counter()
-        self.bytes: Counter[str] = Counter()
+        self.sent: defaultdict[str, float] = defaultdict(float)
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         result = func(*args, **(kwargs or {}))
         for word, name in _COLLECTIVES.items():
             if word in str(func):
-                tensors = [leaf for leaf in torch.utils._pytree.tree_leaves((args, result)) if isinstance(leaf, Tensor)]
+                leaves = torch.utils._pytree.tree_leaves((args, result))
+                tensors = [leaf for leaf in leaves if isinstance(leaf, Tensor)]
+                ranks = next(filter(None, map(_ranks, leaves)))
+                rings = 2 if "all-reduce" in name else 1
                 self.calls[name] += 1
-                self.bytes[name] += max(tensor.numel() * tensor.element_size() for tensor in tensors)
+                largest = max(tensor.numel() * tensor.element_size() for tensor in tensors)
+                self.sent[name] += rings * (ranks - 1) / ranks * largest
         return result
+
+
+def _ranks(leaf: object) -> int:
+    """How many ranks a process group has, given itself or its name; 0 if it is none."""
+    if isinstance(leaf, torch.ScriptObject) and "ProcessGroup" in str(leaf._type()):
+        return dist.ProcessGroup.unbox(leaf).size()
+    named = isinstance(leaf, str) and leaf.isdigit()
+    return torch._C._distributed_c10d._resolve_process_group(cast("Any", leaf)).size() if named else 0
 
 
 _COLLECTIVES = {

@@ -246,7 +246,12 @@ CASES = [
         *("4", ("6",), "6 `heads` of `llm` cannot be split evenly over tp 4", "a tp of 1 or 2 or 6"),
         {"generation": PARALLEL % ("tp: 2", "vision: {tp: 1}")},
     ),
-    Case("unsupported-degree", {"generation": PARALLEL % ("tp: 4", "llm: {tp: 2}, vision: {tp: 1}")}, "2", ("4",)),
+    Case(
+        "unsupported-degree",
+        {"generation": PARALLEL % ("tp: 4", "llm: {tp: 3}, vision: {tp: 1}")},
+        *("3", ("4",), "a node takes what divides that", "a `tp` of 1 or 2 or 4"),
+        {"generation": PARALLEL % ("tp: 4", "llm: {tp: 2}, vision: {tp: 1}")},
+    ),
     Case("unsupported-degree", {"generation": PARALLEL % ("dp: 4", "llm: {tp: 2}")}, "2", ("{dp: 4}",), "", "`tp: 2`"),
     *(
         Case(

@@ -6,6 +6,7 @@ import json
 import sys
 from collections.abc import Iterator
 from importlib import import_module
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -146,6 +147,7 @@ CASES = {
     "shared": ({"tp": 4}, {"vision": {"images": "shard"}}, False),
     "shared_both": ({"dp": 2, "tp": 2}, {"vision": {"images": "shard"}, "projector": {"tp": 1}}, False),
     "blank": ({"dp": 4}, {}, False),
+    "blank_empty": ({"dp": 2, "tp": 2}, {"vision": {"images": "shard"}}, False),
     "blank_shared": ({"dp": 2, "tp": 2}, {"vision": {"images": "shard"}}, True),
     "crossed": ({"dp": 2, "tp": 2}, {}, False),
     "experts": ({"dp": 2, "tp": 2}, {}, False),
@@ -164,6 +166,10 @@ CASES = {
     "tokens": ({"dp": 2, "tp": 2}, {"llm": {"sequence": True}}, False),
     "tokens_sandwich": ({"tp": 4}, {"llm": {"sequence": True}, "projector": {"tp": 1}}, False),
     "tokens_latent": ({"dp": 2, "tp": 2}, {"llm": {"sequence": True}}, True),
+    "narrow": ({"tp": 4}, {"vision": {"tp": 2}}, False),
+    "narrow_shared": ({"dp": 1, "tp": 4}, {"vision": {"tp": 2, "images": "shard"}, "projector": {"tp": 1}}, False),
+    "narrow_decoder": ({"dp": 1, "tp": 4}, {"llm": {"tp": 2, "sequence": True}, "projector": {"tp": 2}}, True),
+    "narrow_eight": ({"dp": 2, "tp": 4}, {"vision": {"tp": 2, "images": "shard"}, "projector": {"tp": 1}}, False),
     "again": ({"dp": 2, "tp": 2}, {"llm": {"recompute": "block", "sequence": True}, "vision": _AGAIN}, False),
     "spread": ({"dp": 2, "ep": 2}, {"llm": {"recompute": "block"}}, False),
     "spread_wide": ({"dp": 1, "ep": 4}, {}, True),
@@ -172,11 +178,13 @@ CASES = {
 # What others show nearly as well.
 _LONG = {
     *("sharded_tied", "split", "shared", "plain_experts", "one_key", "squares", "blank_shared", "spread_wide"),
+    *("narrow_eight", "narrow_decoder"),
     *("tokens_latent", "slopes", "both_tied", "sinks"),
 }
 NAMES = [pytest.param(name, marks=pytest.mark.long) if name in _LONG else name for name in CASES]
 # Cases with as many images in each batch; others have one, or one for each prompt, in turn. Some ranks may have none.
 IMAGES = {"crossed": [2, 2, 2, 2], "choosing": [2, 2, 2, 2], "blank": [0, 1, 0, 2], "blank_shared": [0, 1, 0, 0]}
+IMAGES["blank_empty"] = [0, 1, 0, 0]
 
 
 # Cases that are also loaded from files and saved to files.
@@ -195,14 +203,16 @@ def batches(name: str) -> list[dict[str, torch.Tensor]]:
     """Four batches, as many as there may be ranks that see different ones."""
     counts = IMAGES.get(name, [1, 2, 1, 2])
     more = 4 if "tokens" in name or name == "again" else 2
-    return [batch(2, 24 + more * index, images, vocab=104, seed=index) for index, images in enumerate(counts)]
+    found = [batch(2, 24 + more * index, images, vocab=104, seed=index) for index, images in enumerate(counts)]
+    empty = {"pixel_values": torch.zeros(0, 3, 56, 56)} if name == "blank_empty" else {}
+    return [empty | each for each in found]
 
 
 @pytest.fixture(scope="session")
 def found(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> dict[str, dict[str, Any]]:
-    """What four processes find in every case that is asked for."""
-    own = [item for item in request.session.items if item.path == Path(__file__)]
-    asked = [item for item in own if "found" in getattr(item, "fixturenames", ())]
+    """What four (or eight) processes find in every case that is asked for."""
+    here = [item for item in request.session.items if item.path == Path(__file__)]
+    asked = [item for item in here if "found" in getattr(item, "fixturenames", ())]
     cases = list(dict.fromkeys(getattr(item, "callspec").params["name"] for item in asked))  # noqa: B009
     folder = tmp_path_factory.mktemp("parallel")
     sys.path.insert(0, str(folder))
@@ -215,13 +225,15 @@ def found(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureReque
             torch.manual_seed(SEED)
             randomised(import_module(name).Model()).save_pretrained(folder / f"{name}.weights")
     sys.path.remove(str(folder))
-    launch = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "4")
-    python(*launch, "-m", "tests.laid_out", str(folder), *cases, environment={"OMP_NUM_THREADS": "1"})
+    for ranks in sorted({prod(CASES[name][0].values()) for name in cases}):
+        launch = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(ranks))
+        own = [name for name in cases if prod(CASES[name][0].values()) == ranks]
+        python(*launch, "-m", "tests.laid_out", str(folder), *own, environment={"OMP_NUM_THREADS": "1"})
     return {name: json.loads((Path(folder) / f"{name}.found.json").read_text()) for name in cases}
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_four_processes_equal_one(name: str, found: dict[str, dict[str, Any]]) -> None:
+def test_processes_equal_one(name: str, found: dict[str, dict[str, Any]]) -> None:
     """Loss and every gradient, to 1e-5 of the largest; some prompts are padded, some have no image."""
     assert {path: off for path, off in found[name]["off"].items() if off > 1e-5} == {}
 

@@ -18,6 +18,7 @@ class NodePlan:
 
     `experts` are those of a layer that lie on different ranks of `ep`, and `by_width` if those of `dp` share each. With
     `sequence`, ranks share the tokens between sublayers. With `mixed`, not every layer has all of these modules.
+    It is split over the ranks of the mesh `ranks`.
     """
 
     name: str
@@ -28,14 +29,17 @@ class NodePlan:
     experts: tuple[tuple[str, str], ...] = ()
     by_width: bool = False
     sequence: bool = False
+    ranks: str = 'mesh["tp"]'
 
 
 @dataclass(frozen=True, slots=True)
 class Spread:
-    """A node that has different images on each rank: its module, and what is gathered at once, the inner first."""
+    """A node that has different images on each rank of a mesh: its module, and what is gathered at once, the inner
+    first."""
 
     module: str
     units: tuple[str, ...]
+    mesh: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +50,7 @@ class ParallelView:
     is in none of these goes with the model. The weights of `kept` stay gathered until the backward pass, for a head
     reads them too. Nodes of `spread` encode other images on each rank of a tensor-parallel group.
     Experts lie on different ranks of the axes `mixtures`. Layers of `again` run a second time in the backward pass.
+    Some nodes are split over the `narrow` degrees, less than the mesh has.
     """
 
     mesh: tuple[tuple[str, int], ...]
@@ -60,6 +65,7 @@ class ParallelView:
     methods: tuple[str, ...]
     inner: tuple[tuple[str, str], ...]
     blanks: Blanks | None
+    narrow: tuple[int, ...]
 
     @property
     def layers_again(self) -> tuple[str, ...]:
@@ -168,14 +174,20 @@ def make(
         stacks=tuple(node.name for node in sharded if _has_layers(node)),
         units=tuple(f"model.{unit}" for node in sharded if node.name not in tied for unit in _units(node, lent)),
         kept=tuple(f"model.{node.name}" for node in graph.owners if node.name in tied),
-        spread=tuple(_spread(node) for node in graph.owners if node.spread),
+        spread=tuple(_spread(node, mesh) for node in graph.owners if node.spread),
         methods=methods,
         inner=inner,
         freeze=bool(graph.freeze) and any({"heads", "tokens"} & plan.styles for plan in plans),
         mixtures=_mixtures(graph),
         again=tuple(node.name for node in graph.owners if node.recompute and node.spec.stack and node.spec.stack.order),
         blanks=blanks.make(graph, variables),
+        narrow=tuple(sorted({node.tensor_parallel for node in graph.owners if _is_narrow(node, mesh)})),
     )
+
+
+def _is_narrow(node: Node, mesh: Mapping[str, int]) -> bool:
+    """Whether a node is split over some of the ranks of `tp`."""
+    return 1 < node.tensor_parallel < mesh.get("tp", 1)
 
 
 def _mixtures(graph: Graph) -> str:
@@ -188,9 +200,10 @@ def _has_layers(node: Node) -> bool:
     return bool(node.fsdp and node.spec.stack and node.spec.stack.order)
 
 
-def _spread(node: Node) -> Spread:
+def _spread(node: Node, mesh: Mapping[str, int]) -> Spread:
     module = f"model.{node.name}"
-    return Spread(module, (*((f"*{module}.layers",) if _has_layers(node) else ()), module))
+    over = f"groups_of_{node.tensor_parallel}[axes]" if _is_narrow(node, mesh) else "mesh"
+    return Spread(module, (*((f"*{module}.layers",) if _has_layers(node) else ()), module), over)
 
 
 def _lent(graph: Graph) -> frozenset[str]:
@@ -228,6 +241,7 @@ def _plan(node: Node, mesh: Mapping[str, int]) -> NodePlan | None:
         experts,
         by_width=bool(experts) and by_width(node, mesh),
         sequence=node.sequence,
+        ranks=f'groups_of_{node.tensor_parallel}["part"]' if _is_narrow(node, mesh) else 'mesh["tp"]',
     )
 
 

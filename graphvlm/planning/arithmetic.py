@@ -47,35 +47,34 @@ def work(graph: Graph, weights: Iterable[Weight], sizes: Mapping[str, int]) -> d
     own: dict[str, list[Weight]] = defaultdict(list)
     for weight in weights:
         own[weight.node].append(weight)
-    ranks = graph.parallelism.mesh.get("tp", 1)
     found: dict[str, Work] = {}
     for name, node in graph.nodes.items():
-        tokens = stack_tokens(node, sizes, ranks)
+        tokens = stack_tokens(node, sizes)
         products, trained = _products(graph, node, own, tokens, sizes)
         passes = any(found[ref.name].returns for ref in node.inputs.values() if ref.name in found)
         returns = passes or any(weight.trained for weight in own[node.module])
-        alone = tokens / sequences(node, sizes, ranks)
+        alone = tokens / sequences(node, sizes)
         scores = _scores(node, tokens, alone, sizes) / node.tensor_parallel
         found[name] = Work(tokens, products, trained, scores, returns, passes)
     return found
 
 
-def stack_tokens(node: Node, sizes: Mapping[str, int], ranks: int) -> int:
+def stack_tokens(node: Node, sizes: Mapping[str, int]) -> int:
     """How many tokens run through the blocks of a node on one rank, those of all images or sequences together."""
     if segments := _segments(node, sizes):
         return sum(segments.values())
     port = _stream(node)
     inside, outside = getattr(node.spec, "tokens", None), port.shape[1] if len(port.shape) > 1 else None
     if isinstance(inside, int) and isinstance(outside, int):
-        return sequences(node, sizes, ranks) * inside
+        return sequences(node, sizes) * inside
     count = rows(port.shape, sizes)
-    return -(-count // ranks) if node.spread else count
+    return -(-count // node.groups)
 
 
-def sequences(node: Node, sizes: Mapping[str, int], ranks: int) -> int:
-    """Into how many sequences, which do not see each other, these tokens fall; `ranks` share those of spread nodes."""
+def sequences(node: Node, sizes: Mapping[str, int]) -> int:
+    """Into how many sequences, which do not see each other, these tokens fall on one rank."""
     count = evaluate(next(iter(_stream(node).shape), 1), sizes)
-    return -(-count // ranks) if node.spread else count
+    return -(-count // node.groups)
 
 
 def scoped(node: Node, sublayer: Sublayer, tokens: int, sizes: Mapping[str, int]) -> int:

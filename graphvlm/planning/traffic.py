@@ -13,7 +13,7 @@ from ..keys import starred
 from ..sharding import tied_tables
 from ..splits import Way, splits
 from .arithmetic import Work, met
-from .weights import Weight, ranks_of
+from .weights import Weight
 from .workload import Workload, evaluate, rows
 
 REDUCED = 4  # gradients are reduced in float32
@@ -40,11 +40,10 @@ def traffic(
     found = [
         *(
             each
-            for axis in dict.fromkeys(weight.axis for weight in weights)
-            if ranks_of(mesh, axis) > 1
-            for each in _sharded(graph, weights, works, work, axis)
+            for over in dict.fromkeys((weight.axis, weight.ranks) for weight in weights if weight.ranks > 1)
+            for each in _sharded(graph, weights, works, work, over)
         ),
-        *(_split(graph, works, sizes, work, mesh["tp"]) if mesh.get("tp", 1) > 1 else ()),
+        *(each for name, node in graph.nodes.items() for each in _split(node, works[name], sizes, work)),
         *_shared(graph, weights, sizes, work),
         *(_spread(graph, works, work, mesh["ep"]) if mesh.get("ep", 1) > 1 else ()),
     ]
@@ -56,7 +55,7 @@ def traffic(
 
 
 def _sharded(
-    graph: Graph, weights: tuple[Weight, ...], works: Mapping[str, Work], work: Workload, axis: str
+    graph: Graph, weights: tuple[Weight, ...], works: Mapping[str, Work], work: Workload, over: tuple[str, int]
 ) -> tuple[Exchange, ...]:
     """FSDP: a unit is gathered before its forward pass and again before its backward pass, but for tables that stay.
 
@@ -64,10 +63,10 @@ def _sharded(
     """
     units: dict[str, list[Weight]] = defaultdict(list)
     for weight in weights:
-        if weight.axis == axis:
+        if (weight.axis, weight.ranks) == over:
             units[weight.unit].append(weight)
     tied = tied_tables(graph)
-    ranks = ranks_of(graph.parallelism.mesh, axis)
+    axis, ranks = over
     part = (ranks - 1) / ranks
     gathers = scatters = 0
     gathered = scattered = 0.0
@@ -118,7 +117,7 @@ def _shared(graph: Graph, weights: tuple[Weight, ...], sizes: Mapping[str, int],
     for node in graph.nodes.values():
         if node.spread:
             shape = next(iter(node.signature.outputs.values())).shape
-            ranks, images = mesh["tp"], evaluate(shape[0], sizes)
+            ranks, images = node.groups, evaluate(shape[0], sizes)
             numbers = rows((-(-images // ranks) * ranks, *shape[1:]), sizes) * evaluate(shape[-1], sizes)
             yield Exchange("tp", "all-gather", 1, (ranks - 1) / ranks * numbers * work.compute)
     for axis, ranks in mesh.items():
@@ -128,20 +127,12 @@ def _shared(graph: Graph, weights: tuple[Weight, ...], sizes: Mapping[str, int],
             yield Exchange(axis, "all-reduce", len({each.unit for each in trained}), 2 * (ranks - 1) / ranks * summed)
 
 
-def _split(
-    graph: Graph, works: Mapping[str, Work], sizes: Mapping[str, int], work: Workload, tp: int
-) -> tuple[Exchange, ...]:
-    """Tensor parallelism: what nodes sum and gather over the ranks that share them."""
-    found = [each for name, node in graph.nodes.items() for each in _exchanged(node, works[name], sizes, work)]
-    return tuple(
-        Exchange(
-            "tp",
-            collective,
-            sum(each.times for each in found if each.collective == collective),
-            rings * (tp - 1) / tp * sum(each.bytes * each.times for each in found if each.collective == collective),
-        )
-        for collective, rings in (("all-reduce", 2), ("all-gather", 1), ("reduce-scatter", 1))
-    )
+def _split(node: Node, work: Work, sizes: Mapping[str, int], asked: Workload) -> Iterator[Exchange]:
+    """Tensor parallelism: what a node sums and gathers over the ranks that share it."""
+    part = (node.tensor_parallel - 1) / node.tensor_parallel
+    for each in _exchanged(node, work, sizes, asked):
+        rings = 2 if each.collective == "all-reduce" else 1
+        yield Exchange("tp", each.collective, int(each.times), rings * part * each.bytes * each.times)
 
 
 @dataclass(frozen=True, slots=True)

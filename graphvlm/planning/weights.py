@@ -18,8 +18,8 @@ from ..splits import Way, by_width, splits, spread_experts
 class Weight:
     """One parameter: its numbers in the whole model, on a tensor-parallel rank, and on one rank after sharding.
 
-    `unit` is the module that FSDP gathers it with, over the ranks of `axis` (or of several: `dp ep`). `per_token` says
-    whether each token meets all of it in a product; `share` is the part that it does meet, of experts.
+    `unit` is the module that FSDP gathers it with, over the `ranks` of `axis` (or of several: `dp ep`). `per_token`
+    says whether each token meets all of it in a product; `share` is the part that it does meet, of experts.
     """
 
     node: str
@@ -30,6 +30,7 @@ class Weight:
     trained: bool
     unit: str
     axis: str
+    ranks: int
     per_token: bool
     share: float = 1.0
 
@@ -48,7 +49,7 @@ def weights(graph: Graph) -> tuple[Weight, ...]:
             own = f"{node.name}.{parameter.path}"
             pieces = [f"{node.name}.{piece.path}" for piece in parameter.pieces]
             trained = node.name not in whole and own not in frozen and not all(piece in frozen for piece in pieces)
-            shape = _local(parameter, ways, mesh.get("tp", 1))
+            shape = _local(parameter, ways, node.tensor_parallel)
             module = parameter.path.rpartition(".")[0]
             expert = starred(module)[0].removeprefix("layers.*.") in spread
             if expert:
@@ -61,7 +62,7 @@ def weights(graph: Graph) -> tuple[Weight, ...]:
                 if parameter.path.endswith(".down")
                 else len(shape) - 1
             )
-            ranks = ranks_of(mesh, axis)
+            ranks = node.groups if node.spread else ranks_of(mesh, axis)
             stored = tuple(-(-size // ranks) if place == cut else size for place, size in enumerate(shape))
             own_weight = node.tie is None or node.tie.keeps(parameter.path)  # what is tied is counted where it is
             found.append(
@@ -74,6 +75,7 @@ def weights(graph: Graph) -> tuple[Weight, ...]:
                     trained=trained,
                     unit=f"{node.name}.{module}" if expert else fsdp_unit(node, parameter.path),
                     axis=axis,
+                    ranks=ranks,
                     per_token=_is_matrix(node, parameter),
                     share=_share(node, parameter) * (mesh["ep"] if expert else 1),
                 )

@@ -22,7 +22,7 @@ from torch.distributed.tensor.parallel import (
     parallelize_module,
 )
 
-from .model import Model
+from .model import Model, is_given
 
 # `detail`: heads and hidden units are split, with one exchange after each sublayer.
 DETAIL_LAYER: dict[str, ParallelStyle] = {
@@ -63,13 +63,15 @@ def with_blanks(model: Model, method: Callable[..., Any]) -> Callable[..., Any]:
         device = given["input_ids"].device
         nothing = torch.zeros((), device=device)
         names = ["pixel_values", "pixel_values_features"]
-        if all(given.get(name) is None for name in names):
+        inputs, features = (given.get(name) for name in names)
+        if features is None and not is_given(inputs):
             pixel_values = model.encode_pixel_values(
                 torch.zeros(1, 3, 28, 42, device=device),
             )
             nothing = nothing + 0 * sum(each.sum() for each in pixel_values)
         names = ["crops", "crops_features"]
-        if all(given.get(name) is None for name in names):
+        inputs, features = (given.get(name) for name in names)
+        if features is None and not is_given(inputs):
             crops = model.encode_crops(torch.zeros(1, 3, 16, 16, device=device))
             nothing = nothing + 0 * crops.sum()
         output = method(*args, **options)

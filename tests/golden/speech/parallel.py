@@ -14,7 +14,7 @@ from torch.distributed.fsdp import (
     register_fsdp_forward_method,
 )
 
-from .model import Model
+from .model import Model, is_given
 
 
 def with_blanks(model: Model, method: Callable[..., Any]) -> Callable[..., Any]:
@@ -29,13 +29,15 @@ def with_blanks(model: Model, method: Callable[..., Any]) -> Callable[..., Any]:
         device = given["input_ids"].device
         nothing = torch.zeros((), device=device)
         names = ["input_features", "input_features_features"]
-        if all(given.get(name) is None for name in names):
+        inputs, features = (given.get(name) for name in names)
+        if features is None and not is_given(inputs):
             input_features = model.encode_input_features(
                 torch.zeros(1, 16, 48, device=device),
             )
             nothing = nothing + 0 * input_features.sum()
         names = ["music", "music_features"]
-        if all(given.get(name) is None for name in names):
+        inputs, features = (given.get(name) for name in names)
+        if features is None and not is_given(inputs):
             music = model.encode_music(torch.zeros(1, 10, 45, device=device))
             nothing = nothing + 0 * sum(each.sum() for each in music)
         output = method(*args, **options)
