@@ -66,7 +66,8 @@ def _vit(node: Node) -> Iterator[str]:
 def _stack(node: Node) -> Iterator[str]:
     """Tiles of three patches of 14."""
     if node.tree.get("tiling"):
-        yield ".tiling={size: 42, resolutions: [[42, 84], [126, 84]]}"
+        resolutions = ", resolutions: [[42, 84], [126, 84]]" if node.tree.get("tiling", "resolutions") else ""
+        yield f".tiling={{size: 42{resolutions}}}"
 
 
 def _native(node: Node) -> Iterator[str]:
@@ -133,7 +134,7 @@ def _pool(node: Node) -> Iterator[str]:
 
 
 def _shuffle(node: Node) -> Iterator[str]:
-    yield ".factor=3"
+    yield "={factor: 2, grid: [3, 3]}" if node.tree.get("remainder") else ".factor=3"
 
 
 def _conv(node: Node) -> Iterator[str]:
@@ -203,6 +204,9 @@ def _decoder(node: Node) -> Iterator[str]:
             yield f".position.sections={'[4, 3, 3]' if rope.whole else '[1, 2, 2]'}"
         if not rope.whole:
             yield f".position.dim={10 if rope.sections else 8}"
+    if node.tree.get("position", "scaling", "short_factors"):
+        short, long = [1 + pair / 8 for pair in range(10)], [2.0**pair for pair in range(10)]
+        yield f".position.scaling={{original_max_tokens: 96, short_factors: {short}, long_factors: {long}}}"
     yield from few_layers(node)
     yield from _crossed(node)
     if any(spec.layers.linear):

@@ -30,6 +30,7 @@ OPTIONS = {
 }
 CHOICES = [dict(zip(OPTIONS, choice, strict=True)) for choice in product(*OPTIONS.values())]
 HALF = [choice for choice in CHOICES if sum(map(bool, choice.values())) % 2]  # any four of them in every way
+HALF += [choice | {"newline_after": "all"} for choice in CHOICES if choice["newline"] and choice not in HALF]
 
 
 @cache
@@ -69,6 +70,14 @@ def test_packing_is_what_loops_make(choice: dict[str, Any]) -> None:
     expected = pack(spec, tiles, grids, shapes, learned)
     assert made.shape == (1, *expected.shape)
     assert torch.allclose(made[0], expected, rtol=0, atol=1e-6)
+
+
+def test_a_newline_that_is_not_there_is_after_no_row() -> None:
+    with pytest.raises(GraphError) as caught:
+        graph((("newline", False), ("newline_after", "all")))
+    (found,) = caught.value.diagnostics
+    assert found.rule == "unread-setting"
+    assert found.help == "remove `newline_after`, or `newline: false`"
 
 
 def test_tiles_are_chosen_by_the_size_of_the_image() -> None:

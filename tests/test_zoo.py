@@ -75,6 +75,9 @@ COUNTS |= {"kempnerforge_mot_7b": 14_370_885_632 - 4096 + 20_979_712 + ENCODERS[
 COUNTS |= {"kempnerforge_moma_7b": 46_852_354_048 + 20_979_712 + ENCODERS["clip_vit_l_14"][1]}
 # The card of the model says 5B; the tower has what its class in transformers has, but for a norm behind it
 COUNTS |= {"llava_onevision_1_5_4b": 4_741_610_528}
+# What the model cards say, 4.15, 3.37, 16.1 and 27.5 billion; the last three have the head of SigLIP too, which pools
+COUNTS |= {"phi_3_vision_128k": 4_146_621_440, "deepseek_vl2_tiny": 3_370_501_440 - 15_238_352}
+COUNTS |= {"deepseek_vl2_small": 16_148_349_504 - 15_238_352, "deepseek_vl2": 27_480_134_248 - 15_238_352}
 # Towers that no importer reads: part -> what transformers calls them, fields, and what its class has besides
 NATIVE_TOWERS: dict[str, tuple[str, dict[str, Any], tuple[str, ...]]] = {
     "rice_vit_l_14": (
@@ -86,6 +89,8 @@ NATIVE_TOWERS: dict[str, tuple[str, dict[str, Any], tuple[str, ...]]] = {
     "timesformer_base_224": ("timesformer", {}, ()),
 }
 PARTS_OF_RECORDINGS = {"llama_3_2_vision_11b", "llama_3_2_vision_90b", "llama_3_2_vision_560"}
+# as the smaller ones, without an importer: experts chosen like DeepSeek V2's beside attention like Llama's
+PARTS_OF_RECORDINGS |= {"deepseek_moe_3b_vl2"}
 PARTS_OF_RECORDINGS |= {"blip_text_base", "vit_b_16_224", "albef_text_base"}  # tests/test_oracles_training.py
 
 

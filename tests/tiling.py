@@ -33,7 +33,12 @@ def image_counts(images: int, batch: int) -> list[int]:
 
 
 def grid(size: Size, resolutions: Sequence[Size], tile: int) -> Size:
-    """Rows and columns of tiles in the resolution that keeps most of an image, the smallest if several do."""
+    """Rows and columns of tiles in the resolution that keeps most of an image, the smallest if several do.
+
+    Without resolutions those that hold the image as it is.
+    """
+    if not resolutions:
+        return math.ceil(size[0] / tile), math.ceil(size[1] / tile)
     best, most, area = resolutions[0], -1, 0
     for high, wide in resolutions:
         scale = min(wide / size[1], high / size[0])
@@ -51,11 +56,13 @@ def pack(spec: TilePacking, features: Tensor, grids: Sequence[Size], sizes: Sequ
         whole, tiles = features[at], features[at + 1 : at + 1 + rows * columns]
         at += 1 + rows * columns
         parts = [list(_lines(spec, tiles, (rows, columns), size, newline))]
-        if not len(tiles) and spec.newline:
+        if not len(tiles) and spec.newline and not spec.lined:
             parts = [[newline.unsqueeze(0)]]
         if spec.separator and len(tiles):
             parts.insert(0, [separator.unsqueeze(0)])
         parts.insert(0, [whole])
+        if spec.lined:
+            parts[0] = [torch.cat([line, newline.unsqueeze(0)]) for line in torch.split(whole, spec.side)]
         if not spec.whole_first:
             parts.reverse()
         found += [line for part in parts for line in part]

@@ -73,7 +73,8 @@ class Samples:
 
     def _image_sizes(self, images: int) -> list[tuple[int, int]]:
         cut = (node.spec for node in self.graph.nodes.values() if isinstance(node.spec, ImageStack) and node.spec.tile)
-        known = next((spec.resolutions for spec in cut), ())
+        spec = next(cut)
+        known = spec.resolutions or ((spec.tile, 2 * spec.tile), (2 * spec.tile, spec.tile))
         return [known[index % len(known)] for index in range(images)]
 
     def _ahead(self, value: Value) -> Tensor:

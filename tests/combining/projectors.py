@@ -78,7 +78,8 @@ def pixel_shuffle(made: Growing, source: Features) -> Features | None:
         return None
     if not _even(source):
         high, wide = (-(-side // 2) for side in source.grid)
-        name = made.node("projector/pixel_shuffle", source.ref, grid=list(source.grid), remainder="pad")
+        numbers = made.maybe(numbers=lambda: made.pick("channels", "tokens"))
+        name = made.node("projector/pixel_shuffle", source.ref, grid=list(source.grid), remainder="pad", **numbers)
         return replace(source, ref=name, dim=4 * source.dim, tokens=high * wide, grid=(high, wide), cut="")
     name = made.node("projector/pixel_shuffle", source.ref, **made.maybe(factor=lambda: 2), **_named_grid(made, source))
     return _halved(source, name, 4 * source.dim)
@@ -162,6 +163,8 @@ def tile_packing(made: Growing, source: Features) -> Features | None:
     settings = made.maybe(
         newline=made.chance, separator=made.chance, max_tiles=lambda: 2, whole=lambda: made.pick("first", "last")
     )
+    if settings.get("newline", True) and made.chance(3):
+        settings["newline_after"] = made.pick("all", "tiles")
     if made.chance():
         settings["unpad"] = False
     else:

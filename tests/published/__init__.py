@@ -8,13 +8,14 @@ from .families import FAMILIES
 from .images import IMAGES
 from .llamas import LARGER, LLAMAS
 from .native import NATIVE
+from .packed import PACKED
 from .queried import QUERIED
 from .record import Published
 from .sounds import SOUNDS
 from .texts import TEXTS as _TEXTS
 
 # decoders: part -> what was published
-TEXTS: dict[str, Published] = {**_TEXTS, **LARGER, **FAMILIES}
+TEXTS: dict[str, Published] = {**_TEXTS, **LARGER, **FAMILIES, **PACKED}
 # models of several modalities: graph -> what was published
 MODELS: dict[str, Published] = {**IMAGES, **CODEBOOKS, **QUERIED, **NATIVE, **SOUNDS}
 

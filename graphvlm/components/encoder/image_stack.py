@@ -21,6 +21,7 @@ from ...settings import Settings
 class ImageStack(Spec):
     """A decided stack. Where images are cut: the side of a tile, and the resolutions in pixels, smallest first.
 
+    Without resolutions images are not scaled but padded to whole tiles.
     `counted` if it is told how many images each prompt has, `masked` if pixels have a mask.
     """
 
@@ -32,7 +33,8 @@ class ImageStack(Spec):
     def summary(self) -> str:
         if not self.tile:
             return "image stack"
-        return f"image stack, tiles of {self.tile} px, {counted(len(self.resolutions), 'resolution')}"
+        kinds = f", {counted(len(self.resolutions), 'resolution')}" if self.resolutions else ""
+        return f"image stack, tiles of {self.tile} px{kinds}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +45,7 @@ class ImageStackView:
     class_name: str
     config: str
     tiled: bool
+    chosen: bool
     counted: bool
     masked: bool
     stack: str
@@ -96,7 +99,7 @@ class ImageStackComponent:
         if not settings.has("tiling"):
             return ImageStack(masked="stack_mask" in inferred.inputs)
         tile = int(settings.get("tiling", "size"))
-        resolutions = [(int(high), int(wide)) for high, wide in settings.get("tiling", "resolutions")]
+        resolutions = [(int(high), int(wide)) for high, wide in settings.get("tiling", "resolutions", default=[])]
         written = settings.tree.get("tiling", "resolutions")
         for resolution, place in zip(resolutions, written.elements() if written else (), strict=True):
             if any(side % tile for side in resolution):
@@ -123,6 +126,7 @@ class ImageStackComponent:
             class_name=name,
             config=f"{name}Config",
             tiled=bool(spec.tile),
+            chosen=bool(spec.resolutions),
             counted=spec.counted,
             masked=spec.masked,
             stack=f"[images, tiles, {tail}" if spec.tile else f"[batch, images, {tail}",
@@ -131,10 +135,9 @@ class ImageStackComponent:
         fields: tuple[Field, ...] = ()
         targets = wiring.results["image"]
         if spec.tile:
-            fields = (
-                Field("tile_size", "int", str(spec.tile)),
-                Field("resolutions", "tuple[tuple[int, int], ...]", _lines(spec.resolutions)),
-            )
+            fields = (Field("tile_size", "int", str(spec.tile)),)
+            if spec.resolutions:
+                fields += (Field("resolutions", "tuple[tuple[int, int], ...]", _lines(spec.resolutions)),)
             targets = f"{targets}, {wiring.results.get('grid', '_')}"
         elif spec.masked:
             targets = f"{targets}, {wiring.results.get('pixel_mask', '_')}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from ...code import Field, NodePage, Wiring, literal
 from ...component import Inferred, Port, Signature, Spec, sizes_of
@@ -20,12 +20,13 @@ from ._ports import one_call
 class PixelShuffle(Spec):
     """A decided regrouping: each `factor` x `factor` tokens of the grid become one, row by row.
 
-    A grid that does not divide so is filled up with zeros at its right and lower edge.
+    A grid that does not divide so is filled up with zeros at its right and lower edge. `numbers` is their order.
     """
 
     grid: Grid
     factor: int
     inside: int
+    numbers: Literal["tokens", "channels"] = "tokens"
 
     @property
     def shuffled(self) -> Grid:
@@ -51,6 +52,7 @@ class PixelShuffleView:
     before: str
     after: str
     filled: bool
+    channels: bool
 
 
 class PixelShuffleComponent:
@@ -81,7 +83,7 @@ class PixelShuffleComponent:
             return None
         if not _padded(settings) and not check_side(grid, "factor", settings, inferred.node, problems):
             return None
-        return PixelShuffle(grid, factor, inferred.sizes["in"])
+        return PixelShuffle(grid, factor, inferred.sizes["in"], settings.get("numbers", default="tokens"))
 
     def page(self, node: Node, wiring: Wiring) -> NodePage:
         spec = node.spec
@@ -96,6 +98,7 @@ class PixelShuffleComponent:
             before=f"[images, {rows * columns}, {spec.inside}]",
             after=f"[images, {fewer * narrower}, {spec.inside * spec.factor**2}]",
             filled=any(size % spec.factor for size in spec.grid),
+            channels=spec.numbers == "channels",
         )
         fields = (
             Field("grid", "tuple[int, int]", literal(spec.grid), "rows and columns of tokens"),

@@ -19,11 +19,12 @@ from ...settings import Settings
 
 @dataclass(frozen=True, slots=True)
 class TilePacking(Spec):
-    """A decided packing of tiles of `side` x `side` tokens."""
+    """A decided packing of tiles of `side` x `side` tokens; if `lined`, rows of the whole image end in newlines too."""
 
     dim: int
     side: int
     newline: bool
+    lined: bool
     separator: bool
     unpad: bool
     max_tiles: int
@@ -62,21 +63,28 @@ class TilePackingView:
     unpad: bool
     masked: bool
     scaled: bool
+    lined: bool
     whole_first: bool
     inner: str
     lengths: str
     longest: str
     width: str
     span: str
+    view: str
     before: str
     newline: str
     separator: str
     rest: str
     parameters: tuple[str, ...]
 
+    @property
+    def inside(self) -> str:
+        """The place of a token among those of the tiles put together."""
+        return "inside" if self.whole_first else "place"
+
     def shifted(self, row: str, column: str) -> str:
         """Where a row and a column of an image are in all its tiles."""
-        return f"{row} + margin[image, 0], {column} + margin[image, 1]" if self.unpad else f"{row}, {column}"
+        return f"{row} + margin[image, 0], {column} + margin[image, 1]"
 
 
 class TilePackingComponent:
@@ -117,10 +125,21 @@ class TilePackingComponent:
                 else "feed it an encoder of square images",
             )
             return None
+        newline = bool(settings.get("newline", default=True))
+        if settings.has("newline_after") and not newline:
+            problems.error(
+                "unread-setting",
+                f"`newline_after` of `{inferred.node}` is not read: there is no newline",
+                settings.span("newline_after"),
+                labels=(Label(settings.span("newline"), "no such token"),),
+                help="remove `newline_after`, or `newline: false`",
+            )
+            return None
         return TilePacking(
             dim=inferred.sizes["dim"],
             side=side,
-            newline=bool(settings.get("newline", default=True)),
+            newline=newline,
+            lined=settings.get("newline_after", default="tiles") == "all",
             separator=bool(settings.get("separator", default=False)),
             unpad=bool(settings.get("unpad", default=True)),
             max_tiles=int(settings.get("max_tiles", default=0)),
@@ -146,7 +165,10 @@ class TilePackingComponent:
 
 def _view(name: str, spec: TilePacking, *, masked: bool) -> TilePackingView:
     """The page of a packing."""
-    tokens, most = ("lines * (columns + 1)", "side * (side + 1)") if spec.newline else ("rows * columns", "whole")
+    tokens, most = ("rows * (columns + 1)", "side * (side + 1)") if spec.newline else ("rows * columns", "whole")
+    if spec.newline and not spec.lined:
+        tokens = "lines * (columns + 1)"
+    view = "view" if spec.lined else "whole"
     cut = " - cut[image]" if spec.separator else ""
     learned = [f"self.{each}" for each in spec.learned]
     rest = f"{learned[0]}.unsqueeze(0)" if len(learned) == 1 else f"torch.stack(({', '.join(learned)}))"
@@ -160,13 +182,17 @@ def _view(name: str, spec: TilePacking, *, masked: bool) -> TilePackingView:
         unpad=spec.unpad,
         masked=masked,
         scaled=bool(spec.max_tiles),
+        lined=spec.lined,
         whole_first=spec.whole_first,
         inner="high, wide" if spec.max_tiles else "rows, columns",
-        lengths=f"whole + {'cut + ' if spec.separator else ''}{tokens}",
-        longest=f"({most} + 1)" if spec.separator else most,
+        lengths=f"{view} + {'cut + ' if spec.separator else ''}{tokens}",
+        longest=("(view + 1)" if spec.lined else f"({most} + 1)")
+        if spec.separator
+        else ("view" if spec.lined else most),
         width="columns[image] + 1" if spec.newline else "columns[image].clamp(min=1)",
         span=f"({tokens})[image]",
-        before=f" - whole{cut}" if spec.whole_first else "",
+        view=view,
+        before=f" - {view}{cut}" if spec.whole_first else "",
         newline=f"table.size(0) - {len(learned)}" if spec.newline else "",
         separator="table.size(0) - 1" if spec.separator else "",
         rest=rest if learned else "",

@@ -42,6 +42,29 @@ class PackedConfig:
 
 
 @dataclass(frozen=True)
+class StripsConfig:
+    tile_size: int = 56
+
+
+@dataclass(frozen=True)
+class StripSquaresConfig:
+    grid: tuple[int, int] = (4, 4)  # rows and columns of tokens
+    factor: int = 2
+
+
+@dataclass(frozen=True)
+class StripPackedConfig:
+    side: int = 2  # rows and columns of tokens in a tile
+    dim: int = 96
+
+
+@dataclass(frozen=True)
+class StripProjectorConfig:
+    in_dim: int = 96
+    out_dim: int = 40
+
+
+@dataclass(frozen=True)
 class PageVisionConfig:
     image_size: tuple[int, int] = (56, 42)
     patch_size: int = 14
@@ -70,6 +93,7 @@ class TextConfig:
 @dataclass(frozen=True)
 class FusedConfig:
     image_token: int = 99
+    strip_token: int = 97
     page_token: int = 98
 
 
@@ -93,6 +117,10 @@ class Config:
     vision: VisionConfig = VisionConfig()
     projector: ProjectorConfig = ProjectorConfig()
     packed: PackedConfig = PackedConfig()
+    strips: StripsConfig = StripsConfig()
+    strip_squares: StripSquaresConfig = StripSquaresConfig()
+    strip_packed: StripPackedConfig = StripPackedConfig()
+    strip_projector: StripProjectorConfig = StripProjectorConfig()
     page_vision: PageVisionConfig = PageVisionConfig()
     page_projector: PageProjectorConfig = PageProjectorConfig()
     text: TextConfig = TextConfig()

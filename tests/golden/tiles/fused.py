@@ -11,6 +11,7 @@ class Fused(nn.Module):
     def __init__(self, config: FusedConfig) -> None:
         super().__init__()
         self.image_token = config.image_token
+        self.strip_token = config.strip_token
         self.page_token = config.page_token
 
     def forward(
@@ -18,10 +19,13 @@ class Fused(nn.Module):
         text: Tensor,
         ids: Tensor,
         image: Tensor | None,
+        strip: Tensor | None,
         page: Tensor | None,
     ) -> Tensor:  # [batch, seq, dim]
         if image is not None:
             text = place(image, text, ids == self.image_token, "image")
+        if strip is not None:
+            text = place(strip, text, ids == self.strip_token, "strip")
         if page is not None:
             text = place(page, text, ids == self.page_token, "page")
         return text

@@ -73,6 +73,8 @@ def stream(
     pixel_values: Tensor | None = None,
     image_sizes: Tensor | None = None,
     batch_num_images: Tensor | None = None,
+    strip_values: Tensor | None = None,
+    strip_sizes: Tensor | None = None,
     page_values: Tensor | None = None,
     page_mask: Tensor | None = None,
     *,
@@ -105,6 +107,11 @@ def stream(
             image_sizes,
             batch_num_images,
         )
+    strip_values_features = None
+    if strip_values is not None and strip_values.numel() > 0:
+        if strip_sizes is None:
+            raise ValueError("strip_values without strip_sizes")
+        strip_values_features = model.encode_strip_values(strip_values, strip_sizes)
     page_values_features = None
     if page_values is not None and page_values.numel() > 0:
         page_values_features = model.encode_page_values(page_values, page_mask)
@@ -124,6 +131,7 @@ def stream(
     output = model.decode(
         ids,
         pixel_values_features=pixel_values_features,
+        strip_values_features=strip_values_features,
         page_values_features=page_values_features,
         attention_mask=attention_mask,
         cache=cache,

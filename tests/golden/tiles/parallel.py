@@ -37,6 +37,8 @@ def parallelize(
             model.vision,
             model.projector,
             model.packed,
+            model.strip_packed,
+            model.strip_projector,
             model.page_vision,
             model.page_projector,
             model.text,
@@ -46,6 +48,12 @@ def parallelize(
             fully_shard(module, mesh=mesh["dp"], mp_policy=policy)
         fully_shard(model, mesh=mesh["dp"], mp_policy=policy)
         # What is called besides `forward` must gather the parameters too.
-        for method in ["encode_pixel_values", "encode_page_values", "decode", "loss"]:
+        for method in [
+            "encode_pixel_values",
+            "encode_strip_values",
+            "encode_page_values",
+            "decode",
+            "loss",
+        ]:
             register_fsdp_forward_method(model, method)
     return model
