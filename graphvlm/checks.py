@@ -83,7 +83,7 @@ def check_filled(linked: LinkedGraph, problems: Problems) -> None:
             while source is not None and source.port and linked.nodes[source.name].stream is not None:
                 source = linked.nodes[source.name].stream
             packed = linked.nodes.get(source.name) if source and source.port else None
-            if edge is not None and packed is not None and packed.type == "tile_packing":
+            if edge is not None and packed is not None and packed.type in _FILLED:
                 problems.error(
                     "bad-segments",
                     f"segment `{port}` of `{node.name}` is as long as the images in `{packed.name}` are: a compiled "
@@ -92,6 +92,10 @@ def check_filled(linked: LinkedGraph, problems: Problems) -> None:
                     labels=(Label(packed.span, "has any number of tokens"),),
                     help="put them before the text with `fusion/prefix`, and tell them by `where`",
                 )
+
+
+# What gives as many tokens as the numbers that flow in say.
+_FILLED = ("tile_packing", "frame_merger")
 
 
 def _keep(node: Linked, linked: LinkedGraph) -> str:
@@ -291,7 +295,7 @@ def _check_names(node: Linked, problems: Problems) -> None:
     for where in ("names", "leading"):
         named = node.settings.tree.get("checkpoint", where)
         written += [(where, key, named.key_span(key)) for key, _ in named.items()] if named else []
-    for where in ("by_head", "transposed", "interleaved", "flat", "scalars"):
+    for where in ("by_head", "transposed", "interleaved", "flat", "scalars", "rows"):
         listed = node.settings.tree.get("checkpoint", where)
         written += [(where, str(each.value), each.span) for each in listed.elements()] if listed else []
     sublayers = {name for name, _ in ports_of(node.settings)}

@@ -126,7 +126,7 @@ class NodeCheckpoint:
     The joined matrices that begin with a module of `by_head` have the rows of a head together. `leading` is how many
     axes of length one the reference has before ours, `transposed` are modules whose matrix has our rows as columns.
     The rows of stacked `interleaved` ones, two joined, take turns; those of `flat` ones have one axis.
-    `scalars` are single numbers, which have no axis there.
+    `scalars` are single numbers, which have no axis there, `rows` parameters that are one row each of a tensor there.
     """
 
     starts: tuple[tuple[str, str], ...]
@@ -137,6 +137,7 @@ class NodeCheckpoint:
     interleaved: tuple[str, ...] = ()
     flat: tuple[str, ...] = ()
     scalars: tuple[str, ...] = ()
+    rows: tuple[str, ...] = ()
     ignore: tuple[str, ...] = ()
     aliases: Mapping[str, str] = field(default_factory=dict)
 

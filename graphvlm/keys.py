@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from math import gcd, prod
@@ -60,6 +61,8 @@ def _stored(node: Node, parameter: Parameter, shape: tuple[int, ...]) -> tuple[i
     if parameter.path in node.checkpoint.scalars:
         return ()
     leading, transposed = stored_otherwise(node, parameter)
+    if is_row(node, parameter):
+        return 1, *shape
     if is_flat(node, parameter):
         return shape[0], prod(shape[1:])
     return (1,) * leading + ((*shape[:-2], shape[-1], shape[-2]) if transposed else shape)
@@ -88,6 +91,11 @@ def is_flat(node: Node, parameter: Parameter) -> bool:
     """Whether the reference keeps the rows of our tensor without axes of their own."""
     path = starred(parameter.path)[0]
     return bool({path, path.rpartition(".")[0]} & {*node.checkpoint.flat}) and len(parameter.shape) > 2
+
+
+def is_row(node: Node, parameter: Parameter) -> bool:
+    """Whether our tensor is one row of the reference's."""
+    return starred(parameter.path)[0] in node.checkpoint.rows
 
 
 def shapes(found: Iterable[Entry]) -> dict[str, tuple[int, ...]]:
@@ -139,10 +147,18 @@ def starred(path: str) -> tuple[str, tuple[str, ...]]:
 
 
 def unstarred(pattern: str, numbers: tuple[str, ...]) -> str:
-    """The stars of a pattern replaced by numbers, in order."""
+    """The stars of a pattern replaced by numbers, in order; `*+7` by seven more."""
     for number in numbers:
-        pattern = pattern.replace("*", number, 1)
+        pattern = _STAR.sub(lambda found, own=int(number): str(own + int(found[1] or 0)), pattern, count=1)  # type: ignore[misc]
     return pattern
+
+
+def plain_stars(pattern: str) -> str:
+    """A pattern without the sums behind its stars."""
+    return _STAR.sub("*", pattern)
+
+
+_STAR = re.compile(r"\*(?:\+(\d+))?")
 
 
 def dead_keys(graph: Graph) -> dict[str, tuple[int, ...]]:
@@ -193,7 +209,8 @@ def _module_name(names: Mapping[str, str], path: str) -> str:
         parts = value.split(".")
         length = next((i for i, (a, b) in enumerate(zip(common, parts, strict=False)) if a != b), len(common))
         common = common[:length]
-    return unstarred(".".join(common[: common.index("*") + 1] if "*" in common else common), numbers)
+    stars = [index for index, part in enumerate(common) if part.startswith("*")]
+    return unstarred(".".join(common[: stars[0] + 1] if stars else common), numbers)
 
 
 def aliases(graph: Graph) -> dict[str, str]:

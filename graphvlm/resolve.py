@@ -183,6 +183,7 @@ def _checkpoint(linked: LinkedGraph, node: Linked, spec: Spec) -> NodeCheckpoint
         interleaved=tuple(own.get("interleaved") or ()),
         flat=tuple(own.get("flat") or ()),
         scalars=tuple(own.get("scalars") or ()),
+        rows=tuple(own.get("rows") or ()),
         ignore=tuple(own.get("ignore") or ()),
         aliases=own.get("aliases") or {},
     )

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from graphvlm.components.encoder.audio import Audio
 from graphvlm.components.encoder.patches import Patches
 from graphvlm.components.encoder.tiled_vit import TiledVit
+from graphvlm.components.projector.frame_merger import FrameMerger
 from graphvlm.dims import Dim, Many, Sum, Var
 from graphvlm.ir import Graph
 
@@ -63,6 +64,8 @@ def of_encoders(graph: Graph, known: Sizes) -> Iterator[tuple[str, int]]:
         if isinstance(node.spec, TiledVit):
             images, tiles = (known.evaluate(dim) for dim in node.signature.inputs["tiles"].shape[1:3])
             yield out.key, images * tiles * node.spec.tokens
+        elif isinstance(node.spec, FrameMerger):  # images have one frame, which is taken for several
+            yield out.key, known.evaluate(node.signature.inputs["features"].shape[1])
         elif isinstance(node.spec, Audio):
             tokens = known.evaluate(node.signature.inputs["audio"].shape[2])
             for stride in node.spec.strides:

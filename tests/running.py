@@ -17,6 +17,7 @@ from graphvlm.components.encoder.native_vit import NativeVit
 from graphvlm.components.encoder.patches import Patches
 from graphvlm.components.encoder.token_embedding import TokenEmbedding
 from graphvlm.components.fusion.scatter import Scatter
+from graphvlm.components.projector.patch_merger import PatchMerger
 from graphvlm.dims import Var
 from graphvlm.ir import Graph, Ref
 
@@ -335,7 +336,8 @@ def _grid(graph: Graph, name: str, images: int, known: Sizes) -> Tensor:
     """One row of blocks of patches for each image, the last of which has what is left of all patches."""
     reader = next(node for node in graph.nodes.values() if Ref(name) in node.inputs.values() and "grid" in node.inputs)
     assert isinstance(reader.spec, NativeVit)
-    side = reader.spec.patch.group
+    mergers = [node.spec.group for node in graph.owners if isinstance(node.spec, PatchMerger) and node.spec.rows]
+    side = reader.spec.patch.group * prod(mergers)
     blocks = known.evaluate(reader.signature.inputs["patches"].shape[0]) // side**2
     columns = [1] * (images - 1) + [blocks - images + 1]
     return torch.tensor([[1, side, side * count] for count in columns])

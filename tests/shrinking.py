@@ -214,6 +214,10 @@ def _decoder(node: Node) -> Iterator[str]:
     ops = [sublayer.op for kind in spec.layers.kinds for sublayer in kind.sublayers]
     if any(isinstance(op, Mlp) and op.moe for op in ops):
         yield f".mlp.moe={{experts: 5{'' if spec.layers.choosing else ', top: 2'}}}"
+    for name, own in (node.tree.plain().get("sublayers") or {}).items():
+        if own["op"] == "mlp" and not spec.layers.choosing:
+            yield f".sublayers.{name}.hidden={_HIDDEN}"
+            yield from [f".sublayers.{name}.moe={{experts: 5, top: 2}}"] if "moe" in own else []
 
 
 _SHRINK: Mapping[type, Callable[[Node], Iterator[str]]] = MappingProxyType(

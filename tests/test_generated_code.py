@@ -19,6 +19,7 @@ import yaml
 
 import graphvlm
 from graphvlm.components.encoder.image_stack import ImageStack
+from graphvlm.components.projector.frame_merger import FrameMerger
 from graphvlm.components.projector.tile_packing import TilePacking
 from graphvlm.diagnostics import Source
 from graphvlm.dims import Var
@@ -72,6 +73,7 @@ def test_keys_are_those_of_the_graph(name: str) -> None:
     for key, tensor in checkpoint.references(model):
         stored = tensor.mT if transposed and checkpoint.starred(key)[0] in transposed else tensor
         stored = stored.flatten(1) if key in getattr(checkpoint, "FLAT", ()) else stored
+        stored = stored[None] if checkpoint.starred(key)[0] in getattr(checkpoint, "ROWS", ()) else stored
         found.append((key, (1,) * leading.get(key, 0) + tuple(stored.shape)))
     assert sorted(found) == sorted((key.name, key.shape) for entry in entries(apply_all(graph)) for key in entry.keys)
 
@@ -109,7 +111,7 @@ def test_shape_comments_are_true(name: str) -> None:
 
 def counted(graph: Graph) -> set[str]:
     """Sizes that data decides, of which there are none on meta: how many tiles are real, how many tokens they take."""
-    if not any(isinstance(node.spec, (ImageStack, TilePacking)) for node in graph.nodes.values()):
+    if not any(isinstance(node.spec, (ImageStack, TilePacking, FrameMerger)) for node in graph.nodes.values()):
         return set()
     ports = [port for node in graph.nodes.values() for port in node.signature.outputs.values()]
     ports += [port for node in graph.nodes.values() for port in node.signature.inputs.values()]

@@ -36,6 +36,7 @@ OWN = (
     "matching",
     "native_video",
     "padded_images",
+    "paired_frames",
     "queries",
     "regrouped_spans",
     "segments",

@@ -19,6 +19,7 @@ from transformers.activations import ACT2FN
 import graphvlm
 from graphvlm.importers import import_config
 from graphvlm.importers.huggingface.audio import AUDIO_TABLES
+from graphvlm.importers.huggingface.by_kind import VISION_TABLES as BY_KIND_TABLES
 from graphvlm.importers.huggingface.codebooks import VISION_TABLES as CODEBOOK_TABLES
 from graphvlm.importers.huggingface.llama4 import VISION_TABLES as LLAMA4_TABLES
 from graphvlm.importers.huggingface.mllama import VISION_TABLES as MLLAMA_TABLES
@@ -44,6 +45,7 @@ TABLES: Mapping[str, ConfigTable] = {
     **QUERIED_TABLES,
     **RESAMPLED_TABLES,
     **MLLAMA_TABLES,
+    **BY_KIND_TABLES,
     **{name: family.table for name, family in FAMILIES.items()},
 }
 CLASSES: Mapping[str, Any] = {name: CONFIG_MAPPING[name] for name in TABLES}
@@ -52,7 +54,7 @@ CLASSES: Mapping[str, Any] = {name: CONFIG_MAPPING[name] for name in TABLES}
 BESIDE = {"rope_theta", "rope_scaling", "partial_rotary_factor", "original_max_position_embeddings"}
 _WIDTHS = (
     *("phi3", "starcoder2", "cohere", "granite", "smollm3", "olmo", "olmo3", "olmoe", "exaone4", "glm4_moe", "dots1"),
-    "glm4v_moe_text",
+    *("glm4v_moe_text", "ernie4_5_vl_moe_text"),
 )
 ALSO = {
     "qwen2": {"head_dim"},

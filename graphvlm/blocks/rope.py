@@ -31,6 +31,9 @@ def parse_rope(
         return None
     if position.get("type") == "mrope" and not _check_sections(settings, inferred, sections, dim, problems):
         return None
+    layout = position.get("layout", "contiguous")
+    if layout == "turns" and not _check_turns(settings, inferred, sections, problems):
+        return None
     theta, scaling = float(position.get("theta", 10000.0)), dict(position.get("scaling") or {})
     kind = str(scaling.pop("type", "default"))
     fault = _fault(kind, scaling, dim, theta)
@@ -51,7 +54,7 @@ def parse_rope(
         style=position.get("style", "half"),
         whole=dim == attention.rotary_dim,
         sections=sections,
-        spread=position.get("layout", "contiguous") == "interleaved",
+        layout=layout,
     )
 
 
@@ -73,6 +76,22 @@ def _check_sections(
         f"`sections` of `{inferred.node}` are for {sum(sections)} pairs, and {dim} numbers of a head make {dim // 2}",
         settings.span("position", "sections"),
         help=f"write three numbers that make {dim // 2} together",
+    )
+    return False
+
+
+def _check_turns(settings: Settings, inferred: Inferred, sections: tuple[int, ...], problems: Problems) -> bool:
+    """Rows and columns that take turns have as many pairs each."""
+    _, rows, columns = sections
+    if rows == columns:
+        return True
+    problems.clash(
+        "bad-sections",
+        f"rows of `{inferred.node}` turn {rows} pairs and columns {columns}, and they cannot take turns",
+        Label(settings.span("position", "sections"), "of different length"),
+        Label(settings.span("position", "layout"), "one of each in turn"),
+        help=f"write `sections: [{sections[0] + abs(rows - columns)}, {min(rows, columns)}, {min(rows, columns)}]`, "
+        "or another `layout`",
     )
     return False
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 RopeStyle = Literal["half", "interleaved"]
+RopeLayout = Literal["contiguous", "interleaved", "turns"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,9 +14,10 @@ class Rope:
     """Rotary positions over the first `dim` numbers of a head: pairs (i, i + dim / 2), or (2i, 2i + 1) `interleaved`.
 
     With `sections`, positions have three numbers (frame, row, column), and so many pairs turn by each: one section
-    behind the other, or every third pair (`spread`). `whole` if that is all of the head. `scaling` holds the numbers
-    that the type of scaling needs, for some of them one a pair. `table` keeps cos and sin of all `max_tokens` positions
-    as buffers; without it they are computed once in each forward.
+    behind the other, every third pair (`interleaved`), or a row and a column in turn and then the frames (`turns`).
+    `whole` if that is all of the head. `scaling` holds the numbers that the type of scaling needs, for some of them one
+    a pair. `table` keeps cos and sin of all `max_tokens` positions as buffers; without it they are computed once in
+    each forward.
     """
 
     dim: int
@@ -27,7 +29,7 @@ class Rope:
     whole: bool = True
     table: bool = False
     sections: tuple[int, ...] = ()
-    spread: bool = False
+    layout: RopeLayout = "contiguous"
 
     @property
     def varies(self) -> bool:

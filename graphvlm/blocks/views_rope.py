@@ -9,7 +9,7 @@ from ..code import Field, display, literal
 from ..names import class_name
 from .expressions import Fields
 from .settings import Attention, LayerKind, Stack
-from .settings_position import Rope
+from .settings_position import Rope, RopeLayout
 
 # Scalings that the language calls by where they come from.
 _DONE = {"llama3": "blended"}
@@ -28,7 +28,7 @@ class RotationView:
 class RopeClassView:
     """One `Rope` class. `dim`, `rates` and `factor` are expressions; a class for several positions gets its `rates`,
     and for a table `dim`, when it is built: here both are empty. `factor` is empty where cos and sin stay as they are.
-    `sections` is the config field for positions of three numbers, which are `spread` over the pairs or not."""
+    `sections` is the config field for positions of three numbers, whose pairs have this `layout`."""
 
     config: str
     name: str
@@ -40,7 +40,7 @@ class RopeClassView:
     dim: str
     rates: str
     sections: str = ""
-    spread: bool = False
+    layout: RopeLayout = "contiguous"
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +145,7 @@ def ropes_view(
             dim=turned[group[0]] if alone else "",
             rates=f"{prefix}frequencies" if alone else "",
             sections=f"config.{prefix}rope_sections" if first.sections else "",
-            spread=first.spread,
+            layout=first.layout,
         )
         classes.append(made)
         for index in group:

@@ -13,8 +13,10 @@ from ..keys import (
     dead_patterns,
     ignored_patterns,
     is_flat,
+    is_row,
     named_rows,
     parts,
+    plain_stars,
     reference_name,
     shares,
     starred,
@@ -63,6 +65,7 @@ class CheckpointView:
     flat: tuple[str, ...]
     halves: tuple[str, ...]
     scalars: tuple[str, ...]
+    single: tuple[str, ...]
     teachers: bool
     tied: bool
     buffers: tuple[str, ...]
@@ -75,6 +78,7 @@ class CheckpointView:
             "FLAT": self.flat,
             "INTERLEAVED": self.interleaved,
             "LEADING": self.leading,
+            "ROWS": self.single,
             "SCALARS": self.scalars,
             "TRANSPOSED": self.transposed,
         }
@@ -89,6 +93,11 @@ class CheckpointView:
     def counted(self) -> bool:
         """Whether the reference counts the layers that have a sublayer."""
         return any("%" in name for row in self.rows for name in row.theirs)
+
+    @property
+    def further(self) -> bool:
+        """Whether the reference numbers layers or experts on from others."""
+        return any("*+" in name or "#+" in name for row in self.rows for name in row.theirs)
 
     @property
     def exceptions(self) -> bool:
@@ -118,6 +127,7 @@ def make(graph: Graph) -> CheckpointView:
         flat=tuple(_flat(graph)),
         halves=tuple(dict.fromkeys(_halves(graph))),
         scalars=tuple(_scalars(graph)),
+        single=tuple(dict.fromkeys(_single(graph))),
         teachers=bool(graph.teachers),
         tied=any(node.tie for node in graph.owners),
         buffers=tuple(f"{node.name}.{each.path}" for node in graph.owners for each in node.spec.buffers()),
@@ -137,7 +147,7 @@ def _interleaved(graph: Graph) -> Iterator[str]:
     for node in graph.owners:
         for parameter in node.stored:
             if starred(parameter.path)[0] in node.checkpoint.interleaved:
-                yield from (node.checkpoint.whole(name) for name, _ in _starred_rows(node, parameter))
+                yield from (plain_stars(node.checkpoint.whole(name)) for name, _ in _starred_rows(node, parameter))
 
 
 def _flat(graph: Graph) -> Iterator[str]:
@@ -154,6 +164,14 @@ def _scalars(graph: Graph) -> Iterator[str]:
         for parameter in node.stored:
             if parameter.path in node.checkpoint.scalars:
                 yield node.checkpoint.whole(reference_name(node.checkpoint.names, parameter.path))
+
+
+def _single(graph: Graph) -> Iterator[str]:
+    """The reference's names, with layers as `*`, of tensors of which each row is a parameter here."""
+    for node in graph.owners:
+        for parameter in node.stored:
+            if is_row(node, parameter):
+                yield starred(node.checkpoint.whole(named_rows(node.checkpoint.names, parameter)[0][0]))[0]
 
 
 def _otherwise(graph: Graph) -> Iterator[tuple[str, int, bool]]:

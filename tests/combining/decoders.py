@@ -92,7 +92,7 @@ def _three_numbers(made: Growing, settings: Plain, reads: Plain, stream: Stream,
     pairs = settings["attention"]["head_dim"] // 2
     sections = [pairs - 2, 1, 1]
     settings["position"] = {"type": "mrope", "sections": sections, "theta": 1000.0} | made.maybe(
-        layout=lambda: made.pick("contiguous", "interleaved")
+        layout=lambda: made.pick("contiguous", "interleaved", "turns")
     )
     for entry in _where(settings):
         entry.pop("position", None)
@@ -100,14 +100,16 @@ def _three_numbers(made: Growing, settings: Plain, reads: Plain, stream: Stream,
     if measured and stream.ids and not stream.prefixed and made.chance(4) is False:
         grids = {f"grid_{index}": each.measured for index, (each, _) in enumerate(measured)}
         tokens = {f"grid_{index}": token for index, (_, token) in enumerate(measured)}
-        groups = {_side(each) for each, _ in measured}
+        groups = {(_side(each), each.frames) for each, _ in measured}
         if len(groups) == 1:
             more = made.maybe(frames=lambda: made.pick("together", "apart"))
+            ((group, merged),) = groups
+            more |= {"merged_frames": merged} if merged > 1 else {}
             reads["positions"] = made.node(
                 "encoder/grid_positions",
                 {"ids": stream.ids, **grids},
                 placeholder=tokens,
-                group=groups.pop(),
+                group=group,
                 **more,
             )
 

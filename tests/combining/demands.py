@@ -351,7 +351,9 @@ def _same(graph: Graph, traced: Mapping[str, Tensor], eager: Mapping[str, Tensor
     """Whether both agree. Tiles that fill up a stack are encoded too in one graph, behind the others and packed."""
     tiled = any(isinstance(node.spec, ImageStack) and node.spec.tile for node in graph.nodes.values())
     packed = [
-        node.signature.outputs["features"].shape[1] for node in graph.nodes.values() if node.type == "tile_packing"
+        node.signature.outputs["features"].shape[1]
+        for node in graph.nodes.values()
+        if node.type in ("tile_packing", "frame_merger")
     ]
     return all(
         _agrees(traced[name], value)

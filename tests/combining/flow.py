@@ -26,6 +26,7 @@ class Features:
     grid: tuple[int, int] | None = None
     group: int = 1
     measured: str = ""  # the `grid` of images of any size, of which `group` says how many patches are a token
+    frames: int = 1  # how many frames are one token
     mask: str = ""  # which tokens are no padding
     cut: str = ""  # the stack of images that tiles were cut from
     sizes: str = ""  # of the images that were cut

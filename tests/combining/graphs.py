@@ -175,5 +175,5 @@ def _freeze(made: Growing) -> Any:
 
 _WITHOUT_WEIGHTS = (
     *("image_stack", "patches", "grid_positions", "concat", "add", "scatter", "prefix", "spread"),
-    *("pool", "pixel_shuffle", "tile_packing", "video_frames", "video_packing"),
+    *("pool", "pixel_shuffle", "tile_packing", "video_frames", "video_packing", "frame_merger"),
 )

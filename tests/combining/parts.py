@@ -39,6 +39,7 @@ PROJECTORS: Mapping[str, Projector] = {
     "projector/conv": projectors.conv,
     "projector/codebook": projectors.codebook,
     "projector/patch_merger": projectors.patch_merger,
+    "projector/frame_merger": projectors.frame_merger,
     "projector/tile_packing": projectors.tile_packing,
     "projector/video_packing": projectors.video_packing,
     "projector/transformer": projectors.transformer,

@@ -51,6 +51,7 @@ def _mlp(made: Growing) -> Plain:
         hidden=lambda: made.pick(14, 10),
         activation=lambda: made.pick(*ACTIVATIONS),
         bias=made.chance,
+        out_norm=lambda: _norm(made),
     )
 
 
@@ -138,7 +139,12 @@ def patch_merger(made: Growing, source: Features) -> Features | None:
         norm=lambda: norm_of_block(made),
         activation=lambda: made.pick(*ACTIVATIONS),
         bias=made.chance,
+        out_norm=lambda: _norm(made),
+        hidden=lambda: made.pick(14, 10),
     )
+    if made.chance(4):
+        out = source.dim
+        settings["skip"] = "mean"
     if "norm" in settings and made.chance():
         settings["norm_over"] = made.pick("patch", "block")
     name = made.node("projector/patch_merger", source.ref, group=group, out=out, layers=layers, order=order, **settings)
@@ -146,6 +152,21 @@ def patch_merger(made: Growing, source: Features) -> Features | None:
     return replace(
         source, ref=name, dim=out, tokens=tokens, grid=None, group=1 if not source.measured else source.group
     )
+
+
+def frame_merger(made: Growing, source: Features) -> Features | None:
+    """Pairs of frames, or three; that of an image is taken twice."""
+    if not source.measured or source.frames > 1:
+        return None
+    frames, group = made.pick(2, 3), source.group if source.tokens == "merged" else 1
+    name = made.node(
+        "projector/frame_merger",
+        {"features": source.ref, "grid": source.measured},
+        frames=frames,
+        **({"group": group} if group > 1 else {}),
+    )
+    rows = f"{frames} frames of {source.rows}"
+    return replace(source, ref=name, rows=rows, dim=frames * source.dim, frames=frames)
 
 
 def norm_of_block(made: Growing) -> Plain | str:

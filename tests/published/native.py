@@ -144,6 +144,12 @@ NATIVE: dict[str, Published] = {
         {"model_type": "glm4v_moe", "text_config": _GLM_SPARSE, "vision_config": {"intermediate_size": 10944}},
         107_710_933_120,
     ),
+    "ernie_4_5_vl_28b_a3b": Published(
+        "ERNIE 4.5-VL 28B-A3B: images and videos of any size, experts of text and others of images",
+        f"{HUB}baidu/ERNIE-4.5-VL-28B-A3B-PT",
+        {"model_type": "ernie4_5_vl_moe"},  # the class has these sizes
+        29_399_294_336,
+    ),
     "lighton_ocr_1b": Published(
         "LightOnOCR 1B, Pixtral tower and Qwen3 0.6B",
         f"{HUB}lightonai/LightOnOCR-1B-1025",

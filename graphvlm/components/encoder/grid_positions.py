@@ -36,6 +36,7 @@ class GridPositions(Spec):
 
     kinds: tuple[Kind, ...]
     group: int
+    merged: int
 
     def summary(self) -> str:
         return f"grid_positions, {', '.join(f'{kind.port} at token {kind.token}' for kind in self.kinds)}"
@@ -57,6 +58,14 @@ class GridPositionsView:
     config: str
     kinds: tuple[Kind, ...]
     group: int
+    merged: int
+
+    @property
+    def blocks(self) -> str:
+        """The frames, rows and columns of the grid that are one token, as a Python list; empty for one of each."""
+        frames = "self.merged_frames" if self.merged > 1 else "1"
+        side = "self.group" if self.group > 1 else "1"
+        return f"[{frames}, {side}, {side}]" if max(self.merged, self.group) > 1 else ""
 
     @property
     def parameters(self) -> tuple[str, ...]:
@@ -136,16 +145,19 @@ class GridPositionsComponent:
                 problems.error("missing-port", message, settings.span("inputs"), help=edit)
         kinds = (_kind(port, token, settings, inferred) for port, token in placeholder.items())
         found = tuple(kind for kind in kinds if kind.port in inferred.inputs)
-        return GridPositions(found, group=int(settings.get("group", default=1)))
+        merged = int(settings.get("merged_frames", default=1))
+        return GridPositions(found, group=int(settings.get("group", default=1)), merged=merged)
 
     def page(self, node: Node, wiring: Wiring) -> NodePage:
         spec = node.spec
         assert isinstance(spec, GridPositions)
         name = class_name(node.name)
-        view = GridPositionsView(node.name, name, f"{name}Config", spec.kinds, spec.group)
+        view = GridPositionsView(node.name, name, f"{name}Config", spec.kinds, spec.group, spec.merged)
         fields = [Field(f"{kind.port}_token", "int", str(kind.token)) for kind in spec.kinds]
         if spec.group > 1:
             fields.append(Field("group", "int", str(spec.group), "side of the blocks of patches that are one token"))
+        if spec.merged > 1:
+            fields.append(Field("merged_frames", "int", str(spec.merged), "frames that are one token"))
         for kind in spec.kinds:
             if kind.interval > 1 or kind.timed:
                 comment = "positions a second" if kind.timed else "positions from one frame to the next"

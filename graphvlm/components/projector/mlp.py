@@ -23,7 +23,8 @@ from ._ports import one_call, projector_signature
 class MlpProjector(Spec):
     """A decided multi-layer projector; `hidden` lies between its layers.
 
-    With `gated` there are two, the first of them twice: `down(act(gate(x)) * up(x))`. `norm` comes before everything.
+    With `gated` there are two, the first of them twice: `down(act(gate(x)) * up(x))`. `norm` comes before everything,
+    `out_norm` behind it.
     """
 
     inside: int
@@ -34,6 +35,7 @@ class MlpProjector(Spec):
     activation: str
     bias: bool
     norm: Norm | None
+    out_norm: Norm | None = None
 
     @property
     def maps(self) -> tuple[tuple[str, int, int], ...]:
@@ -61,6 +63,8 @@ class MlpProjector(Spec):
             yield from norm("norm", self.norm, self.inside)
         for name, inside, out in self.maps:
             yield from linear(name, inside, out, self.bias)
+        if self.out_norm:
+            yield from norm("out_norm", self.out_norm, self.out)
 
     def summary(self) -> str:
         kind = "gated mlp" if self.gated else f"mlp, {counted(self.layers, 'layer')}"
@@ -92,6 +96,7 @@ class MlpProjectorView:
     config: str
     summary: str
     norm: str
+    out_norm: str
     lines: tuple[LinearLine, ...]
     bias: str
     quick_gelu: bool
@@ -103,7 +108,7 @@ class MlpProjectorView:
 class MlpProjectorComponent:
     """Ports and page of `projector/mlp`."""
 
-    modules = frozenset(("norm", "linear_*", "gate", "up", "down"))
+    modules = frozenset(("norm", "linear_*", "gate", "up", "down", "out_norm"))
 
     def signature(self, name: str, settings: Settings) -> Signature:
         return projector_signature(name, settings)
@@ -119,6 +124,7 @@ class MlpProjectorComponent:
             activation=settings.get("activation", default="gelu"),
             bias=bool(settings.get("bias", default=True)),
             norm=parse_norm(settings, "norm") if settings.has("norm") else None,
+            out_norm=parse_norm(settings, "out_norm") if settings.has("out_norm") else None,
         )
 
     def page(self, node: Node, wiring: Wiring) -> NodePage:
@@ -131,6 +137,8 @@ class MlpProjectorComponent:
         fields.append(Field("out_dim", "int", str(spec.out)))
         if spec.norm:
             fields.append(Field("norm_eps", "float", literal(spec.norm.eps)))
+        if spec.out_norm:
+            fields.append(Field("out_norm_eps", "float", literal(spec.out_norm.eps)))
         activated = spec.layers > 1
         view = MlpProjectorView(
             name=node.name,
@@ -138,11 +146,12 @@ class MlpProjectorComponent:
             config=f"{name}Config",
             summary=spec.summary(),
             norm=norm_expression(spec.norm, "config.in_dim", "config.norm_eps") if spec.norm else "",
+            out_norm=norm_expression(spec.out_norm, "config.out_dim", "config.out_norm_eps") if spec.out_norm else "",
             lines=tuple(_lines(spec, node.tensor_parallel > 1)),
             bias=bias_argument(spec.bias),
             quick_gelu=activated and spec.activation == "quick_gelu",
             functional=activated and spec.activation != "quick_gelu",
-            offset_norm=bool(spec.norm and spec.norm.unit_offset),
+            offset_norm=any(norm.unit_offset for norm in (spec.norm, spec.out_norm) if norm),
             steps=tuple(_steps(spec)),
         )
         return NodePage(
@@ -168,10 +177,12 @@ def _steps(spec: MlpProjector) -> Iterator[str]:
         yield "self.norm(x)"
     if spec.gated:
         yield f"self.down({act('self.gate(x)')} * self.up(x))"
-        return
-    *inner, last = (f"self.{name}(x)" for name, _, _ in spec.maps)
-    yield from map(act, inner)
-    yield last
+    else:
+        *inner, last = (f"self.{name}(x)" for name, _, _ in spec.maps)
+        yield from map(act, inner)
+        yield last
+    if spec.out_norm:
+        yield "self.out_norm(x)"
 
 
 COMPONENT = MlpProjectorComponent()

@@ -39,7 +39,6 @@ MISSING: Mapping[str, str] = MappingProxyType(
         "diffusion_gemma": "text by diffusion: a decoder that attends to an encoder's cache both ways",
         "dots3_note": f"{_INDEXER}; experts in the tower; several kinds of input",
         "emu3": _VQ,
-        "ernie4_5_vl_moe": "positions whose rows and columns take turns, and a merger of frames after the tower",
         "evolla": "proteins: an encoder of their sequences",
         "exaone4_5": _NATIVE,
         "fast_vlm": _TIMM,

@@ -52,6 +52,7 @@ MULTIMODAL: Mapping[str, Model] = MappingProxyType(
         "qwen2_vl": Model("Qwen2VLForConditionalGeneration", "native"),
         "qwen2_5_vl": Model("Qwen2_5_VLForConditionalGeneration", "native"),
         "mistral3": Model("Mistral3ForConditionalGeneration", "padded"),
+        "ernie4_5_vl_moe": Model("Ernie4_5_VLMoeForConditionalGeneration", "by_kind"),
         "glm4v": Model("Glm4vForConditionalGeneration", "native"),
         "glm4v_moe": Model("Glm4vMoeForConditionalGeneration", "native"),
         "qwen3_vl_moe": Model("Qwen3VLMoeForConditionalGeneration", "native"),

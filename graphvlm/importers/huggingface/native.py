@@ -77,11 +77,15 @@ def _read(config: Fields) -> Imported | None:
     if text.table.model_type in _ALONE:
         _within(text, llm)
     _check_width(vision, native, llm)
-    tokens = _placeholders(config, llm["vocab"])
+    tokens = placeholders(config, llm["vocab"])
     films = "video" in tokens
     again = called_again(native.nodes, dict(zip(_IMAGES, _VIDEOS, strict=True))) if films else {}
     body = {
-        "nodes": {**native.nodes, **again, **_language(text, llm, native, tokens, _positions(vision) if films else {})},
+        "nodes": {
+            **native.nodes,
+            **again,
+            **language_of(text, llm, native, tokens, _positions(vision) if films else {}),
+        },
         "outputs": {"logits": "llm.logits"},
         "checkpoint": _checkpoint(config.table.model_type, native),
     }
@@ -93,7 +97,7 @@ def _read(config: Fields) -> Imported | None:
 _FRAMES_ARE_IMAGES = frozenset({"glm4v", "glm46v", "glm4v_moe"})
 
 
-def _placeholders(config: Fields, vocab: int) -> dict[str, int]:
+def placeholders(config: Fields, vocab: int) -> dict[str, int]:
     """The tokens of images and, where they have some of their own, of videos."""
     kinds = ("image",) if config.table.model_type in _FRAMES_ARE_IMAGES else ("image", "video")
     tokens = {name: read_placeholder(config, vocab, f"{name}_token_id") for name in kinds}
@@ -145,7 +149,7 @@ def _within(text: Fields, llm: dict[str, Any]) -> None:
         llm["position"] |= read_sections(text, (11, 11, 10), "interleaved", dim)
 
 
-def _language(
+def language_of(
     text: Fields, llm: dict[str, Any], native: Native, tokens: Mapping[str, int], positions: Mapping[str, Any]
 ) -> dict[str, Any]:
     """The nodes of the text, with features of images and videos, and positions."""
@@ -162,6 +166,8 @@ def _language(
         "group": native.group,
         **positions,
     }
+    if "segments" in llm:
+        llm["inputs"]["vision_tokens"] = "moe_mm_token_type_ids"
     if "interval" in positions:
         before["positions"]["inputs"]["video_seconds"] = "second_per_grid_ts"
     if native.deep:

@@ -242,7 +242,7 @@ def read_padded(vision: Fields, group: int) -> tuple[Node, Node]:
     vision.check_names()
     patch = {"size": vision.integer("patch_size"), "channels": vision.integer("num_channels"), "group": group}
     dim, heads = vision.integer("hidden_size"), vision.integer("num_attention_heads")
-    _check_heads(vision, "hidden_size", dim, heads)
+    check_heads(vision, "hidden_size", dim, heads)
     patches = {
         "kind": "encoder",
         "type": "patches",
@@ -254,7 +254,7 @@ def read_padded(vision: Fields, group: int) -> tuple[Node, Node]:
         "type": "native_vit",
         "inputs": {"patches": "patches", "grid": "patches.grid"},
         "patch": {**patch, "norm": True},
-        "position": {"type": "rope2d", "theta": _theta(vision), "frequencies": "between"},
+        "position": {"type": "rope2d", "theta": rotation_base(vision), "frequencies": "between"},
         "dim": dim,
         "layers": vision.integer("num_hidden_layers"),
         "norm": {"type": "rms", "eps": 1e-5},
@@ -271,7 +271,7 @@ def read_padded(vision: Fields, group: int) -> tuple[Node, Node]:
     return patches, tower
 
 
-def _check_heads(vision: Fields, name: str, dim: int, heads: int) -> None:
+def check_heads(vision: Fields, name: str, dim: int, heads: int) -> None:
     if dim % heads or dim // heads % _PAIRS_OF_TWO:
         message = f"`{vision.name(name)}`: {heads} heads must divide a width of {dim} into multiples of {_PAIRS_OF_TWO}"
         vision.problems.conflict(message, vision.span(name))
@@ -280,7 +280,7 @@ def _check_heads(vision: Fields, name: str, dim: int, heads: int) -> None:
 def _tower(vision: Fields, dim: int, norm: Node, mlp: Node, checkpoint: str) -> Node:
     """What all towers have in common."""
     heads = vision.integer("num_heads")
-    _check_heads(vision, "embed_dim" if vision.knows("embed_dim") else "hidden_size", dim, heads)
+    check_heads(vision, "embed_dim" if vision.knows("embed_dim") else "hidden_size", dim, heads)
     return {
         "kind": "encoder",
         "type": "native_vit",
@@ -291,7 +291,7 @@ def _tower(vision: Fields, dim: int, norm: Node, mlp: Node, checkpoint: str) -> 
             "frames": vision.integer("temporal_patch_size"),
             "group": vision.integer("spatial_merge_size"),
         },
-        "position": {"type": "rope2d", "theta": _theta(vision)},
+        "position": {"type": "rope2d", "theta": rotation_base(vision)},
         "dim": dim,
         "layers": vision.integer("depth"),
         "norm": norm,
@@ -321,7 +321,7 @@ _BASE = 10000.0
 _ROPE = ConfigTable("rope_parameters", {"rope_theta": _BASE, "rope_type": "axial"})
 
 
-def _theta(vision: Fields) -> float:
+def rotation_base(vision: Fields) -> float:
     """The base of the rotation, from the object or beside it: only the numbers of a type that the towers have."""
     beside = vision.number("rope_theta") if vision.knows("rope_theta") else _BASE
     tree = vision.tree.get("rope_parameters")

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any
 
-from ...diagnostics import Label
+from ...diagnostics import Label, Span
 from ...tree import Tree
 from .fields import Fields, shown
 from .tables import ConfigTable
@@ -153,7 +153,18 @@ def _sections(rope: Fields | None, text: Fields, kind: TextKind, dim: int) -> di
         where = place.name(key) if place is rope else text.name("rope_parameters")
         message = f"`{where}`: sections {shown(found)} must be three numbers that make the {dim // 2} pairs of a head"
         text.problems.conflict(message, place.span(key) if place is rope else text.tree.span)
+    elif kind.layout == "turns":
+        found = _in_turn(text, found, place.span(key) if place is rope else text.tree.span)
     return {"type": "mrope", "sections": found} | ({"layout": kind.layout} if kind.layout != "contiguous" else {})
+
+
+def _in_turn(text: Fields, found: list[int], span: Span) -> list[int]:
+    """The sections of a class that names those of row and column first, which take turns."""
+    rows, columns, frames = found
+    if rows != columns:
+        message = f"`mrope_section` has {rows} pairs of rows and {columns} of columns, which take turns"
+        text.problems.conflict(message, span)
+    return [frames, rows, columns]
 
 
 _SECTIONS = frozenset({"mrope_section", "mrope_interleaved"})

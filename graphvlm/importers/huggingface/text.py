@@ -51,7 +51,7 @@ def read_decoder(text: Fields, inputs: str, *, tied: bool) -> dict[str, Any]:
 
 _ORDER = (
     *("kind", "type", "inputs", "vocab", "dim", "max_tokens", "layers", "norm", "residual", "attention", "mlp"),
-    "sublayers",
+    *("sublayers", "segments"),
     *("position", "input_norm", "final_norm", "head", "checkpoint"),
 )
 

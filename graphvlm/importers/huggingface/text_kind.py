@@ -11,7 +11,7 @@ from .fields import Fields
 from .tables import ConfigTable
 
 Node = dict[str, Any]
-Layout = Literal["contiguous", "interleaved"]
+Layout = Literal["contiguous", "interleaved", "turns"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -101,22 +101,24 @@ def _all_sliding(text: Fields, kind: TextKind, count: int) -> list[int]:
     return sliding
 
 
-def layers_of_type(text: Fields, count: int, types: Mapping[str, bool]) -> list[int] | None:
-    """The layers that `layer_types` gives a type of which `types` says true; None where the file does not list them."""
-    tree = text.get("layer_types")
+def layers_of_type(text: Fields, count: int, types: Mapping[str, bool], key: str = "layer_types") -> list[int] | None:
+    """The layers that the field `key` gives a type of which `types` says true; None where the file does not list
+    them."""
+    tree = text.get(key)
     if tree is None or tree.value is None:
         return None
     names = tree.plain()
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-        text.problems.error("invalid-config", f"`{text.name('layer_types')}` must be a list of words", tree.span)
+        text.problems.error("invalid-config", f"`{text.name(key)}` must be a list of words", tree.span)
         return []
     if len(names) != count:
-        _contradiction(text, f"{len(names)} layer types for {count} layers")
+        _contradiction(text, f"{len(names)} layer types for {count} layers", key)
     unknown = next((element for element in tree.elements() if element.value not in types), None)
     if unknown is not None:
-        message = f"the layer type `{shown(unknown.value)}` of `{text.name('layer_types')}` is not in the language"
-        known = " and ".join(f"`{name}`" for name in types if name.endswith("_attention"))
-        text.unsupported("layer_types", message, f"the language has {known}")
+        message = f"the layer type `{shown(unknown.value)}` of `{text.name(key)}` is not in the language"
+        found = [name for name in types if name.endswith("_attention")] or types
+        known = " and ".join(f"`{name}`" for name in found)
+        text.unsupported(key, message, f"the language has {known}")
         return []
     return [index for index, name in enumerate(names) if types[name]]
 
@@ -132,5 +134,5 @@ def _usual_sliding(text: Fields, kind: TextKind, count: int) -> list[int]:
     return list(range(most, count)) if kind.window == "some" else list(range(0, min(most, count), 2))
 
 
-def _contradiction(text: Fields, message: str) -> None:
-    text.problems.conflict(f"`{text.name('layer_types')}`: {message}", text.span("layer_types"))
+def _contradiction(text: Fields, message: str, key: str = "layer_types") -> None:
+    text.problems.conflict(f"`{text.name(key)}`: {message}", text.span(key))

@@ -8,6 +8,7 @@ from types import MappingProxyType
 from .tables import ConfigTable
 from .text_kind import TextKind
 from .texts import (
+    by_kind,
     chunked,
     cohere,
     crossed,
@@ -45,6 +46,7 @@ _MODULES = (
     chunked,
     crossed,
     sloped,
+    by_kind,
 )
 
 TEXT_KINDS: Mapping[str, TextKind] = MappingProxyType(
