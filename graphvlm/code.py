@@ -66,7 +66,8 @@ class NodePage:
     `construct` is the right-hand side in `Model.__init__`; `calls` are the lines of its call. `context` is the finished
     view that its template reads as `node`. `functions` are those of `losses.py` that the lines call, with the options
     that they give, `helpers` those that its own file calls; `methods` of the module are called besides `forward`.
-    `begin` are lines of `begin_step`. A page that is `stepped` has something that grows with the steps.
+    `note` is a comment where it is built. `begin` are lines of `begin_step`. A page that is `stepped` has something
+    that grows with the steps.
     """
 
     template: str
@@ -81,6 +82,7 @@ class NodePage:
     methods: tuple[str, ...] = ()
     begin: tuple[Statement, ...] = ()
     stepped: bool = False
+    note: str = ""
 
 
 def literal(value: object) -> str:

@@ -101,9 +101,9 @@ def _called(parts: tuple[str, Any], indent: int) -> str:
     return code.laid_out(code.Statement("", function, tuple(arguments)), indent)
 
 
-def _built(parts: tuple[str, str], indent: int) -> str:
+def _built(parts: tuple[str, str], indent: int, comment: str = "") -> str:
     target, expression = parts
-    return code.built(target, expression, indent)
+    return code.built(target, expression, indent, comment)
 
 
 def _item(row: tuple[str, tuple[str, ...]], indent: int) -> str:

@@ -18,6 +18,7 @@ from .linked import Linked, LinkedGraph
 from .problems import Problems
 from .settings import Settings
 from .sharding import read_parallelism
+from .vocabulary import split_vocabulary
 
 
 def resolve(linked: LinkedGraph) -> Graph:
@@ -37,7 +38,7 @@ def resolve(linked: LinkedGraph) -> Graph:
     checks.check_checkpoint(linked, problems)
     problems.stop()
     settings = Settings(linked.tree)
-    return Graph(
+    graph = Graph(
         name=settings.get("name"),
         description=settings.get("description", default=""),
         source=settings.get("source", default=""),
@@ -53,6 +54,7 @@ def resolve(linked: LinkedGraph) -> Graph:
         max_tokens=settings.get("limits", "tokens"),
         tree=linked.tree,
     )
+    return split_vocabulary(graph)
 
 
 def _decided(linked: LinkedGraph, solver: Solver, problems: Problems) -> dict[str, Node]:

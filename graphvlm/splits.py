@@ -23,6 +23,8 @@ Style = Literal[
     "gathered",
     "between",
     "scattered",
+    "vocabulary",
+    "tied",
 ]
 
 
@@ -40,6 +42,8 @@ class Way:
     Where ranks share the tokens between sublayers, a norm of `tokens` sees those of its rank. They are `gathered` in
     front of an operation whose last matrix, by rows, gives each rank its own again (`scattered`); an operation of more
     than such matrices stands `between` gathering them and parting them.
+
+    Of a table by `vocabulary`, a rank holds the rows of some tokens; a `tied` head multiplies with them.
     """
 
     style: Style
@@ -62,6 +66,8 @@ def splits(node: Node) -> dict[str, Way]:
     head = getattr(node.spec, "head", None)
     if head is not None and not head.tied and not head.own:
         found["head"] = Way("column")
+    elif head is not None and head.apart:
+        found["head"] = Way("tied")
     own: dict[str, Style] = getattr(node.spec, "split", {})
     return found | {path: Way(style) for path, style in own.items()}
 

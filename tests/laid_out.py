@@ -135,7 +135,13 @@ def compare(model: Any, mesh: dict[str, int], reference: dict[str, Any]) -> dict
     gathered = [torch.empty(len(losses)) for _ in range(dist.get_world_size())]
     dist.all_gather(gathered, torch.stack([loss.detach() for loss in losses]))
     in_order = torch.stack(gathered[::split], 1).flatten()
-    return {**off, "loss": float((in_order - reference["losses"]).abs().max() / reference["losses"].max())}
+    with torch.no_grad():
+        output = first_output(model, reference["batches"][dist.get_rank() // split])
+    return {
+        **off,
+        "loss": float((in_order - reference["losses"]).abs().max() / reference["losses"].max()),
+        "output": float((output - reference["output"]).abs().max() / output.abs().max()) if dist.get_rank() == 0 else 0,
+    }
 
 
 def step(model: Any, given: dict[str, Tensor]) -> Tensor:
@@ -143,8 +149,15 @@ def step(model: Any, given: dict[str, Tensor]) -> Tensor:
     if "labels" in given:
         loss: Tensor = model.loss(**given)
     else:
-        loss = next(each for each in model(**given) if each.is_floating_point()).pow(2).mean()
+        loss = first_output(model, given).pow(2).mean()
     return loss
+
+
+def first_output(model: Any, given: dict[str, Tensor]) -> Tensor:
+    """The first output that is no number of anything."""
+    inputs = {name: each for name, each in given.items() if name != "labels"}
+    found: Tensor = next(each for each in model(**inputs) if each.is_floating_point())
+    return found
 
 
 def reference(package: ModuleType, batches: list[dict[str, Tensor]]) -> dict[str, Any]:
@@ -155,7 +168,10 @@ def reference(package: ModuleType, batches: list[dict[str, Tensor]]) -> dict[str
     torch.stack(losses).mean().backward()  # type: ignore[no-untyped-call]
     gradients = {name: each.grad for name, each in model.named_parameters() if each.requires_grad}
     scale = max(float(gradient.abs().max()) for gradient in gradients.values())
-    return {"losses": torch.stack(losses).detach(), "gradients": gradients, "scale": scale, "batches": batches}
+    with torch.no_grad():
+        output = first_output(model, batches[0])
+    found = {"losses": torch.stack(losses).detach(), "gradients": gradients, "scale": scale, "batches": batches}
+    return {**found, "output": output}
 
 
 def main(folder: str, *names: str) -> None:

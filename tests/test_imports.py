@@ -16,7 +16,7 @@ LAYERS = (
     {"source", "resources", "overrides", "compose", "catalog"},
     {"schema_files", "schema_words", "schema_hints", "schema_errors", "schema_reference", "schema", "validate"},
     {"blocks", "component", "components", "ir"},
-    {"linked", "masks", "link", "infer", "freezing", "splits", "sharding", "checks", "resolve"},
+    {"linked", "masks", "link", "infer", "freezing", "splits", "sharding", "vocabulary", "checks", "resolve"},
     {"passes", "keys", "stages"},
     {"pages", "drawing", "emit", "planning", "hub"},
     {"rendering", "output", "weights"},

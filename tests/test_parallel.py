@@ -53,7 +53,7 @@ nodes:
     kind: decoder
     type: transformer
     inputs: fused
-    vocab: 104
+    vocab: 102
     dim: 40
     max_tokens: 64
     layers: 2
@@ -114,6 +114,7 @@ nodes:
         "norm: {place: post}, attention: {kv_heads: null, head_dim: null, qk_norm: null, latent:"
         " {kv_rank: 8, nope_dim: 6, rope_dim: 4, value_dim: 5}}"
     ),
+    "all_counted": "passes: {label_logits: false}",
     "choosing": """
 nodes:
   fused: null
@@ -166,6 +167,7 @@ CASES = {
     "tokens": ({"dp": 2, "tp": 2}, {"llm": {"sequence": True}}, False),
     "tokens_sandwich": ({"tp": 4}, {"llm": {"sequence": True}, "projector": {"tp": 1}}, False),
     "tokens_latent": ({"dp": 2, "tp": 2}, {"llm": {"sequence": True}}, True),
+    "all_counted": ({"dp": 1, "tp": 2}, {}, True),
     "narrow": ({"tp": 4}, {"vision": {"tp": 2}}, False),
     "narrow_shared": ({"dp": 1, "tp": 4}, {"vision": {"tp": 2, "images": "shard"}, "projector": {"tp": 1}}, False),
     "narrow_decoder": ({"dp": 1, "tp": 4}, {"llm": {"tp": 2, "sequence": True}, "projector": {"tp": 2}}, True),
@@ -203,7 +205,7 @@ def batches(name: str) -> list[dict[str, torch.Tensor]]:
     """Four batches, as many as there may be ranks that see different ones."""
     counts = IMAGES.get(name, [1, 2, 1, 2])
     more = 4 if "tokens" in name or name == "again" else 2
-    found = [batch(2, 24 + more * index, images, vocab=104, seed=index) for index, images in enumerate(counts)]
+    found = [batch(2, 24 + more * index, images, vocab=102, seed=index) for index, images in enumerate(counts)]
     empty = {"pixel_values": torch.zeros(0, 3, 56, 56)} if name == "blank_empty" else {}
     return [empty | each for each in found]
 

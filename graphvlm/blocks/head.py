@@ -29,7 +29,8 @@ class Transform:
 class Head:
     """How hidden states become logits: by the token embedding again (`tied`), or by a matrix of their own.
 
-    `scale` multiplies the logits, then `softcap` bounds them: `cap * tanh(logit / cap)`.
+    `scale` multiplies the logits, then `softcap` bounds them: `cap * tanh(logit / cap)`. A tied head that stands
+    `apart` is a module all the same: ranks have parts of the embedding, which something has to be done for.
     """
 
     tied: bool
@@ -37,6 +38,7 @@ class Head:
     scale: float | None = None
     softcap: float | None = None
     transform: Transform | None = None
+    apart: bool = False
 
     @property
     def own(self) -> bool:
@@ -45,8 +47,8 @@ class Head:
 
     @property
     def weights(self) -> bool:
-        """Whether it has any, besides the token embedding's."""
-        return self.own or not self.tied
+        """Whether it has any, besides the token embedding's, or is a module without."""
+        return self.own or self.apart or not self.tied
 
     def parameters(self, dim: int, vocab: int) -> Iterator[Parameter]:
         """Its weights, in the order of the generated module."""
@@ -104,6 +106,11 @@ class HeadView:
     norm: str
     activation: str
 
+    @property
+    def empty(self) -> bool:
+        """Whether it is a class without weights."""
+        return self.tied and not self.bias and not self.norm
+
     def activated(self, value: str) -> str:
         """The activation applied to the expression `value`."""
         return activated(self.activation, value)
@@ -129,7 +136,8 @@ def head_view(
         eps, fields = norm_field(fields, head.transform.norm, "head_norm_eps")
         made, activation = norm_expression(head.transform.norm, "config.dim", eps), head.transform.activation
     linear = f"config.vocab{bias_argument(head.bias)}"
-    return HeadView(linear, f"{class_name}Head" if head.own else "", head.tied, head.bias, made, activation), fields
+    name = f"{class_name}Head" if head.own or head.apart else ""
+    return HeadView(linear, name, head.tied, head.bias, made, activation), fields
 
 
 def head_fields(head: Head | None) -> Iterator[Field]:

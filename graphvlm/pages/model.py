@@ -13,6 +13,7 @@ from ..dims import show_shape
 from ..ir import Graph, Node, Ref, Tie
 from ..names import class_name
 from ..stages import Stage, Stages, split, tail_of
+from ..vocabulary import gives_parts
 from . import frozen
 from .wiring import Namer, longer, tokens_of, wiring
 
@@ -82,7 +83,7 @@ class ModelView:
     name: str
     description: str
     picture: tuple[str, ...]
-    modules: tuple[tuple[str, str], ...]
+    modules: tuple[tuple[str, str, str], ...]
     imports: tuple[tuple[str, str], ...]
     encoders: tuple[EncodeView, ...]
     joint: str
@@ -105,6 +106,7 @@ class ModelView:
     stepped: bool
     begin: tuple[Statement, ...]
     logits: str
+    in_parts: bool
 
     @property
     def begins(self) -> bool:
@@ -224,11 +226,12 @@ def _model_view(
     )
     joint = "" if not stages.joint else "decode" if decoder else "combine"
     root = tokens_of(graph, decoder) if decoder and scored else ""
+    logits = next((name for name, ref in graph.outputs.items() if decoder and ref == Ref(decoder.name, "logits")), "")
     return ModelView(
         name=graph.name,
         description=comment_text(graph.description or graph.name),
         picture=_picture(graph),
-        modules=tuple((name, page.construct) for name, page in pages.items() if page.construct),
+        modules=tuple((name, page.construct, page.note) for name, page in pages.items() if page.construct),
         imports=tuple(sorted(_imports(pages, decoder), key=_sorting)),
         encoders=encoders,
         joint=joint,
@@ -254,9 +257,8 @@ def _model_view(
         torch=any(page.begin for page in pages.values())
         or bool(graph.teachers)
         or any("torch." in line.function or "torch." in "".join(line.arguments) for line in every),
-        logits=next(
-            (name for name, ref in graph.outputs.items() if decoder and ref == Ref(decoder.name, "logits")), ""
-        ),
+        logits=logits,
+        in_parts=bool(root) and decoder is not None and gives_parts(decoder),
     )
 
 

@@ -64,7 +64,7 @@ def make(graph: Graph) -> dict[str, Page]:
         "model.py": Page("package/model.py.j2", {"model": view}),
         "parallel.py": Page(
             "package/parallel.py.j2",
-            {"parallel": parallel.make(graph, view.methods, _features(view), _methods(graph, made.nodes))},
+            {"parallel": parallel.make(graph, view, _features(view), _methods(graph, made.nodes))},
         ),
         "checkpoint.py": Page("package/checkpoint.py.j2", {"checkpoint": names}),
     }

@@ -10,6 +10,7 @@ from ..sharding import fsdp_unit, tied_tables
 from ..splits import Style, Way, by_width, differing, splits, spread_experts
 from . import blanks
 from .blanks import Blanks
+from .model import ModelView
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +51,8 @@ class ParallelView:
     is in none of these goes with the model. The weights of `kept` stay gathered until the backward pass, for a head
     reads them too. Nodes of `spread` encode other images on each rank of a tensor-parallel group.
     Experts lie on different ranks of the axes `mixtures`. Layers of `again` run a second time in the backward pass.
-    Some nodes are split over the `narrow` degrees, less than the mesh has.
+    Some nodes are split over the `narrow` degrees, less than the mesh has. The loss sums over the vocabulary of the
+    node `summed`, of which ranks have parts, at the tokens that are `counted` or at all.
     """
 
     mesh: tuple[tuple[str, int], ...]
@@ -66,6 +68,8 @@ class ParallelView:
     inner: tuple[tuple[str, str], ...]
     blanks: Blanks | None
     narrow: tuple[int, ...]
+    summed: str
+    counted: bool
 
     @property
     def layers_again(self) -> tuple[str, ...]:
@@ -75,12 +79,12 @@ class ParallelView:
     @property
     def called(self) -> bool:
         """Whether there are functions that are given others."""
-        return bool(self.spread or self.mixtures or self.blanks)
+        return bool(self.spread or self.mixtures or self.blanks or self.summed)
 
     @property
     def torch(self) -> tuple[str, ...]:
         """What is imported from `torch`."""
-        modules = bool(self.spread or self.own_styles)
+        modules = bool(self.spread or self.own_styles or self.summed)
         return (*(("Tensor",) if self.called or self.hooked else ()), *(("nn",) if modules else ()))
 
     @property
@@ -116,7 +120,7 @@ class ParallelView:
     @property
     def hooked(self) -> bool:
         """Whether some of these see what goes through a module."""
-        return bool(self.mixtures or self.styles & {"repeated", "shared", "experts", "gathered", "between"})
+        return bool(self.mixtures or self.styles & {"repeated", "shared", "experts", "gathered", "between", "tied"})
 
     @property
     def tensors(self) -> tuple[str, ...]:
@@ -130,6 +134,10 @@ class ParallelView:
             found |= {"DTensor", "Partial", "Replicate"}
         if "repeated" in self.styles:
             found |= {"distribute_tensor"}
+        if self.summed:
+            found |= {"DTensor", "Partial"}
+        if "tied" in self.styles:
+            found |= {"DTensor", "Replicate"}
         if self.styles & {"gathered", "between"}:
             found |= {"DTensor", "Replicate", "Shard"}
         if self.styles & {"all_heads", "own_heads"}:
@@ -148,6 +156,7 @@ class ParallelView:
             ("column", "ColwiseParallel"),
             ("row", "RowwiseParallel"),
             ("scattered", "RowwiseParallel"),
+            ("vocabulary", "RowwiseParallel"),
             ("heads", "SequenceParallel"),
             ("tokens", "SequenceParallel"),
             ("all_heads", "PrepareModuleInputOutput"),
@@ -157,17 +166,15 @@ class ParallelView:
         return tuple(sorted(found, key=lambda name: (name.islower(), name)))
 
 
-def make(
-    graph: Graph, methods: tuple[str, ...], variables: dict[str, str], inner: tuple[tuple[str, str], ...]
-) -> ParallelView:
-    """The view for a graph after its passes; `methods` of the model are called besides `forward`, `inner` of its nodes.
+def make(graph: Graph, view: ModelView, variables: dict[str, str], inner: tuple[tuple[str, str], ...]) -> ParallelView:
+    """The view for a graph after its passes; `inner` methods of its nodes are called besides `forward`.
 
     `variables` are the features that each stage gives.
     """
     tied, lent = tied_tables(graph), _lent(graph)
     sharded = [node for node in graph.owners if not node.spread]
     mesh = graph.parallelism.mesh
-    plans = tuple(plan for node in graph.owners if (plan := _plan(node, mesh)))
+    plans = tuple(plan for node in graph.owners if (plan := _plan(node, mesh, view.in_parts)))
     return ParallelView(
         mesh=tuple(mesh.items()),
         plans=plans,
@@ -175,13 +182,15 @@ def make(
         units=tuple(f"model.{unit}" for node in sharded if node.name not in tied for unit in _units(node, lent)),
         kept=tuple(f"model.{node.name}" for node in graph.owners if node.name in tied),
         spread=tuple(_spread(node, mesh) for node in graph.owners if node.spread),
-        methods=methods,
+        methods=view.methods,
         inner=inner,
         freeze=bool(graph.freeze) and any({"heads", "tokens"} & plan.styles for plan in plans),
         mixtures=_mixtures(graph),
         again=tuple(node.name for node in graph.owners if node.recompute and node.spec.stack and node.spec.stack.order),
         blanks=blanks.make(graph, variables),
         narrow=tuple(sorted({node.tensor_parallel for node in graph.owners if _is_narrow(node, mesh)})),
+        summed=view.decoder if view.in_parts else "",
+        counted=not view.keep,
     )
 
 
@@ -218,13 +227,13 @@ def _units(node: Node, lent: frozenset[str]) -> tuple[str, ...]:
     return tuple(sorted((unit for unit in found if ".layers." not in unit), reverse=True))
 
 
-def _plan(node: Node, mesh: Mapping[str, int]) -> NodePlan | None:
+def _plan(node: Node, mesh: Mapping[str, int], in_parts: bool) -> NodePlan | None:
     ways = splits(node)
     spread = spread_experts(node)
     ways = {path: way for path, way in ways.items() if path.removeprefix("layers.*.") not in spread}
     found = {path: _style(way) for path, way in ways.items()}
-    if "head" in found:  # everybody reads all logits
-        found["head"] = "ColwiseParallel(output_layouts=Replicate())"
+    if ways.get("head", Way("tied")).style != "tied":
+        found["head"] = f"ColwiseParallel({'use_local_output=False' if in_parts else 'output_layouts=Replicate()'})"
     inside = "layers.*."
     block = tuple((path.removeprefix(inside), style) for path, style in found.items() if path.startswith(inside))
     own = tuple((path, style) for path, style in found.items() if not path.startswith(inside))
@@ -259,6 +268,8 @@ def _style(way: Way, *, spread: bool = False, split: bool = False) -> str:
         "tokens": "SequenceParallel(use_local_output=True)",
         "gathered": "Gathered()",
         "between": "Between()",
+        "vocabulary": "RowwiseParallel(input_layouts=Replicate())",
+        "tied": "TiedHead()",
         "heads": "SequenceParallel(use_local_output=True)",
         "all_heads": "ALL_HEADS",
         "own_heads": "OWN_HEADS",

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 
 from ..blocks.settings import Attention, Delta, Mlp, Sublayer
 from ..ir import Graph, Node
+from ..vocabulary import gives_parts
 from .arithmetic import Work, layers_run, left_out, scoped
 from .workload import Workload, rows
 
@@ -24,8 +25,16 @@ def kept(graph: Graph, works: Mapping[str, Work], sizes: Mapping[str, int], work
 
 def logits(graph: Graph, sizes: Mapping[str, int], work: Workload) -> float:
     """Bytes of the logits at the loss: as they are, in float32, normalised for the gradient, and that gradient."""
-    ports = [node.signature.outputs["logits"] for node in graph.nodes.values() if "logits" in node.signature.outputs]
-    numbers = [rows(port.shape, sizes) * float(port.shape[-1]) for port in ports if isinstance(port.shape[-1], int)]
+    ports = [
+        (node.signature.outputs["logits"], node.tensor_parallel if gives_parts(node) else 1)
+        for node in graph.nodes.values()
+        if "logits" in node.signature.outputs
+    ]
+    numbers = [
+        rows(port.shape, sizes) * float(port.shape[-1]) / parts
+        for port, parts in ports
+        if isinstance(port.shape[-1], int)
+    ]
     return sum(numbers) * (work.compute + 4 + 4 + 4)
 
 

@@ -149,7 +149,7 @@ def _exchanged(node: Node, work: Work, sizes: Mapping[str, int], asked: Workload
     parameters = node.spec.parameters()
     for path, way in splits(node).items():
         own = [each for each in parameters if _is_of(path, starred(each.path)[0])]
-        first = own[0].path if own else ""
+        first = own[0].path if own else "head.weight" if way.style == "tied" else ""
         times = len([each for each in own if each.path.endswith(first.rpartition(".")[2])])
         vectors = met(node, first, work.tokens, sizes)
         wide = vectors * asked.compute
@@ -167,10 +167,13 @@ def _exchanged(node: Node, work: Work, sizes: Mapping[str, int], asked: Workload
             yield _Each(own[0].shape[0] * wide, times * (2 if work.returns else 1), "all-gather")
         elif way.style in ("experts", "shared"):
             yield from _of_blocks(node, way, path, work, asked)
-        if path == "head":
-            port = node.signature.outputs["logits"]
-            logits = rows(port.shape, sizes) * float(node.spec.vocab)  # type: ignore[attr-defined]
-            yield _Each(logits * asked.compute, 1, "all-gather")
+        elif way.style == "vocabulary":
+            yield _Each(own[0].shape[1] * wide, 1)
+        elif way.style == "tied" and back:
+            yield _Each(_width(node) * wide, 1)
+        if path == "head":  # the largest logit, the sum over all, and that of the target, in float32
+            yield _Each(4.0 * vectors, 1)
+            yield _Each(8.0 * vectors, 1)
     if node.sequence:  # apart in front of the first layer, together behind the last
         yield _Each(_width(node) * work.tokens * asked.compute, 1 + work.passes, "all-gather")
 

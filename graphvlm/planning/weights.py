@@ -93,7 +93,7 @@ def _local(parameter: Parameter, ways: dict[str, Way], tp: int) -> tuple[int, ..
     module, _, leaf = parameter.path.rpartition(".")
     way = ways.get(starred(module)[0])
     axis: int | None = None
-    if way and way.style == "column":
+    if way and way.style in ("column", "vocabulary"):
         axis = 0
     elif way and way.style in ("row", "scattered") and leaf == "weight":
         axis = 1
@@ -101,7 +101,7 @@ def _local(parameter: Parameter, ways: dict[str, Way], tp: int) -> tuple[int, ..
         axis = dict(way.axes).get(leaf)
     if module.endswith("relative.table") and axis is not None:  # a number for each head
         axis = 1
-    return tuple(size // tp if place == axis else size for place, size in enumerate(parameter.made))
+    return tuple(-(-size // tp) if place == axis else size for place, size in enumerate(parameter.made))
 
 
 # Tables that are looked up, and convolutions of each channel by itself, are no products of tokens with a matrix.

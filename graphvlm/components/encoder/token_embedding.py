@@ -23,6 +23,7 @@ class TokenEmbedding(Spec):
     """A decided table of `vocab` rows, `dim` wide; rows are multiplied by `scale`.
 
     `extra` more rows are for ids from `vocab` on: tokens that are read and never written, so that no head has them.
+    Of a `parted` table, each rank of `tp` holds some rows.
     """
 
     vocab: int
@@ -30,6 +31,12 @@ class TokenEmbedding(Spec):
     scale: float = 1.0
     extra: int = 0
     types: int = 0
+    parted: bool = False
+
+    @property
+    def split(self) -> dict[str, str]:
+        """How tensor parallelism splits the module itself, if it does."""
+        return {"": "vocabulary"} if self.parted else {}
 
     def parameters(self) -> tuple[Parameter, ...]:
         types = (plain("types.weight", self.types, self.dim),) if self.types else ()
@@ -105,6 +112,7 @@ class TokenEmbeddingComponent:
             fields=tuple(fields),
             construct=f"{name}({config})" if spec.types else f"nn.Embedding({rows}, {config}.dim)",
             calls=tuple(calls),
+            note="tp: vocabulary" if spec.parted else "",
         )
 
 

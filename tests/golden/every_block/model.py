@@ -43,7 +43,7 @@ class Model(nn.Module):
         self.detail = Detail(config.detail)
         self.projector = Projector(config.projector)
         self.detail_projector = DetailProjector(config.detail_projector)
-        self.text = nn.Embedding(config.text.vocab, config.text.dim)
+        self.text = nn.Embedding(config.text.vocab, config.text.dim)  # tp: vocabulary
         self.fused = Fused(config.fused)
         self.llm = Llm(config.llm)
         self.freeze()

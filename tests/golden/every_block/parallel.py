@@ -35,6 +35,10 @@ DETAIL_LAYER: dict[str, ParallelStyle] = {
     "mlp.down": RowwiseParallel(),
 }
 
+TEXT: dict[str, ParallelStyle] = {
+    "": RowwiseParallel(input_layouts=Replicate()),
+}
+
 # `llm`: heads and hidden units are split, with one exchange after each sublayer.
 # Norms of heads stand on the axis of heads, as if it were one of a sequence.
 # Not every layer has each of these modules.
@@ -127,6 +131,7 @@ def parallelize(
     if "tp" in axes:
         for layer in model.detail.layers:
             parallelize_module(layer, mesh["tp"], DETAIL_LAYER)
+        parallelize_module(model.text, mesh["tp"], TEXT)
         for layer in model.llm.layers:
             for name, module in list(layer.named_modules()):
                 parallelize_module(module, mesh["tp"], LLM_LAYER.get(name, {}))

@@ -19,29 +19,19 @@ from .model import Model
 NAMES: dict[str, list[str]] = {
     "text": ["model.embed_tokens"],
     "llm.layers.*.attn_norm": ["model.layers.*.input_layernorm"],
-    "llm.layers.*.attn.wqkv": [
-        "model.layers.*.self_attn.q_proj",
-        "model.layers.*.self_attn.k_proj",
-        "model.layers.*.self_attn.v_proj",
-    ],
+    "llm.layers.*.attn.wq": ["model.layers.*.self_attn.q_proj"],
+    "llm.layers.*.attn.wk": ["model.layers.*.self_attn.k_proj"],
+    "llm.layers.*.attn.wv": ["model.layers.*.self_attn.v_proj"],
     "llm.layers.*.attn.wo": ["model.layers.*.self_attn.o_proj"],
     "llm.layers.*.attn.q_norm": ["model.layers.*.self_attn.q_norm"],
     "llm.layers.*.attn.k_norm": ["model.layers.*.self_attn.k_norm"],
     "llm.layers.*.attn_post_norm": ["model.layers.*.post_attention_layernorm"],
     "llm.layers.*.mlp_norm": ["model.layers.*.pre_feedforward_layernorm"],
-    "llm.layers.*.mlp.gate_up": [
-        "model.layers.*.mlp.gate_proj",
-        "model.layers.*.mlp.up_proj",
-    ],
+    "llm.layers.*.mlp.gate": ["model.layers.*.mlp.gate_proj"],
+    "llm.layers.*.mlp.up": ["model.layers.*.mlp.up_proj"],
     "llm.layers.*.mlp.down": ["model.layers.*.mlp.down_proj"],
     "llm.layers.*.mlp_post_norm": ["model.layers.*.post_feedforward_layernorm"],
-    "llm.layers.*.mlp.up": ["model.layers.*.mlp.up_proj"],
     "llm.norm": ["model.norm"],
-}
-
-# How the rows of a merged matrix are shared, where not evenly.
-SHARES: dict[str, tuple[int, ...]] = {
-    "llm.layers.*.attn.wqkv": (3, 1, 1),
 }
 
 # Keys that no output depends on.
@@ -173,9 +163,7 @@ def references(model: nn.Module, node: str = "") -> Iterator[tuple[str, Tensor]]
             pattern, _, name = pattern.rpartition(".")
             leaf = f".{name}"
         names = NAMES[pattern]
-        shares = SHARES.get(pattern, (1,) * len(names))
-        rows = [len(parameter) * share // sum(shares) for share in shares]
-        pieces = torch.split(parameter.detach(), rows)
+        pieces = parameter.detach().chunk(len(names))
         for name, piece in zip(names, pieces, strict=True):
             yield unstarred(name, numbers) + leaf, piece
 

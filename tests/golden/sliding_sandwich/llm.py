@@ -115,15 +115,27 @@ def attend(
 class Attention(nn.Module):
     def __init__(self, config: LlmConfig) -> None:
         super().__init__()
-        self.heads = config.heads
-        self.kv_heads = config.kv_heads
         self.head_dim = config.head_dim
-        self.wqkv = nn.Linear(
+        self.wq = nn.Linear(
             config.dim,
-            (config.heads + 2 * config.kv_heads) * config.head_dim,
+            config.heads * config.head_dim,
             bias=False,
-        )
-        self.wo = nn.Linear(config.heads * config.head_dim, config.dim, bias=False)
+        )  # tp: column
+        self.wk = nn.Linear(
+            config.dim,
+            config.kv_heads * config.head_dim,
+            bias=False,
+        )  # tp: column
+        self.wv = nn.Linear(
+            config.dim,
+            config.kv_heads * config.head_dim,
+            bias=False,
+        )  # tp: column
+        self.wo = nn.Linear(
+            config.heads * config.head_dim,
+            config.dim,
+            bias=False,
+        )  # tp: row
         self.q_norm = OffsetRMSNorm(config.head_dim, eps=config.norm_eps)
         self.k_norm = OffsetRMSNorm(config.head_dim, eps=config.norm_eps)
         self.scale = config.attention_scale
@@ -137,9 +149,10 @@ class Attention(nn.Module):
         cache: LayerCache | None,
     ) -> Tensor:  # [batch, seq, dim]
         batch, seq, _ = x.shape
-        qkv = self.wqkv(x).view(batch, seq, -1, self.head_dim).transpose(1, 2)
-        heads = [self.heads, self.kv_heads, self.kv_heads]
-        q, k, v = torch.split(qkv, heads, dim=1)
+        # -1 and not the number of heads: under tensor parallelism a rank holds its own.
+        q = self.wq(x).view(batch, seq, -1, self.head_dim).transpose(1, 2)
+        k = self.wk(x).view(batch, seq, -1, self.head_dim).transpose(1, 2)
+        v = self.wv(x).view(batch, seq, -1, self.head_dim).transpose(1, 2)
         q, k = self.q_norm(q), self.k_norm(k)
         if rope is not None:
             q, k = rope(q), rope(k)
@@ -153,20 +166,20 @@ class Attention(nn.Module):
 class MLP(nn.Module):
     def __init__(self, config: LlmConfig) -> None:
         super().__init__()
-        self.gate_up = nn.Linear(config.dim, 2 * config.mlp_hidden, bias=False)
-        self.down = nn.Linear(config.mlp_hidden, config.dim, bias=False)
+        self.gate = nn.Linear(config.dim, config.mlp_hidden, bias=False)  # tp: column
+        self.up = nn.Linear(config.dim, config.mlp_hidden, bias=False)  # tp: column
+        self.down = nn.Linear(config.mlp_hidden, config.dim, bias=False)  # tp: row
 
     def forward(self, x: Tensor) -> Tensor:
-        gate, up = self.gate_up(x).chunk(2, dim=-1)
-        x = self.down(F.gelu(gate, approximate="tanh") * up)
+        x = self.down(F.gelu(self.gate(x), approximate="tanh") * self.up(x))
         return x
 
 
 class PlainMLP(nn.Module):
     def __init__(self, config: LlmConfig) -> None:
         super().__init__()
-        self.up = nn.Linear(config.dim, config.mlp_hidden, bias=False)
-        self.down = nn.Linear(config.mlp_hidden, config.dim, bias=False)
+        self.up = nn.Linear(config.dim, config.mlp_hidden, bias=False)  # tp: column
+        self.down = nn.Linear(config.mlp_hidden, config.dim, bias=False)  # tp: row
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.down(F.relu(self.up(x)).square())
@@ -251,6 +264,14 @@ def positions_of(x: Tensor, mask: Tensor | None, cache: KVCache | None) -> Tenso
     return torch.arange(x.size(1), device=x.device)[None]
 
 
+class LlmHead(nn.Module):
+    """Hidden states to logits, by the embedding of the tokens."""
+
+    def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
+        """[..., dim] -> [..., vocab]; `embedding` [vocab, dim] is that of the tokens."""
+        return F.linear(x, embedding)
+
+
 class Llm(nn.Module):
     def __init__(self, config: LlmConfig) -> None:
         super().__init__()
@@ -261,6 +282,7 @@ class Llm(nn.Module):
         kinds = (*[Block] * 8, PlainBlock, *[Block] * 3)
         self.layers = nn.ModuleList(kind(config) for kind in kinds)
         self.norm = OffsetRMSNorm(config.dim, eps=config.norm_eps)
+        self.head = LlmHead()  # tp: vocabulary
 
     def forward(
         self,

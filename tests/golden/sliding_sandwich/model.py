@@ -5,6 +5,7 @@ text <- input_ids
 llm  <- text, attention_mask
 """
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -24,8 +25,9 @@ class Model(nn.Module):
     def __init__(self, config: Config = DEFAULT) -> None:
         super().__init__()
         self.config = config
-        self.text = nn.Embedding(config.text.vocab, config.text.dim)
+        self.text = nn.Embedding(config.text.vocab, config.text.dim)  # tp: vocabulary
         self.llm = Llm(config.llm)
+        self.cross_entropy: Callable[[Tensor, Tensor], Tensor] = F.cross_entropy
 
     def reset_parameters(self) -> None:
         """Fill all weights and tables: after `to_empty()` of a model built on meta."""
@@ -59,7 +61,7 @@ class Model(nn.Module):
         hidden = self.llm(text, attention_mask, cache)  # [batch, seq, 40]
         if keep is not None:
             hidden = hidden[keep]  # [tokens, 40]
-        logits = F.linear(hidden, self.text.weight)  # [batch, seq, 101]
+        logits = self.llm.head(hidden, self.text.weight)  # [batch, seq, 101]
         logits = logits * self.config.llm.logit_scale
         cap = self.config.llm.logit_softcap
         logits = cap * (logits / cap).tanh()
@@ -84,4 +86,4 @@ class Model(nn.Module):
         # Token i predicts label i + 1, and the last token predicts nothing.
         keep = F.pad(labelled, (0, 1))
         output = self.decode(input_ids, attention_mask, keep=keep)
-        return F.cross_entropy(output.logits.float(), targets[labelled])
+        return self.cross_entropy(output.logits.float(), targets[labelled])
