@@ -109,7 +109,7 @@ def resampler(width: int, group: int, norm: Mapping[str, Any], eps: float) -> di
     two = {"layers": 2, "activation": "gelu", "out": width, "out_norm": dict(norm)}
     names = {"linear_1": "0", "linear_2": "2", "out_norm": "3"}
     return {
-        "merger": {
+        "spatial": {
             "kind": "projector",
             "type": "patch_merger",
             "group": group,
@@ -122,7 +122,7 @@ def resampler(width: int, group: int, norm: Mapping[str, Any], eps: float) -> di
             "type": "frame_merger",
             "frames": _PAIR,
             "group": group,
-            "inputs": {"features": "merger", "grid": "image_grid_thw"},
+            "inputs": {"features": "spatial", "grid": "image_grid_thw"},
         },
         "temporal": {"kind": "projector", "type": "mlp", **two, "inputs": "pairs", "checkpoint": {"names": names}},
         "projector": {

@@ -13,6 +13,7 @@ _TOWERS: Mapping[str, str] = MappingProxyType(
         "Qwen3VisionModelConfig": "checkpoint/qwen3_vision",
         "Qwen35VisionConfig": "checkpoint/qwen3_vision",
         "InternVisionConfig": "checkpoint/internvl_vision",
+        "ErnieVisionConfig": "checkpoint/ernie4_5_vl_vision",
     }
 )
 _MERGERS: Mapping[str, str] = MappingProxyType(
@@ -30,6 +31,7 @@ _WHOLES: Mapping[tuple[str, str], str] = MappingProxyType(
         ("Qwen2VisionRMSNormConfig", "Qwen2Config"): "checkpoint/qwen2_vl",
         ("Qwen3VisionModelConfig", "Qwen3Config"): "checkpoint/qwen3_vl",
         ("InternVisionConfig", "Qwen2Config"): "checkpoint/llava",
+        ("ErnieVisionConfig", "ErnieMoeConfig"): "checkpoint/ernie4_5_vl",
         ("InternVisionConfig", "Qwen3Config"): "checkpoint/llava",
     }
 )
@@ -47,6 +49,10 @@ def add_names(nodes: dict[str, Any], tower: str, foundation: str) -> dict[str, A
             node["checkpoint"] = {"use": _MERGERS[tower]}
     if tower == "InternVisionConfig":
         nodes["projector"]["checkpoint"] = {"names": {"norm": "layer_norm"}}
+    if tower == "ErnieVisionConfig":
+        if "projector" not in nodes:  # another projector than the published one
+            return {}
+        nodes["projector"]["checkpoint"] = {"names": {"linear": "mlp", "norm": "after_norm"}}
     whole = _WHOLES.get((tower, foundation))
     if whole is None:
         return {}

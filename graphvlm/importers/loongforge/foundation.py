@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import Any
 
 from ..findings import shown
+from .by_kind import read_by_kind
 from .component import Component, Path
 from .tables import HARMLESS, NEUTRAL
 
@@ -57,6 +58,10 @@ ABOUT: Mapping[Path, tuple[str, ...]] = MappingProxyType(
 
 def read_foundation(config: Component, inputs: str, *, grid: bool = False) -> dict[str, Any]:
     """The decoder node, which reads the node `inputs`; with a `grid`, images have rows and columns as positions."""
+    if config.stem == "ErnieMoeConfig":
+        dim, heads = config.integer("hidden_size"), config.integer("num_attention_heads")
+        attention = _attention(config, heads, config.integer_or_none("kv_channels") or dim // heads, 1.0)
+        return read_by_kind(config, inputs, read_vocab(config), attention, grid=grid)
     config.check_names(HARMLESS, f"a `{config.stem}`")
     config.neutral(NEUTRAL)
     latent = config.stem == "DeepseekConfig"

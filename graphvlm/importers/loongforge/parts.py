@@ -9,6 +9,7 @@ from typing import Any
 from ...diagnostics import Label, did_you_mean
 from ...tree import Tree
 from ..findings import Findings, shown
+from .by_kind import NOTES, TYPES
 from .checkpoints import add_names
 from .component import Component, Kind, Path
 from .compose import Composed, preset_of
@@ -55,12 +56,22 @@ def _foundation_alone(config: Component) -> Parts:
     llm = read_foundation(config, "text")
     graph = {
         "description": "A language model of LoongForge",
-        "inputs": {"input_ids": "tokens"},
+        "inputs": {"input_ids": "tokens", **_kinds(llm)},
         "nodes": {"text": _EMBEDDING, "llm": llm},
         "outputs": {"logits": "llm.logits"},
         "checkpoint": {"use": "checkpoint/causal_lm"},
     }
-    return Parts(graph, config.notes(ABOUT, "llm", llm))
+    return Parts(graph, _llm_notes(config, llm))
+
+
+def _kinds(llm: Mapping[str, Any]) -> dict[str, str]:
+    """The input that says which tokens have the experts of images, where there are such."""
+    return {TYPES: "mask"} if "segments" in llm else {}
+
+
+def _llm_notes(config: Component, llm: Mapping[str, Any]) -> dict[Path, str]:
+    own = {("nodes", "llm", *path): note for path, note in NOTES.items()} if "segments" in llm else {}
+    return config.notes(ABOUT, "llm", llm) | own
 
 
 def _tower_alone(tower: Tower) -> Parts:
@@ -68,8 +79,8 @@ def _tower_alone(tower: Tower) -> Parts:
     graph = {
         "description": "An image encoder of LoongForge",
         "inputs": tower.inputs,
-        "nodes": {"vision": tower.node},
-        "outputs": {"image_features": "vision", **taps},
+        "nodes": {"vision": tower.node, **tower.more},
+        "outputs": {"image_features": tower.end, **taps},
     }
     return Parts(graph, _tower_notes(tower))
 
@@ -118,19 +129,21 @@ def read_composition(composed: Composed, problems: Findings) -> Parts:
     projector = _part(trees["image_projector"], "model.image_projector.", problems)
     config = _foundation(composed, trees["foundation"], "model.foundation.", problems)
     llm = read_foundation(config, "fused", grid=bool(tower.grid))
-    nodes = {"vision": tower.node, **read_projector(projector, "vision"), **_deep(projector, tower)}
-    nodes |= _language(tower, llm, token[0])
-    frozen = [node for node in nodes if _owner(node) in trees and _frozen(trees[_owner(node)])]
+    projected = read_projector(projector, tower.end)
+    last = next(reversed(projected))
+    nodes = {"vision": tower.node, **tower.more, **projected, **_deep(projector, tower)}
+    nodes |= _language(tower, llm, last, token[0])
+    owners = {node: "image_encoder" if node in tower.more else _owner(node) for node in nodes}
+    frozen = [node for node, owner in owners.items() if owner in trees and node != "pairs" and _frozen(trees[owner])]
     graph = {
         "description": f"{_words(trees)} of LoongForge",
-        "inputs": {**tower.inputs, "input_ids": "tokens"},
+        "inputs": {**tower.inputs, "input_ids": "tokens", **_kinds(llm)},
         "nodes": nodes,
         "outputs": {"logits": "llm.logits"},
         **({"freeze": frozen} if frozen else {}),
         **add_names(nodes, class_of(trees["image_encoder"], problems), config.stem),
     }
-    last = "merger" if tower.grid else "projector"
-    notes = _tower_notes(tower) | projector.notes(_BIAS, last, nodes[last]) | config.notes(ABOUT, "llm", llm)
+    notes = _tower_notes(tower) | projector.notes(_BIAS, last, nodes[last]) | _llm_notes(config, llm)
     if token[1]:
         for node in ("fused", "deep", "positions"):
             if node in nodes:
@@ -143,10 +156,10 @@ def _deep(projector: Component, tower: Tower) -> dict[str, Any]:
     return {f"deep_merger_{index}": deep_merger(projector, f"vision.{tap}") for index, tap in enumerate(tower.taps, 1)}
 
 
-def _language(tower: Tower, llm: dict[str, Any], token: int) -> dict[str, Any]:
+def _language(tower: Tower, llm: dict[str, Any], last: str, token: int) -> dict[str, Any]:
     """The text with image features in the places of a token, positions by the grid, and the decoder."""
     placeholder = {"image": token}
-    scatter = {"text": "text", "image": "merger" if tower.grid else "projector", "ids": "input_ids"}
+    scatter = {"text": "text", "image": last, "ids": "input_ids"}
     nodes: dict[str, Any] = {
         "text": _EMBEDDING,
         "fused": {"kind": "fusion", "type": "scatter", "inputs": scatter, "placeholder": placeholder},
@@ -162,8 +175,11 @@ def _language(tower: Tower, llm: dict[str, Any], token: int) -> dict[str, Any]:
     if llm["position"]["type"] == "mrope":
         inputs = {"ids": "input_ids", "image": tower.grid}
         node = {"kind": "encoder", "type": "grid_positions", "inputs": inputs, "placeholder": placeholder}
-        nodes["positions"] = {**node, "group": GROUP}
+        merged = {"merged_frames": tower.frames} if tower.frames > 1 else {}
+        nodes["positions"] = {**node, "group": GROUP, **merged}
         wires["positions"] = "positions"
+    if "segments" in llm:
+        wires["vision_tokens"] = TYPES
     if len(wires) > 1:
         llm["inputs"] = wires
     return {**nodes, "llm": llm}

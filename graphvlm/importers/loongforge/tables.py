@@ -112,6 +112,16 @@ FOUNDATIONS: Mapping[str, Values] = MappingProxyType(
             "vocab_size_in_config_file": 248320,
             "kv_channels": 256,
         },
+        "ErnieMoeConfig": {
+            **_FOUNDATION,
+            **dict.fromkeys(("moe_intermediate_size", "moe_num_shared_experts", "gated_linear_unit")),
+            "mrope_section": (22, 22, 20),
+            "dense_layer_index": (),
+            "moe_layer_start_index": (),
+            "moe_layer_end_index": (),
+            "num_moe_experts": None,
+            "im_patch_id": None,
+        },
         "DeepseekConfig": {**_FOUNDATION, **dict.fromkeys(_LATENT), "beta_fast": 32, "beta_slow": 1},
     }
 )
@@ -165,6 +175,17 @@ TOWERS: Mapping[str, Values] = MappingProxyType(
             "merge_kernel_size": (2, 2),
             "merge_type": "sd2_tpool",
         },
+        "ErnieVisionConfig": {
+            **_TOWER,
+            "embed_dim": 1280,
+            "mlp_ratio": 4,
+            "spatial_merge_size": 2,
+            "temporal_merge_size": 2,
+            "use_temporal_conv": True,
+            "rms_norm_eps": 1e-6,
+            "resampler_hidden_in": None,
+            "resampler_hidden_out": None,
+        },
         "InternVisionConfig": {
             **_TOWER,
             "image_size": 448,
@@ -212,8 +233,6 @@ LATER: Mapping[str, str] = MappingProxyType(
     {
         "GlmConfig": "attention to the keys that an indexer chooses (`experimental_attention_variant: dsa`)",
         "DeepseekV4Config": "hyper-connections, compressed attention and hashed experts",
-        "ErnieMoeConfig": "positions whose rows and columns take turns",
-        "ErnieVisionConfig": "a merger of frames after the tower",
         "MiniCPMV46VisionConfig": "a merger of neighbouring patches between the layers of an encoder",
     }
 )

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any
 
+from .by_kind import resampler
 from .checkpoints import tower_names
 from .component import Component
 from .tables import HARMLESS
@@ -22,7 +23,8 @@ class Tower:
 
     `grid` is the input with the sizes of the images, where the tower takes any. `taps` are output ports of hidden
     states between the layers, in the order in which they are added to the layers of the language model. `note` says
-    what the node does not do.
+    what the node does not do. `more` are nodes behind it, of which the last gives the features, with so many frames as
+    one token.
     """
 
     inputs: dict[str, str]
@@ -30,6 +32,13 @@ class Tower:
     grid: str = ""
     taps: tuple[str, ...] = ()
     note: str = ""
+    more: Mapping[str, dict[str, Any]] = field(default_factory=dict)
+    frames: int = 1
+
+    @property
+    def end(self) -> str:
+        """The node that gives the features."""
+        return ["vision", *self.more][-1]
 
 
 def read_tower(config: Component) -> Tower:
@@ -168,6 +177,46 @@ def _with_class_tokens(config: Component) -> Tower:
     return replace(tower, note="not carried over: frames of videos, each of which has a class token")
 
 
+def _in_pairs(config: Component) -> Tower:
+    """Rotary positions, and behind the layers blocks of patches as tokens, then pairs of frames as one."""
+    config.neutral(
+        {
+            "position_embedding_type": ("none",),
+            "group_query_attention": (False,),
+            "spatial_merge_size": (GROUP,),
+            "temporal_merge_size": (_PAIR,),
+            "use_temporal_conv": (True,),
+            "normalization": ("LayerNorm",),
+            "resampler_hidden_in": (config.value("embed_dim"),),
+        }
+    )
+    dim, heads = config.integer("embed_dim"), config.integer("num_attention_heads")
+    hidden, width = int(dim * config.number("mlp_ratio")), config.integer("hidden_size")
+    for key, wanted in (("hidden_size", GROUP**2 * dim), ("ffn_hidden_size", hidden), ("kv_channels", dim // heads)):
+        if config.has(key) and config.integer(key) != wanted:
+            message = f"`{config.name(key)}` is {config.integer(key)}, and follows from other fields: {wanted}"
+            config.problems.conflict(message, config.span(key))
+    eps = config.number("rms_norm_eps")
+    node = {
+        "kind": "encoder",
+        "type": "native_vit",
+        "inputs": {"patches": "pixel_values", "grid": "image_grid_thw"},
+        "patch": {"size": config.integer("patch_size"), "channels": config.integer("in_channels"), "group": GROUP},
+        "position": _ROPE,
+        "dim": dim,
+        "layers": config.integer("num_layers"),
+        "norm": {"type": "layer", "eps": eps},
+        "attention": {"heads": heads, "bias": config.boolean("add_qkv_bias")},
+        "mlp": {"hidden": hidden, "activation": activation(config), "bias": config.boolean("add_bias_linear")},
+    }
+    inputs = {"pixel_values": "patches", "image_grid_thw": "grid"}
+    more = resampler(width, eps, GROUP, _PAIR)
+    return Tower(inputs, node, "image_grid_thw", note="not carried over: videos", more=more, frames=_PAIR)
+
+
+_PAIR = 2
+
+
 def _tiles(config: Component) -> Tower:
     """Square tiles with a class token, which is left out in the end."""
     config.neutral({"position_embedding_type": ("none",), "downsample_ratio": (0.5,), "select_layer": (-1,)})
@@ -199,5 +248,6 @@ READERS: Mapping[str, Callable[[Component], Tower]] = MappingProxyType(
         "RiceVisionConfig": _with_class_tokens,
         "MoonVisionModelConfig": _frames_apart,
         "InternVisionConfig": _tiles,
+        "ErnieVisionConfig": _in_pairs,
     }
 )

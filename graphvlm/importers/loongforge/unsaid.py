@@ -293,6 +293,11 @@ PUBLISHED = (
         MappingProxyType({"rotary_percent": 0.25}),
     ),
     Unsaid(
+        ("ernie4_5_vl/*",),
+        "the published config of ERNIE-4.5-VL-28B-A3B (`rope_theta`)",
+        MappingProxyType({"rotary_base": 500000}),
+    ),
+    Unsaid(
         ("kimi_k2/*", "kimi_k2.5/*", "kimi_k2.6/*"),
         "the published config of Kimi-K2 (`rms_norm_eps`)",
         MappingProxyType({"norm_epsilon": 1e-6}),
