@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from graphvlm.component import counted
 from graphvlm.diagnostics import GraphError
 from graphvlm.dims import show_shape
 
@@ -47,7 +48,9 @@ def run(args: argparse.Namespace) -> int:
 def _summary(graph: Graph) -> Iterator[str]:
     from graphvlm.keys import dead_keys, dead_patterns
 
-    yield f"{graph.name}: no problems, {graph.parameter_count:,} parameters"
+    modules = len(graph.imported)
+    beside = f" and those of {counted(modules, 'imported module')}" if modules else ""
+    yield f"{graph.name}: no problems, {graph.parameter_count:,} parameters{beside}"
     rows = [
         (name, f"{node.kind}/{node.type}", _count(node), _shapes(graph, name)) for name, node in graph.nodes.items()
     ]
@@ -61,7 +64,9 @@ def _summary(graph: Graph) -> Iterator[str]:
 
 
 def _count(node: Node) -> str:
-    return f"of {node.owner}" if node.owner else f"{node.parameter_count:,}"
+    if node.owner:
+        return f"of {node.owner}"
+    return "imported" if node.imported else f"{node.parameter_count:,}"
 
 
 def _shapes(graph: Graph, name: str) -> str:

@@ -10,6 +10,7 @@ import argparse
 import json
 from typing import TYPE_CHECKING
 
+from . import console
 from . import options as shared
 from .console import UsageError
 
@@ -62,6 +63,9 @@ def run(args: argparse.Namespace) -> int:
     graph = _laid(args)
     _check_sizes(graph, work)
     found = planning.plan(graph, work, device)
+    if graph.imported:
+        names = ", ".join(node.name for node in graph.imported)
+        console.note(f"not counted, for their modules are imported: {names}")
     print(json.dumps(as_json(graph.name, found), indent=2) if args.format == "json" else as_text(graph.name, found))
     return 0
 

@@ -12,7 +12,9 @@ from types import ModuleType
 
 from .ir import Graph
 from .output import write
+from .problems import Problems
 from .rendering import render
+from .settings import Settings
 
 
 def imported(graph: Graph) -> ModuleType:
@@ -22,6 +24,7 @@ def imported(graph: Graph) -> ModuleType:
     name = f"{graph.name}_{digest}"
     if name in sys.modules:
         return sys.modules[name]
+    check_imports(graph)
     folder = folder_of_cache() / name
     write(folder, files, force=True)
     spec = spec_from_file_location(name, folder / "__init__.py", submodule_search_locations=[str(folder)])
@@ -38,6 +41,25 @@ def imported(graph: Graph) -> ModuleType:
         if file.endswith(".py") and file != "__init__.py":
             import_module(f"{name}.{file.removesuffix('.py')}")
     return module
+
+
+def check_imports(graph: Graph) -> None:
+    """Raise `GraphError` if a module that the package imports is not there, or what it is made of."""
+    problems = Problems()
+    for node in graph.imported:
+        module, name = node.spec.origin
+        why = ""
+        try:
+            found = import_module(module)
+        except Exception as problem:  # what runs there is somebody else's
+            why = f"{type(problem).__name__}: {problem}"
+        else:
+            why = "" if hasattr(found, name) else f"`{module}` has no `{name}`"
+        if why:
+            message = f"`{node.name}` needs `{name}` of `{module}`, which cannot be imported: {why}"
+            edit = "install it, or put the folder that it is in on PYTHONPATH"
+            problems.error("cannot-import", message, Settings(node.tree).span("target"), help=edit)
+    problems.stop()
 
 
 def folder_of_cache() -> Path:

@@ -136,6 +136,17 @@ class Spec(ABC):
         """What is saved with the weights and no gradient changes."""
         return ()
 
+    @property
+    def origin(self) -> tuple[str, str]:
+        """A module of Python and what in it makes the module of the node, if that is imported: there alone its weights
+        are known."""
+        return "", ""
+
+    @property
+    def package(self) -> str:
+        """The package that has to be installed for it."""
+        return self.origin[0].partition(".")[0]
+
     @abstractmethod
     def summary(self) -> str:
         """A few words for drawings and pages: `vit, 24 layers, 1024 wide, 16 heads`."""

@@ -29,9 +29,13 @@ def read_freeze(linked: LinkedGraph, nodes: Mapping[str, Node], problems: Proble
             for path in paths[name]
             if matches(path)
         )
-        nothing = not single and not any(paths[name] for name in whole)
+        nothing = not single and not any(paths[name] or nodes[name].imported for name in whole)
         if nothing and not any(fnmatchcase(name, pattern) or _may_match(name, pattern) for name in undecided):
-            _report(pattern, {name: nodes[name].owner for name in whole}, span, paths, problems)
+            unknown = next((node for node in nodes.values() if node.imported and _may_match(node.name, pattern)), None)
+            if unknown:
+                _report_imported(pattern, unknown, span, problems)
+            else:
+                _report(pattern, {name: nodes[name].owner for name in whole}, span, paths, problems)
         found.append(Freeze(pattern, whole, single, until))
     return tuple(found)
 
@@ -77,6 +81,12 @@ def _report(
     edit = f"write {listed(called)}, whose weights that calls" if called else ""
     edit = edit if called or whole else did_you_mean(pattern, _meant(paths))
     edit = edit or f"parameters are in {with_weights}; a part is written `node.path`, with `*` for any text"
+    problems.error("freeze-matches-nothing", f"`{pattern}` freezes nothing: {what}", span, help=edit)
+
+
+def _report_imported(pattern: str, node: Node, span: Span, problems: Problems) -> None:
+    what = f"the weights of `{node.name}` are known to `{node.spec.package}` alone, which it is imported from"
+    edit = f"write `{node.name}`, or freeze them in the code that you train with"
     problems.error("freeze-matches-nothing", f"`{pattern}` freezes nothing: {what}", span, help=edit)
 
 

@@ -117,6 +117,11 @@ class Node:
     def parameter_count(self) -> int:
         return sum(parameter.count for parameter in self.parameters)
 
+    @property
+    def imported(self) -> bool:
+        """Whether it has weights that are not known here: those of a module that is imported."""
+        return bool(self.spec.package) and not self.owner
+
 
 @dataclass(frozen=True, slots=True)
 class NodeCheckpoint:
@@ -276,5 +281,11 @@ class Graph:
         return self.nodes[self.stream_start(name)[1]].module
 
     @property
+    def imported(self) -> tuple[Node, ...]:
+        """The nodes whose modules are imported."""
+        return tuple(node for node in self.nodes.values() if node.imported)
+
+    @property
     def parameter_count(self) -> int:
+        """All weights but those of modules that are imported."""
         return sum(node.parameter_count for node in self.nodes.values())

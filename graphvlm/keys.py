@@ -234,7 +234,7 @@ def parts(graph: Graph) -> tuple[Part, ...]:
     found = []
     for node in graph.owners:
         name = node.name
-        if name in inner or not node.stored:
+        if name in inner or not (node.stored or node.imported):
             continue
         nodes = (*embeddings.get(name, ()), name)
         found.append(Part(name, nodes, node.checkpoint.starts, node.checkpoint.aliases))

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from types import MappingProxyType
 
+from .axes import AXES
 from .component import Port, What, component
+from .declared import check_ports
 from .diagnostics import Label, Span, did_you_mean
 from .dims import Var, Written
 from .ir import Input, Ref
@@ -194,7 +195,8 @@ def _nodes(tree: Tree, problems: Problems) -> dict[str, Linked]:
         called_name = "" if module is None else str(module.value)
         teacher = value.get("module", "ema") is not None
         if module is None:
-            found[name] = _node(name, value, span)
+            if check_ports(name, value, problems):
+                found[name] = _node(name, value, span)
         elif not _has_weights(written.get(called_name), teacher=teacher):
             _bad_module(name, module, written, problems)
         else:
@@ -279,36 +281,9 @@ def _input(name: str, value: Tree, span: Span) -> Input:
     if what == "tokens":
         sizes = (Var(f"{name}.batch", "batch"), Var(f"{name}.seq", "seq", free=True))
         return Input(name, Port("tokens", sizes), span)
-    open_ = {axis: Var(f"{name}.{axis}", axis, hole=axis == "dim") for axis in _AXES[what] if isinstance(axis, str)}
-    port = Port(what, tuple(open_[axis] if isinstance(axis, str) else axis for axis in _AXES[what]))
+    open_ = {axis: Var(f"{name}.{axis}", axis, hole=axis == "dim") for axis in AXES[what] if isinstance(axis, str)}
+    port = Port(what, tuple(open_[axis] if isinstance(axis, str) else axis for axis in AXES[what]))
     return Input(name, port, span, written=dict(_written(name, settings, open_)) if value.is_mapping else {})
-
-
-# What the axes of the other types of input are called, or how long they are.
-_AXES: Mapping[What, tuple[str | int, ...]] = MappingProxyType(
-    {
-        "image": ("images", "channels", "height", "width"),
-        "video": ("videos", "frames", "channels", "height", "width"),
-        "features": ("images", "tokens", "dim"),
-        "patches": ("patches", "numbers"),
-        "grid": ("images", 3),
-        "sizes": ("images", 2),
-        "stack": ("stacks", "depth", "channels", "height", "width"),
-        "stack_mask": ("stacks", "depth", "height", "width"),
-        "pixel_mask": ("images", "height", "width"),
-        "counts": ("batch",),
-        "seconds": ("images",),
-        "audio": ("clips", "bins", "frames"),
-        "tiles": ("batch", "images", "tiles", "channels", "height", "width"),
-        "tile_grid": ("batch", "images", 2),
-        "arrangement": ("batch", "images"),
-        "tile_mask": ("batch", "images", "tiles"),
-        "token_types": ("batch", "seq"),
-        "labels": ("batch", "seq"),
-        "classes": ("batch",),
-        "visible": ("batch", "seq", "images", "tiles"),
-    }
-)
 
 
 def _written(name: str, settings: Settings, open_: Mapping[str, Var]) -> Iterator[tuple[Var, Written]]:

@@ -20,7 +20,8 @@ def merge(base: Tree, over: Tree) -> Tree:
     if not (base.is_mapping and over.is_mapping):
         return over
     entries, keys = dict(base.items()), dict(base.keys)
-    has_part = any(_names_part(tree) for tree in (base, over))
+    part = over.get("use") or base.get("use")
+    has_part = part is not None and part.value is not None
     for key, tree in over.items():
         if tree.value is None and key in entries and not (has_part and key != "use"):
             del entries[key], keys[key]
@@ -43,8 +44,3 @@ def replaced(tree: Tree, changed: Mapping[Any, Tree], written: Mapping[str, Span
     if tree.is_sequence:
         return Tree(tuple(changed.get(index, element) for index, element in enumerate(tree.elements())), tree.span)
     return mapping({**dict(tree.items()), **changed}, tree.span, {**tree.keys, **written})
-
-
-def _names_part(tree: Tree) -> bool:
-    part = tree.get("use")
-    return part is not None and part.value is not None

@@ -117,6 +117,7 @@ def test_an_overlay_that_names_another_part_replaces_the_part(files: dict[str, P
 def test_null_deletes_a_key_of_a_part_too(files: dict[str, Path]) -> None:
     assert "dim" not in plain(files["base.yaml"], text("nodes: {a: {dim: null}}"))["nodes"]["a"]
     assert plain(files["base.yaml"], text("nodes: {a: {use: null}}"))["nodes"]["a"] == {"dim": 8}
+    assert plain(files["base.yaml"], text("nodes: {a: {use: null, dim: null}}"))["nodes"]["a"] == {}
 
 
 def test_a_part_may_start_from_another_part(files: dict[str, Path]) -> None:

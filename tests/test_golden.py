@@ -27,6 +27,7 @@ ROOT = GOLDEN.parents[1]
 SHIPPED = ("llava_1_5_7b", "prefix_clip_llama", "siglip2_qwen3_8b", "tiny")
 OWN = (
     "every_block",
+    "foreign_parts",
     "gated_cross",
     "gated_parallel",
     "image_text",

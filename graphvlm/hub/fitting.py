@@ -101,6 +101,8 @@ def _of_decoder(node: Node) -> Iterator[tuple[tuple[str, ...], str]]:
 
 def _of_tower(node: Node) -> Iterator[tuple[tuple[str, ...], str]]:
     """What layers of encoders and projectors cannot have."""
+    if node.imported:
+        yield ("target",), "modules that are imported"
     stack = node.spec.stack
     if stack is None:
         return

@@ -69,6 +69,7 @@ class CheckpointView:
     teachers: bool
     tied: bool
     buffers: tuple[str, ...]
+    imported: tuple[tuple[str, str], ...]
 
     @property
     def altering(self) -> tuple[str, ...]:
@@ -131,6 +132,7 @@ def make(graph: Graph) -> CheckpointView:
         teachers=bool(graph.teachers),
         tied=any(node.tie for node in graph.owners),
         buffers=tuple(f"{node.name}.{each.path}" for node in graph.owners for each in node.spec.buffers()),
+        imported=tuple((node.name, node.checkpoint.whole("")) for node in graph.imported),
     )
 
 

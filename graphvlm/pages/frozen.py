@@ -13,7 +13,7 @@ def lines(graph: Graph) -> Iterator[str]:
     """The statements of `Model.freeze`: what stays frozen longest comes last, and so has the last word."""
     for freeze in sorted(graph.freeze, key=lambda each: math.inf if each.until is None else each.until):
         call = f"requires_grad_({'False' if freeze.until is None else f'step >= {freeze.until}'})"
-        whole = [name for name in freeze.nodes if graph.nodes[name].parameter_count]
+        whole = [name for name in freeze.nodes if graph.nodes[name].parameter_count or graph.nodes[name].imported]
         inside: dict[tuple[str, str], list[int]] = {}
         for path in (*whole, *_frozen_modules(graph, freeze)):
             stack, index, rest = _split(path)

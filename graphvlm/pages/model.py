@@ -104,6 +104,7 @@ class ModelView:
     teachers: tuple[Follower, ...]
     ties: tuple[tuple[str, Tie], ...]
     stepped: bool
+    imported: bool
     begin: tuple[Statement, ...]
     logits: str
     in_parts: bool
@@ -253,6 +254,7 @@ def _model_view(
         ),
         ties=tuple((node.name, node.tie) for node in graph.owners if node.tie),
         stepped=any(page.stepped for page in pages.values()),
+        imported=bool(graph.imported),
         begin=tuple(line for name, page in pages.items() if graph.nodes[name].source == name for line in page.begin),
         torch=any(page.begin for page in pages.values())
         or bool(graph.teachers)

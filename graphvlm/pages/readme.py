@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..dims import show_shape
-from ..ir import Graph
+from ..ir import Graph, Node
 from ..keys import dead_keys, dead_patterns, parts
 
 
@@ -35,6 +35,7 @@ class ReadmeView:
     keywords: tuple[str, ...]
     parts: str
     generates: bool
+    beside: str
 
     @property
     def call(self) -> str:
@@ -50,7 +51,7 @@ def make(graph: Graph, arguments: tuple[str, ...], *, generates: bool) -> Readme
                 what=f"{node.kind}: {node.spec.summary()}",
                 inside=", ".join(show_shape(graph.port(ref).shape) for ref in node.inputs.values()),
                 out=show_shape(next(iter(node.signature.outputs.values())).shape),
-                parameters=f"as `{node.owner}`" if node.owner else f"{node.parameter_count:,}",
+                parameters=_count_of(node),
             )
             for name, node in graph.nodes.items()
         ),
@@ -69,7 +70,20 @@ def make(graph: Graph, arguments: tuple[str, ...], *, generates: bool) -> Readme
         keywords=tuple(f"{name}={name}" for name in arguments),
         parts="{" + ", ".join(f'"{part.name}": directory' for part in parts(graph)) + "}",
         generates=generates,
+        beside=_beside(graph),
     )
+
+
+def _count_of(node: Node) -> str:
+    if node.owner:
+        return f"as `{node.owner}`"
+    return "imported" if node.imported else f"{node.parameter_count:,}"
+
+
+def _beside(graph: Graph) -> str:
+    """What the package needs beside torch."""
+    packages = ", ".join(dict.fromkeys(f"`{node.spec.package}`" for node in graph.imported))
+    return f"{packages}, whose modules it imports" if packages else "nothing else"
 
 
 def _dead_line(graph: Graph) -> list[str]:

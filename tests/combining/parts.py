@@ -57,6 +57,7 @@ BROUGHT = frozenset(("encoder/grid_positions", "fusion/spread"))
 WAITING = frozenset(
     (
         *("encoder/first_token", "sampler/negatives"),
+        *("encoder/module", "encoder/hf_auto", "projector/module", "fusion/module"),
         *("head/projection", "head/classifier", "head/similarity"),
         *("loss/contrastive", "loss/classification", "loss/language", "loss/sum", "state/queue"),
     )
