@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from ..component import What
 from ..dims import Dim, Many, Sum, Var
 from ..ir import Graph, Ref
-from ..pages.model import EncodeView, ModelView
+from ..pages.arguments import EncodeView
+from ..pages.model import ModelView
 from ..pages.model import make as model_pages
 from ..passes import apply_all
 from ..stages import split

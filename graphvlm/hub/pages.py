@@ -14,6 +14,7 @@ from ..components.decoder.transformer import Transformer
 from ..ir import Graph, Node
 from ..names import class_name
 from ..pages import model as models
+from ..pages.arguments import EncodeView
 from ..pages.package import Page
 from ..passes import apply_all
 from ..stages import split
@@ -138,7 +139,7 @@ def _model(graph: Graph, parts: Parts, made: models.Pages) -> ModelView:
     )
 
 
-def _stage(view: models.EncodeView) -> StageView:
+def _stage(view: EncodeView) -> StageView:
     value = view.values[0]
     return StageView(
         modality=view.method.removeprefix("encode_"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..code import Field, Statement, literal
-from ..pages.model import Argument
+from ..pages.arguments import Argument
 from .roles import LANGUAGE
 
 # Inputs that `generate()` leaves out by itself after the prompt.

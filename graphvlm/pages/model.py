@@ -12,68 +12,21 @@ from ..component import component
 from ..dims import show_shape
 from ..ir import Graph, Node, Ref, Tie
 from ..names import class_name
-from ..stages import Stage, Stages, split, tail_of
+from ..stages import Stage, Stages, split
 from ..vocabulary import gives_parts
 from . import frozen
+from .arguments import (
+    Argument,
+    EncodeView,
+    Value,
+    cached,
+    encode_arguments,
+    forward_arguments,
+    joint_arguments,
+    joint_inputs,
+    skippable,
+)
 from .wiring import Namer, longer, tokens_of, wiring
-
-
-@dataclass(frozen=True, slots=True)
-class Argument:
-    """One parameter of a method: `name: type = default`."""
-
-    name: str
-    type: str
-    default: str = ""
-
-    def __str__(self) -> str:
-        return f"{self.name}: {self.type}{f' = {self.default}' if self.default else ''}"
-
-
-@dataclass(frozen=True, slots=True)
-class Value:
-    """A tensor that a stage or the model returns: field name, where it is, shape comment."""
-
-    name: str
-    expression: str
-    shape: str
-    type: str = "Tensor"
-
-
-@dataclass(frozen=True, slots=True)
-class EncodeView:
-    """One `encode_*` method. With several values it returns the NamedTuple `result`.
-
-    The first of its arguments is what is encoded; the rest come with it.
-    """
-
-    method: str
-    arguments: tuple[Argument, ...]
-    variable: str
-    result: str
-    values: tuple[Value, ...]
-    lines: tuple[Statement, ...]
-    optional: bool
-
-    @property
-    def first(self) -> str:
-        """The argument without which there is nothing to encode."""
-        return self.arguments[0].name
-
-    @property
-    def needed(self) -> tuple[str, ...]:
-        """The arguments that have to come with the first."""
-        return tuple(argument.name for argument in self.arguments[1:] if not argument.default)
-
-    @property
-    def parameters(self) -> tuple[str, ...]:
-        """The parameters of the method."""
-        return ("self", *map(str, self.arguments))
-
-    @property
-    def pass_on(self) -> tuple[str, ...]:
-        """What the method is called with."""
-        return tuple(argument.name for argument in self.arguments)
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +116,7 @@ def make(graph: Graph) -> Pages:
         and Ref(decoder.name, "logits") in graph.outputs.values()
         and bool(tokens)
         and all(stage.optional for stage in stages.encoders)
-        and all(name == tokens or _skippable(graph, stages, name) for name in _joint_inputs(graph, stages))
+        and all(name == tokens or skippable(graph, stages, name) for name in joint_inputs(graph, stages))
     )
     keep = scored and graph.passes.label_logits
     pages: dict[str, NodePage] = {}
@@ -176,7 +129,7 @@ def make(graph: Graph) -> Pages:
                 namer,
                 set(stage_nodes),
                 keep=keep and node is decoder,
-                cached=node is decoder and _cached(node),
+                cached=node is decoder and cached(node),
             )
             page = component(node.kind, node.type).page(node, wired)
             pages[name] = replace(page, template="", fields=(), construct="") if node.owner else page
@@ -236,14 +189,14 @@ def _model_view(
         imports=tuple(sorted(_imports(pages, decoder), key=_sorting)),
         encoders=encoders,
         joint=joint,
-        joint_arguments=tuple(_joint_arguments(graph, stages, encoders, decoder, keep)),
+        joint_arguments=tuple(joint_arguments(graph, stages, encoders, decoder, keep)),
         joint_lines=lines,
-        forward_arguments=tuple(_forward_arguments(graph, stages, encoders)),
+        forward_arguments=tuple(forward_arguments(graph, stages, encoders)),
         outputs=outputs,
         freeze=tuple(frozen.lines(graph)),
         longer=decoder is not None and longer(graph, decoder),
         scheduled=any(freeze.until is not None for freeze in graph.freeze),
-        cached=_cached(decoder),
+        cached=cached(decoder),
         keep=keep,
         decoder=decoder.name if decoder and scored else "",
         tokens=root,
@@ -275,15 +228,9 @@ def _lines(graph: Graph, names: Iterable[str], pages: Mapping[str, NodePage]) ->
     return tuple(found)
 
 
-def _cached(node: Node | None) -> bool:
-    """Whether tokens can be given to a node one at a time."""
-    stack = node.spec.stack if node and node.kind == "decoder" else None
-    return node is not None and node.kind == "decoder" and (stack is None or stack.one_by_one)
-
-
 def _imports(pages: Mapping[str, NodePage], decoder: Node | None) -> Iterator[tuple[str, str]]:
     yield "config", "DEFAULT, Config"
-    if _cached(decoder):
+    if cached(decoder):
         yield "generate", "KVCache"
     yield from ((name, page.class_name) for name, page in pages.items() if page.template)
     called = sorted({name for page in pages.values() for name in page.functions})
@@ -306,19 +253,13 @@ def _encode_view(graph: Graph, stage: Stage, namer: Namer, pages: Mapping[str, N
     )
     return EncodeView(
         method=f"encode_{stage.name}",
-        arguments=tuple(_encode_arguments(graph, stage)),
+        arguments=tuple(encode_arguments(graph, stage)),
         variable=variable,
         result="Tensor" if len(values) == 1 else class_name(variable),
         values=values,
         lines=_typed(_lines(graph, stage.nodes, pages), values),
         optional=stage.optional,
     )
-
-
-def _encode_arguments(graph: Graph, stage: Stage) -> Iterator[Argument]:
-    masks = [name for name in stage.inputs[1:] if graph.inputs[name].optional]
-    yield from (Argument(name, "Tensor") for name in stage.inputs if name not in masks)
-    yield from (Argument(name, "Tensor | None", "None") for name in masks)
 
 
 def _typed(lines: tuple[Statement, ...], values: tuple[Value, ...]) -> tuple[Statement, ...]:
@@ -340,50 +281,6 @@ def _unpack(view: EncodeView) -> tuple[Statement, ...]:
     if not view.optional:
         return (Statement(names, "", (view.variable,)),)
     return (Statement(names, f"{view.variable} or ", tuple("None" for _ in view.values)),)
-
-
-def _joint_inputs(graph: Graph, stages: Stages) -> list[str]:
-    """Graph inputs that nodes of the joint stage read themselves, tokens first."""
-    nodes = [graph.nodes[name] for name in stages.joint]
-    read = [ref.name for node in nodes for ref in (*node.inputs.values(), tail_of(graph, node)) if ref and not ref.port]
-    return [name for name in graph.inputs if name in read]
-
-
-def _skippable(graph: Graph, stages: Stages, name: str) -> bool:
-    """Whether the joint stage can do without an input that it reads."""
-    ports = [
-        node.signature.inputs[port]
-        for node in map(graph.nodes.__getitem__, stages.joint)
-        for port, ref in node.inputs.items()
-        if ref == Ref(name)
-    ]
-    return bool(ports) and all(port.skippable or port.what == "mask" for port in ports)
-
-
-def _joint_arguments(
-    graph: Graph, stages: Stages, encoders: tuple[EncodeView, ...], decoder: Node | None, keep: bool
-) -> Iterator[Argument]:
-    direct = _joint_inputs(graph, stages)
-    yield from (Argument(name, "Tensor") for name in direct if not _skippable(graph, stages, name))
-    yield from (Argument(view.variable, view.result) for view in encoders if not view.optional)
-    yield from (Argument(view.variable, f"{view.result} | None", "None") for view in encoders if view.optional)
-    yield from (Argument(name, "Tensor | None", "None") for name in direct if _skippable(graph, stages, name))
-    if _cached(decoder):
-        yield Argument("cache", "KVCache | None", "None")
-    if keep:
-        yield Argument("keep", "Tensor | None", "None")
-
-
-def _forward_arguments(graph: Graph, stages: Stages, encoders: tuple[EncodeView, ...]) -> list[Argument]:
-    """Every input once, what is needed first; then what can be passed in place of an input."""
-    direct = _joint_inputs(graph, stages)
-    read = dict.fromkeys(name for name in direct if not _skippable(graph, stages, name))
-    read |= dict.fromkeys(a.name for view in encoders if not view.optional for a in view.arguments if not a.default)
-    free = dict.fromkeys(a.name for view in encoders for a in view.arguments)
-    free |= dict.fromkeys(name for name in direct)
-    arguments = [Argument(name, "Tensor") for name in read]
-    arguments += [Argument(name, "Tensor | None", "None") for name in free if name not in read]
-    return arguments + [Argument(view.variable, f"{view.result} | None", "None") for view in encoders if view.optional]
 
 
 def _mask_of(graph: Graph, decoder: Node) -> str:

@@ -14,7 +14,7 @@ from torch.distributed.fsdp import (
     register_fsdp_forward_method,
 )
 
-from .model import Model
+from .model import Model, is_given
 
 
 def with_blanks(model: Model, method: Callable[..., Any]) -> Callable[..., Any]:
@@ -29,7 +29,8 @@ def with_blanks(model: Model, method: Callable[..., Any]) -> Callable[..., Any]:
         device = given["input_ids"].device
         nothing = torch.zeros((), device=device)
         names = ["pixel_values", "image_features"]
-        if all(given.get(name) is None for name in names):
+        inputs, features = (given.get(name) for name in names)
+        if features is None and not is_given(inputs):
             image = model.encode_image(torch.zeros(1, 3, 56, 56, device=device))
             nothing = nothing + 0 * sum(each.sum() for each in image)
         output = method(*args, **options)
