@@ -29,6 +29,8 @@ AXES: Mapping[What, tuple[str | int, ...]] = MappingProxyType(
         "token_types": ("batch", "seq"),
         "labels": ("batch", "seq"),
         "classes": ("batch",),
+        "repeats": ("batch",),
+        "weights": ("batch",),
         "visible": ("batch", "seq", "images", "tiles"),
         "tokens": ("batch", "seq"),
         "mask": ("batch", "seq"),

@@ -54,24 +54,53 @@ def _report_dead(node: Linked, linked: LinkedGraph, alive: frozenset[str], probl
 def check_calls(linked: LinkedGraph, problems: Problems) -> None:
     """Layers can be chosen where there are some, and a call is not fed what none of its layers reads."""
     for node in linked.nodes.values():
-        paths = (("layers", "run"), ("call", "layers"), ("call", "embed"))
-        chosen = next((path for path in paths if node.settings.tree.get(*path) is not None), None)
-        if chosen is not None and not getattr(node.component, "partial", False):
+        paths = [path for path in _CHOICES if node.settings.tree.get(*path) is not None]
+        chosen = next((path for path in paths if path[-1] not in getattr(node.component, "choices", ())), None)
+        if chosen is not None:
+            of = _CHOICES[chosen]
             problems.error(
                 "bad-run",
-                f"`{chosen[-1]}` of `{node.name}`: {node.kind}/{node.type} is called as a whole",
+                f"`{chosen[-1]}` of `{node.name}`: calls of {node.kind}/{node.type} do not choose that",
                 node.settings.span(*chosen),
-                help=f"remove `{chosen[-1]}`, or use `kind: encoder, type: transformer`",
+                help=f"remove `{chosen[-1]}`, or use `kind: {of[0]}, type: {of[1]}`",
             )
+        _check_prefix(node, linked, problems)
+        chosen = next(iter(paths), None)
         for port in node.inputs:
             if port in node.signature.unread:
                 problems.error(
                     "unread-port",
-                    f"no layer that `{node.name}` runs reads `{port}`",
+                    f"nothing that `{node.name}` runs reads `{port}`",
                     node.inputs[port].span,
                     labels=node.settings.labels(*(chosen or ("layers",)), text="the layers of this call"),
                     help=f"remove `{port}`, or run the layers that read it",
                 )
+
+
+# What a call may choose besides its inputs, and the components whose calls do.
+_CHOICES = {
+    ("layers", "run"): ("encoder", "transformer"),
+    ("call", "layers"): ("encoder", "transformer"),
+    ("call", "embed"): ("encoder", "transformer"),
+    ("call", "sequence"): ("projector", "transformer"),
+    ("call", "causal"): ("projector", "transformer"),
+}
+
+
+def _check_prefix(node: Linked, linked: LinkedGraph, problems: Problems) -> None:
+    """Keys and values before those of a call are made by the same weights."""
+    edge = node.inputs.get("prefix")
+    if edge is None or edge.source.port != "cache":
+        return
+    other = linked.nodes[edge.source.name]
+    if other.module != node.module:
+        problems.error(
+            "bad-prefix",
+            f"the keys of `{other.name}` are made by other weights than those of `{node.name}`",
+            edge.span,
+            labels=(Label(other.span, f"calls `{other.module}`"),),
+            help=f"feed it the `cache` of a call of `{node.module}`",
+        )
 
 
 def check_filled(linked: LinkedGraph, problems: Problems) -> None:

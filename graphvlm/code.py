@@ -46,7 +46,7 @@ class Wiring:
     Only outputs that something reads are in `results`; `read` are those that some call of the module is read for.
     `tail` is a variable as long as the outputs that are wanted; `embedding` the node that embeds the tokens. `keep`
     picks the positions whose logits are wanted, if not always all. `calls` are all calls of the module, first that of
-    the node which owns it.
+    the node which owns it; of those in `kept`, something reads keys and values.
     """
 
     arguments: Mapping[str, str]
@@ -57,6 +57,7 @@ class Wiring:
     keep: str = ""
     read: frozenset[str] = frozenset()
     calls: tuple[Node, ...] = ()
+    kept: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

@@ -49,8 +49,12 @@ What = Literal[
     "vector",
     "logits",
     "scores",
+    "cache",
+    "chosen",
     "classes",
     "labels",
+    "repeats",
+    "weights",
     "loss",
 ]
 

@@ -246,6 +246,7 @@ class Graph:
     prompt: Prompt
     passes: Passes
     aliases: Mapping[str, str]
+    ignored: tuple[str, ...]
     max_tokens: int | None
     tree: Tree
     dead: tuple[Dead, ...] = ()

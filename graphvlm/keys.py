@@ -191,9 +191,8 @@ def ignored_patterns(graph: Graph) -> tuple[str, ...]:
         if node.tie
         for path in ("embed", *(each.path for each in node.spec.parameters() if not node.tie.keeps(each.path)))
     ]
-    return tuple(
-        dict.fromkeys([*named, *tied, *(f"{name.removesuffix('.weight').removesuffix('.bias')}.*" for name in copies)])
-    )
+    copied = (f"{name.removesuffix('.weight').removesuffix('.bias')}.*" for name in copies)
+    return tuple(dict.fromkeys([*graph.ignored, *named, *tied, *copied]))
 
 
 def _module_name(names: Mapping[str, str], path: str) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 from .axes import AXES
+from .blocks.sequence import check_sequence
 from .component import Port, What, component
 from .declared import check_ports
 from .diagnostics import Label, Span, did_you_mean
@@ -209,6 +210,8 @@ def _nodes(tree: Tree, problems: Problems) -> dict[str, Linked]:
             decay = Settings(value).get("module", "decay", default=DECAY) if teacher else 0.0
             found[name] = _node(name, settings, span, owner=owner, follows=follows, decay=float(decay))
             _check_grad(name, value, follows, problems)
+    for name, node in found.items():
+        check_sequence(name, node.settings, written[name].get("sequence"), problems)
     problems.stop()
     return found
 

@@ -111,7 +111,7 @@ class LinkedGraph:
 
 
 # What a call chooses besides its inputs.
-CALL_OPTIONS = ("layers", "embed", "grad")
+CALL_OPTIONS = ("layers", "embed", "sequence", "causal", "grad")
 
 
 def called(owner: Tree, call: Tree) -> Tree:

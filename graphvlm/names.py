@@ -93,7 +93,7 @@ def _reserved() -> tuple[_Reserved, ...]:
 
 # Classes that stand in one file with the class of a node; a test compares them with the templates.
 CLASSES = _words(
-    """Attention Block Config CrossAttention Experts F Groups KVCache LatentAttention LayerCache MLP MoE Model
+    """Attention Block Config CrossAttention Experts F Groups Kept KVCache LatentAttention LayerCache MLP MoE Model
     NamedTuple OffsetRMSNorm Output Parted Path Places RelativeBias Rope Rotation ScaledEmbedding SharedMLP
     Source Tensor"""
 )

@@ -51,6 +51,7 @@ def resolve(linked: LinkedGraph) -> Graph:
         prompt=_prompt(settings),
         passes=Passes(**settings.get("passes", default={})),
         aliases=settings.get("checkpoint", "aliases", default={}),
+        ignored=tuple(settings.get("checkpoint", "ignore", default=())),
         max_tokens=settings.get("limits", "tokens"),
         tree=linked.tree,
     )

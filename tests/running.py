@@ -34,6 +34,8 @@ SHIPPED = tuple(sorted(path.stem for path in GRAPHS.glob("*.yaml")))
 _ELSEWHERE = frozenset(
     (
         *("blip_itm", "blip_caption", "blip_matching"),  # tests/test_oracles_training.py
+        *("albef_vqa", "albef_vqa_training", "blip_vqa", "blip_vqa_training"),
+        *("blip2_itm", "blip2_qformer", "blip2_opt_training", "blip2_t5_training"),
         *("albef_matching", "albef_classification", "albef_features"),
         *("aya_vision_8b", "audio_flamingo_3", "command_a_vision", "deepseek_vl_1_3b", "instructblip_vicuna_7b"),
         *("ovis2_8b", "paligemma_3b", "qwen3_5_9b", "video_llava_7b", "vip_llava_7b"),
@@ -305,9 +307,9 @@ def inputs(graph: Graph, known: Sizes | None = None, *, seed: int = 0, padded: b
             made[name] = _tokens(graph, name, shape, known, generator)
         elif given.port.what in ("token_types", "visible", "classes", "labels"):
             made[name] = torch.randint(0, 2, shape, generator=generator)
-        elif given.port.what == "mask":
+        elif given.port.what in ("mask", "repeats"):
             made[name] = torch.ones(shape, dtype=torch.long)
-            if padded and _of_text(graph, name):
+            if padded and given.port.what == "mask" and _of_text(graph, name):
                 made[name][0, :2] = 0
         elif given.port.what == "grid":
             made[name] = _grid(graph, name, shape[0], known)

@@ -26,6 +26,7 @@ GOLDEN = Path(__file__).parent / "golden"
 ROOT = GOLDEN.parents[1]
 SHIPPED = ("llava_1_5_7b", "prefix_clip_llama", "siglip2_qwen3_8b", "tiny")
 OWN = (
+    "answers",
     "every_block",
     "foreign_parts",
     "gated_cross",
@@ -39,6 +40,7 @@ OWN = (
     "padded_images",
     "paired_frames",
     "queries",
+    "query_calls",
     "regrouped_spans",
     "segments",
     "sliding_sandwich",

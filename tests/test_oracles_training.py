@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+import torch.nn.functional as F
 
 from .oracles import Case, agree, check_gradients, marks, recorded
 from .running import randomise
@@ -109,8 +110,129 @@ def test_features_of_images_texts_and_both(tmp_path: Path) -> None:
                 assert agree(getattr(output, key.removeprefix(f"{mode}."))[there], expected[there]), key
 
 
+@pytest.mark.parametrize("call", ["onehot.", "by_id."])
+def test_queries_learn_what_texts_say(call: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first stage of BLIP-2: a stack is called for its queries, a text, both, and a text after the queries."""
+    case = recorded("lavis/blip2_qformer", tmp_path)
+    ids = {"image_ids": case.inputs["image_id"]} if call == "by_id." else {}
+    model = loaded("blip2_qformer", case, *(BY_ID if ids else ()))
+    monkeypatch.setattr(torch, "multinomial", Drawn(case, call))
+    given = inputs(case)
+    labels = given["input_ids"].masked_fill(given["attention_mask"] == 0, -100)
+    output = model(**given, caption_labels=labels, **ids)
+    for name in ("itc", "itm", "lm"):
+        assert agree(getattr(output, name), case.outputs[f"{call}loss_{name}"]), name
+    assert agree(output.loss, case.outputs[f"{call}loss"])
+    assert agree(output.matching, case.outputs[f"{call}ce#{0 if ids else 2}.logits"])
+    if call == "onehot.":
+        output.loss.backward()
+        for parameter in model.parameters():
+            parameter.grad = parameter.grad if parameter.requires_grad else torch.zeros_like(parameter)
+        first = {key.removeprefix(call): value for key, value in case.outputs.items()}
+        check_gradients(model, case._replace(outputs=first), frozen=("visual_encoder.",))
+
+
+@torch.no_grad()
+def test_scores_of_queries_and_a_text(tmp_path: Path) -> None:
+    case = recorded("lavis/blip2_itm", tmp_path)
+    output = loaded("blip2_itm", case).eval()(**inputs(case))
+    for ours, theirs in {"image_embeds": 1, "text_embeds": 2}.items():
+        assert agree(getattr(output, ours), case.outputs[f"tap.Qformer.bert#{theirs}.last_hidden_state"])
+    queries = output.image_embeds.size(1)
+    assert agree(output.multimodal_embeds, case.outputs["tap.Qformer.bert#0.last_hidden_state"][:, :queries])
+    for name in ("itm", "itc"):
+        assert agree(getattr(output, name), case.outputs[name]), name
+
+
+def test_queries_before_a_text(tmp_path: Path) -> None:
+    """The second stage of BLIP-2: a gradient goes through the language model, to the queries alone."""
+    case = recorded("lavis/blip2_opt", tmp_path)
+    model = loaded("blip2_opt_training", case)
+    given = inputs(case)
+    labels = given["input_ids"].masked_fill(given["attention_mask"] == 0, -100)
+    labels[:, : case.config["prompt_length"]] = -100
+    output = model(**given, caption_labels=labels)
+    logits = case.outputs["tap.opt_model#0.logits"][:, -labels.size(1) :]
+    check_second_stage(model, output, case, given["attention_mask"], logits)
+
+
+def test_queries_before_a_text_that_is_encoded(tmp_path: Path) -> None:
+    case = recorded("lavis/blip2_t5", tmp_path)
+    model = loaded("blip2_t5_training", case)
+    ids, mask = case.inputs["output.input_ids"], case.inputs["output.attention_mask"]
+    answers = {"decoder_attention_mask": mask, "answer_labels": ids.masked_fill(mask == 0, -100)}
+    answers["decoder_input_ids"] = F.pad(ids.masked_fill(mask == 0, 0)[:, :-1], (1, 0))
+    output = model(**inputs(case), **answers)
+    check_second_stage(model, output, case, mask, case.outputs["tap.t5_model#0.logits"])
+
+
+def check_second_stage(model: Any, output: Any, case: Case, mask: torch.Tensor, logits: torch.Tensor) -> None:
+    assert agree(output.loss, case.outputs["loss"])
+    assert agree(output.logits[mask.bool()], logits[mask.bool()])
+    output.loss.backward()
+    for parameter in model.parameters():
+        parameter.grad = parameter.grad if parameter.requires_grad else torch.zeros_like(parameter)
+    check_gradients(model, case, frozen=("visual_encoder.", "opt_model.", "t5_model."))
+
+
+def questions(case: Case) -> dict[str, torch.Tensor]:
+    """The images, questions and answers of a case."""
+    found = {"image": case.inputs["image"], "answer_ids": case.inputs["answer.input_ids"]}
+    found |= {"input_ids": case.inputs["question.input_ids"], "attention_mask": case.inputs["question.attention_mask"]}
+    return found | {"answer_mask": case.inputs["answer.attention_mask"]}
+
+
+@pytest.mark.parametrize("name", ["albef_vqa", "blip_vqa"])
+def test_answers_of_questions(name: str, tmp_path: Path) -> None:
+    """Several for each question, each with a weight; ALBEF has a teacher."""
+    case = recorded(f"lavis/{name}", tmp_path)
+    model = loaded(f"{name}_training", case)
+    given = questions(case)
+    labels = given["answer_ids"].masked_fill(given["answer_mask"] == 0, -100)
+    counts = {"answer_counts": case.inputs["n_answers"], "answer_weights": case.inputs["weight"]}
+    if name == "albef_vqa":
+        model.begin_step(step_of(case))
+    output = model(**given, **counts, answer_labels=labels)
+    there, asked = given["answer_mask"].bool(), given["attention_mask"].bool()
+    assert agree(output.logits[there], case.outputs["intermediate_output.decoder_output.logits"][there])
+    assert agree(output.question[asked], case.outputs["intermediate_output.encoder_output.last_hidden_state"][asked])
+    assert agree(output.loss, case.outputs["loss"])
+    if name == "albef_vqa":
+        assert agree(output.teacher[:, :-1][there[:, 1:]], case.outputs["teacher_decoder_logits_shifted"][there[:, 1:]])
+        check_step(model, output, case, {})
+    else:
+        output.loss.backward()
+        check_gradients(model, case)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("name", ["albef_vqa", "blip_vqa"])
+def test_the_answer_that_is_said_most_readily(name: str, tmp_path: Path) -> None:
+    case = recorded(f"lavis/{name}", tmp_path)
+    given = questions(case)
+    given |= {
+        "answer_ids": case.inputs["answer_list.input_ids"],
+        "answer_mask": case.inputs["answer_list.attention_mask"],
+    }
+    output = loaded(name, case).eval()(**given)
+    assert output.chosen.equal(case.outputs["rank.topk_ids"])
+    assert agree(output.losses, case.outputs["rank.candidate_loss"])
+    assert output.answer.equal(case.outputs["rank.best"])
+
+
+# Pairs with the same id belong together.
+BY_ID = (
+    "inputs.image_ids=classes",
+    "nodes.itc.inputs.ids=image_ids",
+    "nodes.itc.inputs.key_ids=image_ids",
+    "nodes.pairs.inputs.ids=image_ids",
+    "nodes.likeness.gather=false",
+)
+
+
 # What is a teacher's in files of LAVIS, or stored with the weights.
 TEACHERS = (
+    "text_decoder_m.",
     *("visual_encoder_m.", "text_encoder_m.", "vision_proj_m.", "text_proj_m.", "cls_head_m."),
     *("image_queue", "text_queue", "queue_ptr", "idx_queue", "ptr_queue"),
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import torch
 from torch import Tensor
 
 import graphvlm
-from graphvlm.ir import Graph
+from graphvlm.ir import Graph, Node
 
 from .oracles import Case, agree
 from .running import GRAPHS, packaged
@@ -21,7 +22,6 @@ def sized(name: str, case: Case, more: tuple[str, ...] = ()) -> Graph:
     """A ready graph with the sizes of a recorded case."""
     config, nodes = case.config, graphvlm.load(GRAPHS / f"{name}.yaml").nodes
     found: dict[str, dict[str, Any]] = {}
-    schedule = config.get("schedule")
     for node in nodes.values():
         if node.follows and not node.owner:
             found[node.name] = {"module": {"decay": config["momentum"]}}
@@ -29,34 +29,56 @@ def sized(name: str, case: Case, more: tuple[str, ...] = ()) -> Graph:
             first, end = called.plain()
             count, lower = config["text"]["layers"], config["text"]["fusion_layer"]
             found.setdefault(node.name, {})["layers"] = [lower if first else 0, count if end == _WHOLE else lower]
-        if node.source != node.name:
-            continue
-        if node.type == "vit":
-            found[node.name] = _vision(config["vision"])
-        elif node.type == "transformer":
-            found[node.name] = _text(config.get(node.name) or config.get("text") or config["decoder"])
-            if node.tree.get("layers", "run"):
-                found[node.name]["layers"]["run"] = [0, config["text"]["fusion_layer"]]
-        elif node.type == "projection":
-            found[node.name] = {"out": config["embed_dim"]}
-        elif node.type == "first_token":
-            found[node.name] = {"token": config["token_ids"][_FIRST[node.name]]}
-        elif node.type == "classifier" and "num_classes" in config:
-            found[node.name] = {"classes": config["num_classes"], "hidden": config["text"]["width"]}
-        elif node.type == "queue":
-            found[node.name] = {"size": config["queue_size"]}
-        elif node.kind == "loss" and schedule and node.tree.get("distill"):
-            epochs = 1 if "vqa" in name or "classification" in name else 2
-            found[node.name] = {
-                "distill": {"weight": config["alpha"], "steps": epochs * schedule["num_iters_per_epoch"]}
-            }
+        if node.source == node.name and (sizes := _sizes(name, node, config)):
+            found[node.name] = sizes
     more = (*more, "generation=null")
     overrides = [f"nodes.{name}={json.dumps(sizes)}" for name, sizes in found.items()]
     return graphvlm.load(GRAPHS / f"{name}.yaml", overrides=[*overrides, *more])
 
 
-# What a text begins with, by the node that puts it there.
-_FIRST = {"pair_ids": "enc", "text_ids": "dec_bos", "decoder_ids": "dec_bos"}
+def _sizes(name: str, node: Node, config: dict[str, Any]) -> dict[str, Any]:
+    """What a case says of a node that has weights or state."""
+    if node.type == "transformer":
+        return _stack(node, config)
+    if node.kind == "loss" and node.tree.get("distill"):
+        epochs = 1 if "vqa" in name or "classification" in name else 2
+        steps = epochs * config["schedule"]["num_iters_per_epoch"]
+        return {"distill": {"weight": config["alpha"], "steps": steps}}
+    known: dict[str, Callable[[], dict[str, Any]]] = {
+        "vit": lambda: _vision(config["vision"]),
+        "projection": lambda: {"out": config["embed_dim"]},
+        "similarity": lambda: {"temperature": config["temp"]} if not node.tree.get("temperature", "init") else {},
+        "first_token": lambda: {"token": config["token_ids"][_FIRST.get(node.name) or _began(config)]},
+        "classifier": lambda: {"classes": config["num_classes"], "hidden": config["text"]["width"]},
+        "queue": lambda: {"size": config["queue_size"]},
+        "candidates": lambda: {"top": config["num_ans_candidates"]},
+    }
+    needs = {"classifier": "num_classes", "similarity": "temp"}
+    there = node.type in known and needs.get(node.type, "vision") in config
+    return known[node.type]() if there else {}
+
+
+def _stack(node: Node, config: dict[str, Any]) -> dict[str, Any]:
+    if node.kind == "projector":
+        return _queries(config["qformer"], text=bool(node.tree.get("segments", "text")))
+    if "opt" in config:
+        return _opt(config["opt"])
+    if "t5" in config:
+        return _t5(config["t5"], cross=node.kind == "decoder")
+    own = config.get("decoder") if node.kind == "decoder" else config.get("text")
+    found = _text(own or config.get("text") or config["decoder"])
+    if node.tree.get("layers", "run"):
+        found["layers"]["run"] = [0, config["text"]["fusion_layer"]]
+    return found
+
+
+def _began(config: dict[str, Any]) -> str:
+    """What texts that are written begin with."""
+    return "dec_bos" if "dec_bos" in config["token_ids"] else "cls"
+
+
+# What a text begins with that is read, by the node that puts it there.
+_FIRST = {"pair_ids": "enc", "question_ids": "enc"}
 
 
 def _vision(sizes: dict[str, Any]) -> dict[str, Any]:
@@ -67,7 +89,47 @@ def _vision(sizes: dict[str, Any]) -> dict[str, Any]:
         "layers": sizes["layers"],
         "norm": {"eps": sizes["layer_norm_eps"]},
         "attention": {"heads": sizes["heads"]},
-        "mlp": {"hidden": int(sizes["width"] * sizes["mlp_ratio"])},
+        "mlp": {"hidden": sizes.get("mlp_hidden") or int(sizes["width"] * sizes["mlp_ratio"])},
+    }
+
+
+def _queries(sizes: dict[str, Any], *, text: bool) -> dict[str, Any]:
+    heads, mlp = sizes["heads"], {"hidden": sizes["intermediate"]}
+    more = {"vocab": sizes["vocab_size"], "position": {"max": sizes["max_positions"]}} if text else {}
+    return {
+        "segments": {"query": {"learned": sizes["num_query_tokens"]}},
+        **more,
+        "dim": sizes["width"],
+        "layers": {"count": sizes["layers"]},
+        "norm": {"eps": sizes["layer_norm_eps"]},
+        "attention": {"heads": heads},
+        "mlp": mlp,
+        "sublayers": {"cross": {"heads": heads}, **({"text_mlp": mlp} if text else {})},
+    }
+
+
+def _opt(sizes: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "vocab": sizes["vocab_size"],
+        "dim": sizes["hidden_size"],
+        "max_tokens": sizes["max_position_embeddings"],
+        "layers": sizes["num_hidden_layers"],
+        "attention": {"heads": sizes["num_attention_heads"]},
+        "mlp": {"hidden": sizes["ffn_dim"]},
+    }
+
+
+def _t5(sizes: dict[str, Any], *, cross: bool) -> dict[str, Any]:
+    heads = {"heads": sizes["num_heads"], "head_dim": sizes["d_kv"]}
+    layers, vocab = {"count": sizes["num_layers"]}, {"vocab": sizes["vocab_size"]}
+    buckets, distance = (sizes[f"relative_attention_{name}"] for name in ("num_buckets", "max_distance"))
+    return {
+        "dim": sizes["d_model"],
+        "layers": layers if cross else sizes["num_layers"],
+        "attention": heads,
+        "mlp": {"hidden": sizes["d_ff"]},
+        "position": {"buckets": buckets, "max_distance": distance},
+        **({"sublayers": {"cross": heads}, **vocab} if cross else {}),
     }
 
 
@@ -122,15 +184,15 @@ def step_of(case: Case) -> int:
 class Drawn:
     """The negatives that the reference drew, in place of ours; the weights have to be as recorded."""
 
-    def __init__(self, case: Case) -> None:
-        self.case, self.asked = case, iter(("image", "text"))
+    def __init__(self, case: Case, call: str = "") -> None:
+        self.case, self.call, self.asked = case, call, iter(("image", "text"))
 
     def __call__(self, weights: Tensor, count: int) -> Tensor:
         kind = next(self.asked)
-        expected = self.case.outputs[f"weights_neg_{kind}"]
+        expected = self.case.outputs[f"{self.call}weights_neg_{kind}"]
         shares = (each / each.sum(dim=1, keepdim=True) for each in (weights, expected))
         torch.testing.assert_close(*shares, rtol=1e-4, atol=1e-6)
-        return self.case.inputs[f"rand.neg_{kind}_idx"][:, None]
+        return self.case.inputs[f"rand.{self.call}neg_{kind}_idx"][:, None]
 
 
 def check_state(model: Any, case: Case) -> None:

@@ -27,6 +27,7 @@ class Use:
     more: tuple[str, ...] = ()
     spared: frozenset[str] = frozenset()
     frames: bool = False
+    open: frozenset[str] = frozenset()
 
     def given(
         self,

@@ -258,7 +258,8 @@ class _Classes:
         self.mlps: dict[MlpView, MlpView] = {}
         self.moes: dict[MoeView, MoeView] = {}
         self.blocks: dict[BlockView, BlockView] = {}
-        self._stack, self._config, self._tp, self._spared = stack, config, tp, use.spared
+        self._stack, self._config, self._tp = stack, config, tp
+        self._spared, self._open = use.spared, use.open
         self._taken = {config.removesuffix("Config")}
         self._rotations = rotation_views(stack, self._named)
         rope = rotation_type(stack, self._rotations) or use.rope
@@ -272,10 +273,10 @@ class _Classes:
         """The class of a kind of layer."""
         views = tuple(self._sublayer(sublayer, kind) for sublayer in kind.sublayers)
         linear = self.given.linear
-        lines = block_lines(kind, passed(self._stack, self.given, linear))
+        lines = block_lines(kind, passed(self._stack, self.given, linear, self._open))
         has_linear = any(isinstance(sublayer.op, Delta) for sublayer in kind.sublayers)
         given = replace(self.given, mask=linear.mask) if has_linear else self.given
-        given = given.sparing(self._spared - read_by(kind))
+        given = given.sparing((self._spared - read_by(kind)) | self._open)
         return self._once(self.blocks, BlockView("", given, views, lines), "Block", kind.name)
 
     def _sublayer(self, sublayer: Sublayer, kind: LayerKind) -> SublayerView:
@@ -287,7 +288,7 @@ class _Classes:
         made, given = self._op(op, kind)
         size = "config.dim" if residual.gate == "layer_scale" else "1"
         scaled = residual.scale != 1
-        named = isinstance(op, Attention) and op.cross and self.given.cached
+        named = isinstance(op, Attention) and op.cross and self.given.cached and not self.given.direct
         parted = isinstance(op, Mlp) and op.by
         return SublayerView(
             name=name,

@@ -18,7 +18,8 @@ class Passed:
     """What a block hands on, after the tokens: to its self-attention, to one that asks where its tokens stand, to a
     linear one.
 
-    What is read at a port is one value, or (`direct`) tensors. `optional` are the ports that may bring nothing. `part`
+    What is read at a port is one value, or (`direct`) tensors. `optional` are the ports that may bring nothing, `open`
+    the tensors that may not be there. `part`
     says which tokens are of which of the `segments`, for what has weights by segment; `marked` is the one whose tokens
     it marks, if it does not say how many each has. Where one `segment` is updated by itself, its own weights are at
     hand.
@@ -30,6 +31,7 @@ class Passed:
     cached: bool
     direct: bool
     optional: frozenset[str]
+    open: frozenset[str] = frozenset()
     part: str = ""
     segments: tuple[str, ...] = ()
     marked: str = ""
@@ -46,7 +48,7 @@ class Passed:
         return f"{port}_rows" if self.direct else f"{port}.rows"
 
 
-def passed(stack: Stack, given: Given, linear: Given) -> Passed:
+def passed(stack: Stack, given: Given, linear: Given, open_: frozenset[str]) -> Passed:
     """What the blocks of `stack` hand on of what they are given; `linear` is that for linear attention."""
     optional = frozenset(cross.port for cross in stack.crossed if stack.skipped(cross.port) and not given.direct)
     marked = marked_segment(stack.segments)
@@ -58,6 +60,7 @@ def passed(stack: Stack, given: Given, linear: Given) -> Passed:
         given.cached,
         given.direct,
         optional,
+        open_,
         given.parts[0] if given.parts else "",
         tuple(segment.name for segment in stack.segments),
         marked.name if marked else "",
@@ -71,9 +74,9 @@ def block_lines(kind: LayerKind, given: Passed) -> tuple[str, ...]:
         if scoped:
             found += _split_lines(list(run), given)
             continue
-        for port, groups in groupby(run, key=lambda group: _guard(group, given)):
-            pad = "    " if port else ""
-            found += [f"if {port} is not None:"] if port else []
+        for needed, groups in groupby(run, key=lambda group: needed_by(group, given)):
+            pad = "    " if needed else ""
+            found += _guard(needed)
             found += [f"{pad}{line}" for group in groups for line in _group_lines(group, given, _ROOM - len(pad))]
     return tuple(found)
 
@@ -91,9 +94,9 @@ def _split_lines(groups: list[tuple[Sublayer, ...]], given: Passed) -> Iterator[
             own = tuple(replace(each, scope="") for each in group if each.scope in ("", segment))
             if any(each.scope == segment for each in group):
                 shared = group[0].name if any(each.place == "shared" for each in group) else ""
-                port = _guard(own, given)
-                yield from [f"if {port} is not None:"] if port else []
-                pad = "    " if port else ""
+                needed = needed_by(own, given)
+                yield from _guard(needed)
+                pad = "    " if needed else ""
                 lines = _group_lines(own, replace(given, segment=segment), _ROOM - len(pad), segment, shared)
                 yield from (f"{pad}{line}" for line in lines)
     yield from _laid_out(Statement("x", "torch.cat", (f"({', '.join(given.segments)})", "dim=1")))
@@ -106,10 +109,23 @@ def _laid_out(statement: Statement) -> list[str]:
 _INDENT = 8
 
 
-def _guard(group: tuple[Sublayer, ...], given: Passed) -> str:
-    """The port without which a group changes nothing, or is left out, if there is one."""
-    ports = {_port(sublayer) for sublayer in group}
-    return ports.pop() if len(ports) == 1 and ports <= given.optional else ""
+def needed_by(group: tuple[Sublayer, ...], given: Passed) -> tuple[str, ...]:
+    """What a group cannot do without, where it may not be there: then it is left out."""
+    found = {_needed(sublayer, given) for sublayer in group}
+    return found.pop() if len(found) == 1 else ()
+
+
+def _needed(sublayer: Sublayer, given: Passed) -> tuple[str, ...]:
+    port = _port(sublayer)
+    if port in given.optional:
+        return (port,)
+    cross = sublayer.op.cross if isinstance(sublayer.op, Attention) else None
+    read = (*(given.crossed(cross) if cross else ()), given.rows(sublayer.rows) if sublayer.rows else "")
+    return tuple(name for name in read if name in given.open)
+
+
+def _guard(needed: tuple[str, ...]) -> list[str]:
+    return [f"if {' and '.join(f'{name} is not None' for name in needed)}:"] if needed else []
 
 
 def _port(sublayer: Sublayer) -> str:

@@ -14,6 +14,7 @@ class Namer:
     def __init__(self, graph: Graph, stages: Stages) -> None:
         self.graph = graph
         self.read = {ref for node in graph.nodes.values() for ref in node.inputs.values()} | {*graph.outputs.values()}
+        self.kept = frozenset(ref.name for ref in self.read if ref.port == "cache")
         self.calls: dict[str, tuple[Node, ...]] = {n: (node,) for n, node in graph.nodes.items() if node.source == n}
         for name, node in graph.nodes.items():
             if node.source != name:
@@ -66,11 +67,11 @@ def wiring(graph: Graph, node: Node, namer: Namer, stage: set[str], *, keep: boo
     arguments["cache"] = "cache" if cached else "None"
     read = frozenset(ref.port for ref in namer.read if ref.port and graph.nodes[ref.name].source == node.source)
     # Other nodes do not ask where their stream comes from, which takes a walk to its start.
-    if node.kind != "decoder" and node.signature.tied is None:
-        return Wiring(arguments, results, shapes, read=read, calls=namer.calls[node.source])
-    embedding = graph.embedding(node.name) if tokens_of(graph, node) else ""
+    tied = node.kind == "decoder" or node.signature.tied is not None
+    embedding = graph.embedding(node.name) if tied and tokens_of(graph, node) else ""
     if node.kind != "decoder":
-        return Wiring(arguments, results, shapes, embedding=embedding, read=read, calls=namer.calls[node.source])
+        calls = namer.calls[node.source]
+        return Wiring(arguments, results, shapes, embedding=embedding, read=read, calls=calls, kept=namer.kept)
     tail = tail_of(graph, node)
     kept = ("[:, -keep.size(1) :][keep]" if longer(graph, node) else "[keep]") if keep else ""
     return Wiring(arguments, results, shapes, variable(tail) if tail else "", embedding, kept, read)

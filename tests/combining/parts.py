@@ -56,9 +56,9 @@ BROUGHT = frozenset(("encoder/grid_positions", "fusion/spread"))
 # No random graph has these yet.
 WAITING = frozenset(
     (
-        *("encoder/first_token", "sampler/negatives"),
+        *("encoder/first_token", "sampler/negatives", "sampler/repeat", "sampler/candidates"),
         *("encoder/module", "encoder/hf_auto", "projector/module", "fusion/module"),
-        *("head/projection", "head/classifier", "head/similarity"),
+        *("head/projection", "head/classifier", "head/similarity", "head/ranking"),
         *("loss/contrastive", "loss/classification", "loss/language", "loss/sum", "state/queue"),
     )
 )

@@ -151,7 +151,7 @@ class TransformerComponent:
     """Ports, checks and page of `encoder/transformer`."""
 
     modules = TEXT_MODULES
-    partial = True
+    choices = frozenset(("run", "layers", "embed"))
 
     def signature(self, name: str, settings: Settings) -> Signature:
         run = read_run(settings)

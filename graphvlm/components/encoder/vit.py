@@ -13,6 +13,7 @@ from typing import Any, Literal
 from ...blocks.expressions import norm_expression, norm_field
 from ...blocks.parameters import MODULES, Parameter, norm, plain, stack
 from ...blocks.parse import parse_norm, parse_stack
+from ...blocks.parse_norm import make_norm, norm_settings
 from ...blocks.settings import Norm, Stack
 from ...blocks.use import Use
 from ...blocks.views import StackView, stack_view
@@ -259,7 +260,8 @@ class VitComponent:
         ):
             return None
         settings_norm = parse_norm(settings, "norm")
-        final = bool(settings.get("final_norm", default=True))
+        final = settings.get("final_norm", default=True)
+        own_norm = make_norm(norm_settings(settings.get("norm"), {} if final is True else final)) if final else None
         added, rope = read_positions(settings)
         inner = settings.has("output", "layer") or settings.has("output", "layers")
         return Vit(
@@ -275,12 +277,12 @@ class VitComponent:
             rope=rope,
             masked=padded,
             input_norm=settings_norm if settings.get("input_norm", default=False) else None,
-            final_norm=settings_norm if final else None,
+            final_norm=own_norm,
             layers=blocks,
             last=max(states),
             run=max((*states, *ports)),
             taps=states if len(states) > 1 else (),
-            normed=final and bool(settings.get("output", "norm", default=not inner)),
+            normed=bool(final) and bool(settings.get("output", "norm", default=not inner)),
             drop_class=drop and bool(class_token),
             ports=ports,
             whole=settings.get("patch", "partial", default="seen") == "hidden",
@@ -316,10 +318,16 @@ class VitComponent:
             )
         if rope:
             fields = (*fields, Field("rope_theta", "float", literal(rope.theta)))
-        outer = spec.patch_norm or spec.input_norm or spec.final_norm
-        eps = ""
-        if outer:
-            eps, fields = norm_field(fields, outer, "outer_norm_eps")
+        norms = []
+        for each, field in (
+            (spec.patch_norm or spec.input_norm, "outer_norm_eps"),
+            (spec.final_norm, "final_norm_eps"),
+        ):
+            eps = ""
+            if each:
+                eps, fields = norm_field(fields, each, field)
+            norms.append(eps)
+        eps, final_eps = norms
         # The state after all layers that are run needs no list of states.
         inner = spec.ports if spec.features or len(spec.ports) > 1 else ()
         view = VitView(
@@ -338,7 +346,7 @@ class VitComponent:
             rotation=rope.rotation if rope else None,
             masked=spec.masked,
             input_norm=norm_expression(spec.input_norm, "config.dim", eps) if spec.input_norm else "",
-            final_norm=norm_expression(spec.final_norm, "config.dim", eps) if spec.final_norm else "",
+            final_norm=norm_expression(spec.final_norm, "config.dim", final_eps) if spec.final_norm else "",
             normed=spec.normed,
             partial=spec.run < len(spec.layers.order),
             taps=bool(spec.taps),

@@ -35,13 +35,13 @@ def own_segments(settings: Settings) -> tuple[Segment, Segment | None]:
     return own, next((each for each in found if each is not own), None)
 
 
-def beside_ports(node: str, settings: Settings, images: Dim, dim: Dim) -> dict[str, Port]:
+def beside_ports(node: str, settings: Settings, images: Dim, dim: Dim, vocab: Dim | None = None) -> dict[str, Port]:
     """The ports of the tokens that flow in and of their mask."""
     own, found = own_segments(settings)[0], dict[str, Port]()
     for segment in read_segments(settings):
         if segment.name != own.name:
             tokens = Var(f"{node}.{segment.name}.tokens", "tokens")
-            found[segment.name] = Port("features", (images, tokens, dim))
+            found[segment.name] = Port("features", (images, tokens, dim), vocab=vocab)
             found[f"{segment.name}_mask"] = Port("mask", (images, tokens), optional=True, of=segment.name)
     return found
 
@@ -69,7 +69,12 @@ def read_beside(settings: Settings, inferred: Inferred, blocks: Stack | None, pr
 
 
 # What the module and its `forward` have beside these.
-_TAKEN = frozenset(("layers", "norm", "input_norm", "position", "tokens", "most", "places", "learned"))
+_TAKEN = frozenset(
+    (
+        *("layers", "norm", "input_norm", "position", "tokens", "most", "places", "learned"),
+        *("head", "prefix", "placed", "kept", "cache", "logits", "before"),
+    )
+)
 
 
 def _check_names(settings: Settings, node: str, own: Segment, other: Segment, problems: Problems) -> None:

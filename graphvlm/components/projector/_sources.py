@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from ...blocks.settings import Attention, Cross, Stack
-from ...blocks.views_cross import is_masked, places_of, seen_name
+from ...blocks.views_cross import is_masked, places_of, reads, seen_name
 from ...dims import Dim, show
 
 
@@ -29,7 +29,7 @@ class Prepared:
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """The parameters of `forward`, the arguments of a layer, the shape of the first port, and the masks to make."""
+    """The parameters of a method, the arguments of a layer, the first port and its shape, and the masks to make."""
 
     parameters: tuple[str, ...]
     arguments: tuple[str, ...]
@@ -41,24 +41,32 @@ class Shown:
 def shown_sources(
     stack: Stack, shapes: Mapping[str, tuple[Dim, ...]], optional: frozenset[str], before: tuple[str, ...] = ()
 ) -> Shown:
-    """What the template of a node with such a stack places; `shapes` are those of its input ports.
+    """What the template of a node with such a stack places; `shapes` are those of the input ports that it reads.
 
     `optional` are those that may bring nothing; `before` is what layers are given before what they read.
     """
     crosses = _crosses(stack)
-    first = next(port for port in shapes if port in {cross.port for cross in crosses})
     rows = tuple(dict.fromkeys(s.rows for kind in stack.kinds for s in kind.sublayers if s.rows))
-    arguments = []
+    arguments: dict[str, str] = {}  # name -> what is given
     for cross in crosses:
-        arguments += [cross.port, *([seen_name(cross)] if is_masked(cross) else [])]
-        arguments += [f"self.{name}" for name in places_of(cross)]
+        names = [cross.port, *([seen_name(cross)] if is_masked(cross) else [])]
+        arguments |= {name: name if cross.port in shapes else "None" for name in names}
+        arguments |= {name: f"self.{name}" for name in places_of(cross)}
+    arguments |= {f"{port}_rows": f"{port}_rows" if port in shapes else "None" for port in rows}
+    first = next((port for port in shapes if port in {cross.port for cross in crosses}), next(iter(shapes)))
     return Shown(
         parameters=("self", *(f"{port}: Tensor{' | None' if port in optional else ''}" for port in shapes)),
-        arguments=(*before, *dict.fromkeys(arguments), *(f"{port}_rows" for port in rows)),
+        arguments=(*before, *arguments.values()),
         first=first,
         shape=f"[{', '.join(map(show, shapes[first]))}]",
-        masks=tuple(_prepared(crosses, rows, shapes, optional)),
+        masks=tuple(_prepared([each for each in crosses if each.port in shapes], rows, shapes, optional)),
     )
+
+
+def open_names(stack: Stack, ports: frozenset[str]) -> frozenset[str]:
+    """What layers are told of these ports."""
+    names = (name for cross in _crosses(stack) for name, _ in reads(cross) if cross.port in ports)
+    return frozenset((*names, *(f"{port}_rows" for port in ports))) - {"query_places", "key_places"}
 
 
 def _crosses(stack: Stack) -> list[Cross]:

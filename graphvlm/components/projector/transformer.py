@@ -1,4 +1,7 @@
-"""`projector/transformer`: learned tokens through a stack of layers that attend to the features of an image."""
+"""`projector/transformer`: learned tokens through a stack of layers that attend to the features of an image.
+
+A text may stand beside them in the same sequence. Calls run both or one of the two, and logits are of the text.
+"""
 
 from __future__ import annotations
 
@@ -7,32 +10,35 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ...blocks.expressions import outer_norm
-from ...blocks.parameters import MODULES, Parameter, norm, plain, stack
+from ...blocks.head import TEXT_MODULES, Head, HeadView, head_fields, head_view, logit_lines, parse_head
+from ...blocks.parameters import Parameter, norm, plain, stack
 from ...blocks.parse import parse_norm, parse_stack
 from ...blocks.parse_sublayers import cross_ports, ports_of
+from ...blocks.sequence import check_bracketed, check_prefix, check_way, read_way, unread_of
 from ...blocks.settings import Norm, Stack
 from ...blocks.use import Use
 from ...blocks.views import StackView, stack_view
 from ...code import Field, NodePage, Statement, Wiring, literal
 from ...component import Inferred, Port, Signature, Spec, counted, sizes_of
 from ...diagnostics import Label
-from ...dims import Dim, Many, Sum, Var
+from ...dims import Dim, Many, Sum, Var, show_shape
 from ...ir import Node
 from ...names import class_name, reserved
 from ...problems import Problems
 from ...settings import Settings
 from ._beside import Beside, beside_ports, own_segments, read_beside, without_end
 from ._places import FixedPlaces, place_fields, read_places
-from ._sources import Shown, shown_sources
+from ._sources import open_names
 from ._squares import Squares, read_squares, side_of
+from ._ways import Method, Run, methods_of, unread_by, ways_of
 
 
 @dataclass(frozen=True, slots=True)
 class Queries(Spec):
     """A decided stack over `count` learned tokens, the segment `segment`, that attend to what flows into some ports.
 
-    `shapes` are those of the ports, in their order. With `squares`, tokens are not learned, but the means of squares of
-    those that flow in. What stands `beside` them is of the same sequence. They, and what they read, may have `places`.
+    With `squares`, tokens are not learned, but the means of squares of those that flow in. What stands `beside` them is
+    of the same sequence; a `head` makes logits over `vocab` of it. Tokens, and what they read, may have `places`.
     """
 
     segment: str
@@ -40,10 +46,11 @@ class Queries(Spec):
     layers: Stack
     input_norm: Norm | None
     final_norm: Norm | None
-    shapes: tuple[tuple[str, tuple[Dim, ...]], ...]
     squares: Squares | None = None
     beside: Beside | None = None
     places: FixedPlaces | None = None
+    vocab: int | None = None
+    head: Head | None = None
 
     @property
     def stack(self) -> Stack:
@@ -63,6 +70,8 @@ class Queries(Spec):
         yield from stack(self.layers)
         if self.final_norm:
             yield from norm("norm", self.final_norm, dim)
+        if self.head:
+            yield from self.head.parameters(dim, self.vocab or 0)
 
     def summary(self) -> str:
         tokens = counted(self.count, "mean" if self.squares else "learned token")
@@ -73,13 +82,16 @@ class Queries(Spec):
     def resolved(self) -> dict[str, Any]:
         square = self.squares or self.places
         grid = {"grid": list(square.grid)} if square else {}
-        return {"dim": self.layers.dim, **grid, **self.layers.resolved()}
+        vocab = {} if self.vocab is None else {"vocab": self.vocab}
+        return {**vocab, "dim": self.layers.dim, **grid, **self.layers.resolved()}
 
     def prune(self, outputs: frozenset[str]) -> tuple[Queries, tuple[str, ...]]:
-        if self.beside is None or self.beside.name in outputs:
-            return self, ()
+        if self.beside is None or outputs & {self.beside.name, "logits"}:
+            headless = self.head and self.head.weights and "logits" not in outputs
+            return (replace(self, head=None), ("head",)) if headless else (self, ())
         layers, dead = without_end(self.layers, self.beside.name)
-        return replace(self, layers=layers, beside=replace(self.beside, read=False)), dead
+        dead = (*dead, *(("head",) if self.head and self.head.weights else ()))
+        return replace(self, layers=layers, beside=replace(self.beside, read=False), head=None), dead
 
     def with_stack(self, stack: Stack) -> Queries:
         return replace(self, layers=stack)
@@ -99,12 +111,15 @@ class QueriesView:
     final_norm: str
     input_parted: bool
     final_parted: bool
-    shown: Shown
+    methods: tuple[Method, ...]
     output: str
     squares: bool
     beside: Beside | None
     other: str
     places: FixedPlaces | None
+    head: HeadView | None
+    cached: bool
+    tp: bool
 
     @property
     def torch(self) -> bool:
@@ -112,50 +127,85 @@ class QueriesView:
         return not self.squares or self.stack.torch
 
     @property
-    def order(self) -> tuple[str, ...]:
-        """The segments one behind the other."""
-        if self.beside is None:
-            return (self.segment,)
-        return (self.beside.name, self.segment) if self.beside.before else (self.segment, self.beside.name)
+    def functional(self) -> bool:
+        """Whether it calls functions of `torch.nn.functional`, besides activations."""
+        stretched = self.places is not None and self.places.stretched
+        joined = any(mask.own for method in self.methods for mask in method.shown.masks)
+        padded = any(
+            (method.masked and len(method.order) > 1) or (method.way.after and method.seen) for method in self.methods
+        )
+        return stretched or joined or padded or (self.head is not None and self.head.functional)
 
     @property
-    def returned(self) -> tuple[str, ...]:
-        """What `forward` returns, if there are several segments: of the learned one first."""
-        assert self.beside
-        return (self.segment, self.beside.name) if self.beside.read else (self.segment,)
+    def quick_gelu(self) -> bool:
+        """Whether the head alone needs that function."""
+        return self.head is not None and self.head.quick_gelu and not self.stack.quick_gelu
+
+    @property
+    def placed(self) -> bool:
+        """Whether several methods add positions to the text."""
+        found = [method for method in self.methods if self.beside and self.beside.name in method.order]
+        return self.beside is not None and bool(self.beside.positions) and len(found) > 1
 
 
 class TransformerComponent:
     """Ports, checks and page of `projector/transformer`."""
 
-    modules = MODULES | {"position", "input_norm", "norm"}
+    modules = TEXT_MODULES
+    choices = frozenset(("sequence", "causal"))
 
     def signature(self, name: str, settings: Settings) -> Signature:
-        sizes, written = sizes_of(name, settings, "dim", removable=False)
+        head, way = parse_head(settings, default="none"), read_way(settings)
+        counted = ("vocab",) if head or settings.has("vocab") else ()
+        sizes, written = sizes_of(name, settings, *counted, "dim", removable=False)
         images, dim = Var(f"{name}.images", "images"), sizes["dim"]
         segment, other = own_segments(settings)
         side, tokens = side_of(settings), Var(f"{name}.tokens", "tokens")
         count: Dim = tokens if side else segment.learned or 1
         keys: Dim = Sum((Many(side**2, tokens),)) if side else 0
+        unread = unread_of(settings)
         crossed = cross_ports(name, settings, (images, count, dim), skippable=False, keys=keys)
-        beside = beside_ports(name, settings, images, dim)
-        outputs = {segment.name: Port("features", (images, count, dim))}
+        beside = beside_ports(name, settings, images, dim, sizes.get("vocab"))
+        own = {segment.name: Port("features", (images, count, dim))}
+        segments = {**own, **({other.name: beside[other.name]} if other else {})}
+        outputs = {each: segments[each] for each in way.sequence if each in segments}
+        place = settings.labels(*(("call", "sequence") if settings.has("call") else ("sequence",)), text="not in it")
+        absent = {each: place[0] for each in segments if each not in outputs and place}
+        inputs = {**crossed.ports, **beside}
         if other:
-            outputs[other.name] = beside[other.name]
+            found = (port.shape[1] for port in outputs.values())
+            lengths = tuple(each for each in found if isinstance(each, int | Var))
+            length = lengths[0] if len(lengths) == 1 else Sum(lengths)
+            outputs["cache"] = _cache(name, images, length)
+            inputs["prefix"] = replace(_cache(f"{name}.prefix", images, Var(f"{name}.before", "tokens")), optional=True)
+        if other and other.name in way.sequence and head:
+            text = beside[other.name].shape
+            outputs["logits"] = Port("logits", (*text[:2], sizes["vocab"]))
+        alone = other is not None and way.sequence == (other.name,)
+        streams = other is not None and other.name in outputs and (alone or "logits" in outputs)
         return Signature(
-            inputs={**crossed.ports, **beside},
+            inputs={port: replace(each, optional=each.optional or port in unread) for port, each in inputs.items()},
             outputs=outputs,
             sizes=sizes | crossed.sizes,
             written=written | crossed.written,
+            stream=other.name if other and streams else "",
+            mask=f"{other.name}_mask" if other and streams else "mask",
+            tied=settings.span("head", "tied") if head and head.tied and "logits" in outputs else None,
+            absent=absent,
+            unread=unread & inputs.keys(),
+            aside=frozenset((segment.name, "cache")),
         )
 
     def lower(self, settings: Settings, inferred: Inferred, problems: Problems) -> Queries | None:
         segment = _segment(settings, inferred, problems)
-        if not _check_reads(settings, inferred.node, problems):
+        if not _check_reads(settings, inferred.node, problems) or not check_way(inferred.node, settings, problems):
             return None
         blocks = parse_stack(settings, inferred, mlp_bias=True, problems=problems)
         if blocks is None or segment is None:
             return None
+        check_bracketed(inferred.node, settings, blocks, problems)
+        if read_way(settings).after:
+            check_prefix(inferred.node, settings, blocks, problems)
         beside = read_beside(settings, inferred, blocks, problems)
         settings_norm, squares = parse_norm(settings, "norm"), None
         if side_of(settings):
@@ -172,10 +222,11 @@ class TransformerComponent:
             layers=blocks,
             input_norm=settings_norm if settings.get("input_norm", default=False) else None,
             final_norm=settings_norm if settings.get("final_norm", default=True) else None,
-            shapes=tuple((name, port.shape) for name, port in inferred.inputs.items()),
             squares=squares,
             beside=beside,
             places=places,
+            vocab=inferred.sizes.get("vocab"),
+            head=_head(settings, inferred.node, beside, problems),
         )
 
     def page(self, node: Node, wiring: Wiring) -> NodePage:
@@ -184,21 +235,15 @@ class TransformerComponent:
         name = class_name(node.name)
         config = f"{name}Config"
         outer = (spec.input_norm, spec.final_norm)
-        own = any(op.softcap or op.sinks for op in spec.layers.attentions)
-        mask = "Tensor" if own else "Tensor | None"
-        use = Use(direct=True, mask=mask if spec.beside and spec.beside.masked else "")
+        use = _use(spec, wiring)
         blocks = stack_view(spec.layers, config, use, tp=node.tensor_parallel, outer=outer)
-        first: tuple[Field, ...] = (Field("tokens", "int", str(spec.count), "learned"),)
-        if spec.squares:
-            grid = Field("grid", "tuple[int, int]", literal(spec.squares.grid), "rows and columns of tokens")
-            first = (grid, Field("window", "int", str(spec.squares.side)))
-        fields: tuple[Field, ...] = (*first, *blocks.fields)
-        if spec.beside and spec.beside.positions:
-            fields = (*fields, Field("positions", "int", str(spec.beside.positions)))
-        fields = (*fields, *place_fields(spec.places))
+        run = Run(spec.layers, spec.segment, spec.beside, use.mask, use.cached)
+        ports = tuple(self.signature(node.name, Settings(node.tree)).inputs)
+        methods = tuple(methods_of(run, wiring.calls, ports, wiring.kept))
+        fields: tuple[Field, ...] = (*_first_fields(spec), *blocks.fields, *_last_fields(spec))
         input_norm, fields = outer_norm(fields, spec.input_norm)
         final_norm, fields = outer_norm(fields, spec.final_norm)
-        before = (*(("visible",) if use.mask else ()), *(("sizes",) if spec.layers.parted else ()))
+        head, fields = head_view(spec.head, name, fields)
         view = QueriesView(
             name=node.name,
             class_name=name,
@@ -210,31 +255,92 @@ class TransformerComponent:
             final_norm=final_norm,
             input_parted=bool(spec.input_norm and spec.input_norm.by),
             final_parted=bool(spec.final_norm and spec.final_norm.by),
-            shown=shown_sources(spec.layers, dict(spec.shapes), _optional(node), before),
-            output=wiring.shapes[spec.segment],
+            methods=methods,
+            output=_shape(spec.segment, wiring),
             squares=spec.squares is not None,
             beside=spec.beside,
             places=spec.places,
-            other=wiring.shapes.get(spec.beside.name, "") if spec.beside else "",
+            other=_shape(spec.beside.name, wiring) if spec.beside else "",
+            head=head,
+            cached=use.cached,
+            tp=node.tensor_parallel > 1,
         )
-        given = (spec.segment, *((spec.beside.name,) if spec.beside and spec.beside.read else ()))
-        call = Statement(
-            ", ".join(wiring.results.get(port, "_") for port in given),
-            f"self.{node.module}",
-            tuple(wiring.arguments[port] for port in node.inputs),
-            wiring.shapes[spec.segment],
-        )
-        return NodePage("projector/transformer.py.j2", view, name, fields, f"{name}(config.{node.name})", (call,))
+        construct, more = f"{name}(config.{node.name})", tuple(method.name for method in methods[1:])
+        calls = tuple(_calls(node, spec, wiring, methods))
+        return NodePage("projector/transformer.py.j2", view, name, fields, construct, calls, methods=more)
 
 
-def _optional(node: Node) -> frozenset[str]:
-    """The ports of masks that the caller may leave out."""
-    ports = node.signature.inputs
-    return frozenset(port for port, ref in node.inputs.items() if ports[port].what == "mask" and not ref.port)
+def _cache(name: str, images: Dim, tokens: Dim) -> Port:
+    """Keys and values of all layers in one tensor."""
+    heads, width = Var(f"{name}.heads", "heads"), Var(f"{name}.head_dim", "head_dim")
+    return Port("cache", (images, Var(f"{name}.layers", "layers"), 2, heads, tokens, width))
+
+
+def _use(spec: Queries, wiring: Wiring) -> Use:
+    """How the calls of these weights run the layers."""
+    ways, calls = ways_of(wiring.calls), wiring.calls
+    own = any(op.softcap or op.sinks for op in spec.layers.attentions)
+    masked = (spec.beside is not None and spec.beside.masked) or any(way.causal for way in ways)
+    return Use(
+        direct=True,
+        mask=("Tensor" if own else "Tensor | None") if masked else "",
+        cached=any(way.after for way in ways) or any(call.name in wiring.kept for call in calls),
+        memory="Kept",
+        open=open_names(spec.layers, unread_by(calls)),
+    )
+
+
+def _first_fields(spec: Queries) -> Iterator[Field]:
+    if spec.squares:
+        yield Field("grid", "tuple[int, int]", literal(spec.squares.grid), "rows and columns of tokens")
+        yield Field("window", "int", str(spec.squares.side))
+    else:
+        yield Field("tokens", "int", str(spec.count), "learned")
+    if spec.head and spec.head.weights:
+        yield Field("vocab", "int", str(spec.vocab))
+
+
+def _last_fields(spec: Queries) -> Iterator[Field]:
+    if spec.beside and spec.beside.positions:
+        yield Field("positions", "int", str(spec.beside.positions))
+    yield from place_fields(spec.places)
+    yield from head_fields(spec.head)
+
+
+def _shape(segment: str, wiring: Wiring) -> str:
+    """The shape of a segment, in the first call that has it."""
+    found = (call.signature.outputs.get(segment) for call in wiring.calls)
+    return next((show_shape(port.shape) for port in found if port), "")
+
+
+def _calls(node: Node, spec: Queries, wiring: Wiring, methods: tuple[Method, ...]) -> Iterator[Statement]:
+    """The lines of `model.py`: the stack, then the logits of the text."""
+    way = read_way(Settings(node.tree))
+    method = next(each for each in methods if each.way == way)
+    first = next(iter(node.signature.outputs))
+    names = {port: node.name if port == first else f"{node.name}_{port}" for port in node.signature.outputs}
+    beside = spec.beside.name if spec.beside else ""
+    needed = {beside} if "logits" in wiring.results else set()
+    given = [names[each] if each in wiring.results or each in needed else "_" for each in method.returned]
+    given += [wiring.results.get("cache", "_")] if method.keeps else []
+    called = f"self.{node.module}" + ("" if method.name == "forward" else f".{method.name}")
+    arguments = tuple(wiring.arguments.get(each, "None") for each in method.reads)
+    yield Statement(", ".join(given), called, arguments, wiring.shapes[method.returned[0]])
+    if "logits" in wiring.results:
+        yield from logit_lines(node, spec.head, names[beside], wiring)
+
+
+def _head(settings: Settings, node: str, beside: Beside | None, problems: Problems) -> Head | None:
+    """What makes logits of the text, if anything does."""
+    head = parse_head(settings, default="none")
+    if head is not None and beside is None:
+        message = f"`head` of `{node}` makes logits of a text beside the learned tokens, and there is none"
+        problems.error("bad-queries", message, settings.span("head"), help="remove `head`, or add a segment of text")
+    return head
 
 
 # What the module has beside its segment.
-_ATTRIBUTES = frozenset(("layers", "norm", "input_norm", "position", "x", "layer"))
+_ATTRIBUTES = frozenset(("layers", "norm", "input_norm", "position", "placed", "head", "prefix", "x", "layer"))
 
 
 def _segment(settings: Settings, inferred: Inferred, problems: Problems) -> str | None:

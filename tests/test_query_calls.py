@@ -1,0 +1,96 @@
+"""Calls of a stack of learned tokens and a text: each alone, both, and the text after keys of the tokens."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+
+import graphvlm
+
+from .diagnosing import problems
+from .running import ROOT, packaged, randomise
+
+GRAPH = ROOT / "tests" / "golden" / "graphs" / "query_calls.yaml"
+
+
+def made(*changes: str) -> Any:
+    model = packaged(graphvlm.load(GRAPH, overrides=changes)).Model().eval()
+    randomise(model)
+    return model
+
+
+def given() -> dict[str, torch.Tensor]:
+    ids = torch.arange(14).view(2, 7) % 11 + 3
+    mask = torch.ones_like(ids)
+    mask[1, 5:] = 0
+    return {"image": torch.randn(2, 3, 28, 28), "input_ids": ids, "attention_mask": mask, "caption_labels": ids}
+
+
+@torch.no_grad()
+def test_a_text_after_kept_keys_is_one_sequence() -> None:
+    """Where queries see themselves alone, and a text sees them and what comes before it, through the layers by hand."""
+    model, batch = made(), given()
+    queries, image = model.queries, model.vision(batch["image"])
+    text = queries.placed(model.words(batch["input_ids"]))
+    seen = torch.zeros(12, 12, dtype=torch.bool)
+    seen[:, :5] = True
+    seen[5:, 5:] = torch.ones(7, 7).tril().bool()
+    visible = seen & torch.nn.functional.pad(batch["attention_mask"].bool(), (5, 0), value=True)[:, None, None, :]
+    x = queries.input_norm(torch.cat((queries.query.expand(2, -1, -1), text), dim=1))
+    for layer in queries.layers:
+        x = layer(x, visible, None, [5, 7], image)
+    expected = queries.head(x[:, 5:], model.words.weight)
+    there = batch["attention_mask"].bool()
+    torch.testing.assert_close(model(**batch).logits[there], expected[there])
+
+
+@torch.no_grad()
+def test_what_pads_a_text_changes_nothing() -> None:
+    model, batch = made(), given()
+    first = model(**batch)
+    batch["input_ids"] = batch["input_ids"].masked_fill(batch["attention_mask"] == 0, 50)
+    second, there = model(**batch), batch["attention_mask"].bool()
+    torch.testing.assert_close(first.matching, second.matching)
+    torch.testing.assert_close(first.logits[there], second.logits[there])
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("side", ["image", "text"])
+def test_the_most_alike_of_several_vectors_counts(side: str) -> None:
+    """Either side may have several; each pair by itself is the diagonal of all with all."""
+    other = {"image": "text", "text": "image"}[side]
+    heads = f"nodes={{several: {{kind: head, type: similarity, max_over: {side}, inputs: {{{side}: image_vectors, "
+    heads += f"{other}: text_vector}}}}}}"
+    model = packaged(
+        graphvlm.load(GRAPH, overrides=(heads, "outputs.ours=several", "outputs.theirs=several.text_to_image"))
+    ).Model()
+    randomise(model)
+    batch = given()
+    output = model(**batch)
+    image = model.encode_image(batch["image"]).image_vectors
+    text = model.text_vector(model.queries.run_text(model.words(batch["input_ids"]), batch["attention_mask"]))
+    expected = torch.stack([torch.stack([(each @ one).max() for one in text]) for each in image])
+    torch.testing.assert_close(output.ours, expected if side == "image" else expected.T)
+    torch.testing.assert_close(output.theirs, output.ours.T)
+    torch.testing.assert_close(output.paired[:, 0], expected.diagonal())
+
+
+CROSSED = "nodes.queries.layers.where=[{at: [0], each: [attn, cross, mlp, text_mlp], attention: {heads: 2}}]"
+MISTAKES = {
+    "unknown-segment": ("nodes.texts.sequence=[texts]", "did you mean `text`"),
+    "unread-port": ("nodes.texts.inputs.image=vision", "remove `image`"),
+    "bad-run": ("nodes.again={module: vision, sequence: [query], inputs: image}", "kind: projector"),
+    "unread-setting": ("nodes.paired.gather=true", "remove `gather`, or `paired`"),
+    "bad-prefix": (CROSSED, "the same attention"),
+    "missing-port": ("nodes.both.inputs.image=null", "image: ..."),
+}
+
+
+@pytest.mark.parametrize("rule", MISTAKES)
+def test_mistakes(rule: str) -> None:
+    override, edit = MISTAKES[rule]
+    more = ("outputs.again=again",) if "again" in override else ()
+    found = problems(GRAPH, (override, *more))
+    assert any(each.rule == rule and edit in each.help for each in found), found
