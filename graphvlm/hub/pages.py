@@ -12,11 +12,14 @@ from ..blocks.views import stack_view
 from ..code import NodePage, Statement
 from ..components.decoder.transformer import Transformer
 from ..ir import Graph, Node
+from ..link import link
+from ..merging import without
 from ..names import class_name
 from ..pages import model as models
 from ..pages.arguments import EncodeView
 from ..pages.package import Page
 from ..passes import apply_all
+from ..resolve import resolve
 from ..stages import split
 from . import config as configs
 from . import prompting
@@ -27,6 +30,9 @@ from .views import HeadView, HubView, MaskView, ModelView, ModuleView, StageView
 
 def make(graph: Graph, dtype: str = "float32") -> tuple[dict[str, Page], dict[str, Any]]:
     """The pages of a graph and its JSON files. Raises GraphError where the profile has no form for something."""
+    if graph.parallelism.mesh:
+        # How weights lie on devices is for the servers to say.
+        graph = resolve(link(without(graph.tree, "parallelism")))
     parts_of(graph)
     # The sources are read by servers, which join projections themselves; tables would be buffers that no file has.
     passes = replace(graph.passes, merge_projections=False, rope_table=False)
