@@ -176,7 +176,7 @@ MISTAKES = [
     ("attention: {heads: 3, bias: true}", "heads: 3", "unknown-key", "heads", "", "as `vision.attention.heads`"),
     ("    layers: 3", "    layer: 3", "unknown-key", "layer", "", "`vision.output.layer`; did you mean `layers`?"),
     ("    vocab: 101", "    vocab: 101\n    freeze: true", "unknown-key", "freeze", "", "top level of the file"),
-    ("mlp, inputs: vision", "linear, hidden: 9, inputs: text", "unknown-key", "hidden", "", "`projector/patch_merger` has"),
+    ("mlp, inputs: vision", "linear, hidden: 9, inputs: text", "unknown-key", "hidden", "", "or `projector/patch_m"),
     ("name: sample", "name: sample\nkind: encoder", "unknown-key", "kind", "", "in a node, under `nodes`"),
     ("heads: 6,", "num_attention_heads: 6,", "unknown-key", "num_attention_heads", "", "here it is called `heads`"),
     ("heads: 6,", "heads: 6, theta: 1.0,", "unknown-key", "theta", "", "write it as `llm.position.theta`"),
