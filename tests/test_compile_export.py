@@ -169,6 +169,9 @@ def open_sizes(of: Graph) -> dict[str, dict[int, Any]]:
     for name, given in of.inputs.items():
         found[name] = {}
         for axis, dim in enumerate(given.port.shape):
+            if isinstance(dim, Sum) and len(dim.terms) > 1:  # as long as others are together
+                found[name][axis] = Dim(f"{name}_{axis}", min=1)
+                continue
             # 4 * tokens is open by the name of the tokens
             term = dim.terms[0] if isinstance(dim, Sum) and len(dim.terms) == 1 else dim
             var = term.var if isinstance(term, Many) else term
