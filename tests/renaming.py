@@ -54,7 +54,7 @@ def _node(node: Plain, reference: Callable[[str], str], new: NewName) -> Plain:
         changed["inputs"] = reference(reads)
     if "module" in node:  # another call of that node
         changed["module"] = reference(node["module"])
-    for key in ("placeholder", "tokens", "frames", "interval"):
+    for key in ("placeholder", "between", "tokens", "frames", "interval"):
         if isinstance(node.get(key), dict):
             changed[key] = {port(name): value for name, value in node[key].items()}
     if _marks(node):

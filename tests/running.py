@@ -19,12 +19,13 @@ from graphvlm.components.encoder.token_embedding import TokenEmbedding
 from graphvlm.components.fusion.scatter import Scatter
 from graphvlm.components.projector.patch_merger import PatchMerger
 from graphvlm.dims import Var
+from graphvlm.exporters.samples import with_markers
 from graphvlm.ir import Graph, Ref
 
 from . import tiling
 from .open_sizes import Sizes, of_encoders, of_patches, open_terms
 from .shrinking import LINEAR, shrunk
-from .variants import CALLS
+from .variants import CALLS, TILES
 
 ROOT = Path(__file__).parents[1]
 GRAPHS = ROOT / "graphs"
@@ -199,33 +200,7 @@ VARIANTS: Mapping[str, tuple[str, ...]] = MappingProxyType(
             "nodes.fused={type: prefix, placeholder: null, inputs: null}",
             "nodes.fused.inputs={text: text, image: projector}",
         ),
-        "tiles": (
-            "inputs={pixel_values: stack, image_sizes: sizes}",
-            "nodes.tiles={kind: encoder, type: image_stack, inputs: {stack: pixel_values, sizes: image_sizes}}",
-            "nodes.tiles.tiling={size: 56, resolutions: [[56, 112], [112, 56], [112, 112], [56, 168]]}",
-            "nodes.vision.inputs=tiles",
-            "nodes.packed={kind: projector, type: tile_packing}",
-            "nodes.packed.inputs={features: projector, grid: tiles.grid, sizes: image_sizes}",
-            "nodes.fused.inputs.image=packed",
-        ),
-        "tiles_lined": (
-            "inputs={pixel_values: stack, image_sizes: sizes}",
-            "nodes.tiles={kind: encoder, type: image_stack, inputs: {stack: pixel_values, sizes: image_sizes}}",
-            "nodes.tiles.tiling={size: 56}",
-            "nodes.vision.inputs=tiles",
-            "nodes.packed={kind: projector, type: tile_packing, newline_after: all, separator: true, whole: last}",
-            "nodes.packed={unpad: false, inputs: {features: projector, grid: tiles.grid}}",
-            "nodes.fused.inputs.image=packed",
-        ),
-        "tiles_scaled": (
-            "inputs={pixel_values: stack, image_sizes: sizes}",
-            "nodes.tiles={kind: encoder, type: image_stack, inputs: {stack: pixel_values, sizes: image_sizes}}",
-            "nodes.tiles.tiling={size: 56, resolutions: [[56, 56], [112, 112], [168, 168]]}",
-            "nodes.vision.inputs=tiles",
-            "nodes.packed={kind: projector, type: tile_packing, max_tiles: 2, separator: true, whole: last}",
-            "nodes.packed.inputs={features: projector, grid: tiles.grid, sizes: image_sizes}",
-            "nodes.fused.inputs.image=packed",
-        ),
+        **TILES,
         "whole_prefix": (
             "nodes.fused={type: prefix, logits: all, placeholder: null, inputs: null}",
             "nodes.fused.inputs={text: text, image: projector}",
@@ -273,15 +248,16 @@ def sizes(graph: Graph, **wanted: int) -> Sizes:
         if given.port.what == "tokens":
             batch, seq = given.port.shape
             if isinstance(seq, Var):
-                rows = sum(count for _, count in _placeholders(graph, name, Sizes(found)))
-                found[seq.key] += -(-rows // Sizes(found).evaluate(batch))
+                places = _placeholders(graph, name, Sizes(found))
+                found[seq.key] += -(-sum(count for _, count, _ in places) // Sizes(found).evaluate(batch))
+                found[seq.key] += sum(len(around) for *_, around in places)
     return Sizes(found)
 
 
-def _placeholders(graph: Graph, tokens: str, known: Sizes) -> list[tuple[int, int]]:
-    """(token id, how many) that scatters want to find in an input of tokens."""
+def _placeholders(graph: Graph, tokens: str, known: Sizes) -> list[tuple[int, int, tuple[int, ...]]]:
+    """(token id, how many, the tokens before and behind them) that scatters want to find in an input of tokens."""
     return [
-        (token, prod(known.shape(node.signature.inputs[port].shape[:-1])))
+        (token, prod(known.shape(node.signature.inputs[port].shape[:-1])), dict(node.spec.between).get(port, ()))
         for node in graph.nodes.values()
         if isinstance(node.spec, Scatter) and node.inputs["ids"] == Ref(tokens)
         for port, token in node.spec.placeholder
@@ -293,7 +269,10 @@ def fits(graph: Graph, known: Sizes) -> bool:
     texts = (
         (name, known.shape(given.port.shape)) for name, given in graph.inputs.items() if given.port.what == "tokens"
     )
-    return all(sum(count for _, count in _placeholders(graph, name, known)) <= prod(shape) for name, shape in texts)
+    return all(
+        sum(count + shape[0] * len(around) for _, count, around in _placeholders(graph, name, known)) <= prod(shape)
+        for name, shape in texts
+    )
 
 
 def inputs(graph: Graph, known: Sizes | None = None, *, seed: int = 0, padded: bool = False) -> dict[str, Tensor]:
@@ -361,12 +340,14 @@ def _tokens(graph: Graph, name: str, shape: tuple[int, ...], known: Sizes, gener
     """Ordinary tokens, with the placeholders of all features in a run after two ordinary ones."""
     wanted = _placeholders(graph, name, known)
     vocab = vocabulary(graph, name)
-    ordinary = torch.tensor([token for token in range(vocab) if token not in {special for special, _ in wanted}])
+    special = {each for token, _, around in wanted for each in (token, *around)}
+    ordinary = torch.tensor([token for token in range(vocab) if token not in special])
     ids = ordinary[torch.randint(len(ordinary), shape, generator=generator)]
-    special = torch.tensor([token for token, count in wanted for _ in range(count)], dtype=torch.long)
-    for row, part in zip(ids, special.chunk(len(ids)), strict=False):
-        start = min(2, shape[1] - len(part))
-        row[start : start + len(part)] = part
+    run = torch.tensor([index for index, (_, count, _) in enumerate(wanted) for _ in range(count)], dtype=torch.long)
+    for row, part in zip(ids, run.chunk(len(ids)), strict=False):
+        marked = with_markers(part, wanted)
+        start = min(2, shape[1] - len(marked))
+        row[start : start + len(marked)] = marked
     return ids
 
 

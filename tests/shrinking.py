@@ -43,8 +43,13 @@ def shrunk(node: Node) -> Iterator[str]:
 
 def _placeholders(node: Node) -> Iterator[str]:
     tree = node.tree.get("placeholder")
-    for index, port in enumerate(tree.plain() if tree else ()):
-        yield f".placeholder.{port}={PLACEHOLDER - index}"
+    placeholder = tree.plain() if tree else {}
+    different = [*dict.fromkeys(placeholder.values())]
+    for port, token in placeholder.items():
+        yield f".placeholder.{port}={PLACEHOLDER - different.index(token)}"
+    between = node.tree.get("between")
+    for index, port in enumerate(between.plain() if between else ()):
+        yield f".between.{port}={[PLACEHOLDER - 20 - 2 * index, PLACEHOLDER - 21 - 2 * index]}"
     marks = node.tree.get("marks")
     for port, ids in marks.plain().items() if marks else ():
         yield f".marks.{port}={[PLACEHOLDER - 10 - place for place, _ in enumerate(ids)]}"

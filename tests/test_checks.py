@@ -33,6 +33,9 @@ from .cases import (
 from .diagnosing import edited, problems, under
 from .tile_cases import TILE_CASES
 
+_SHARED = FUSED.replace("projector,", "projector, other: projector,").replace("99}", "99, other: 99}")
+_AROUND = "    between: {other: [98, 99]}\n"
+
 CASES = [
     *BLOCK_CASES,
     *TILE_CASES,
@@ -201,6 +204,22 @@ CASES = [
         "placeholder-shared",
         {FUSED: FUSED.replace("projector,", "projector, other: projector,").replace("99}", "99, other: 99}")},
         *("99", ("99",), "`image` and `other` of `fused`", "give each its own token id"),
+    ),
+    Case(
+        "placeholder-shared",
+        {FUSED: _SHARED + _AROUND},
+        *("[98, 99]", (), "`other` of `fused`, token 99, is between 98 and 99", "each another than the placeholder"),
+        {FUSED: _SHARED + _AROUND.replace("98, 99", "97, 98")},
+    ),
+    Case(
+        "placeholder-outside-vocabulary",
+        {FUSED: _SHARED + _AROUND.replace("98, 99", "98, 101")},
+        *("[98, 101]", (), "token 101, beside `fused.other`, is outside the vocabulary of 101", "ids below 101"),
+    ),
+    Case(
+        "unknown-port",
+        {FUSED: FUSED + _AROUND.replace("other", "imgae")},
+        *("imgae", (), "`between` of `fused` is that of `imgae`", "did you mean `image`?"),
     ),
     # what is named
     Case(

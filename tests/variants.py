@@ -41,3 +41,35 @@ CALLS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         ),
     }
 )
+
+TILES: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "tiles": (
+            "inputs={pixel_values: stack, image_sizes: sizes}",
+            "nodes.tiles={kind: encoder, type: image_stack, inputs: {stack: pixel_values, sizes: image_sizes}}",
+            "nodes.tiles.tiling={size: 56, resolutions: [[56, 112], [112, 56], [112, 112], [56, 168]]}",
+            "nodes.vision.inputs=tiles",
+            "nodes.packed={kind: projector, type: tile_packing}",
+            "nodes.packed.inputs={features: projector, grid: tiles.grid, sizes: image_sizes}",
+            "nodes.fused.inputs.image=packed",
+        ),
+        "tiles_lined": (
+            "inputs={pixel_values: stack, image_sizes: sizes}",
+            "nodes.tiles={kind: encoder, type: image_stack, inputs: {stack: pixel_values, sizes: image_sizes}}",
+            "nodes.tiles.tiling={size: 56}",
+            "nodes.vision.inputs=tiles",
+            "nodes.packed={kind: projector, type: tile_packing, newline_after: all, separator: true, whole: last}",
+            "nodes.packed={unpad: false, inputs: {features: projector, grid: tiles.grid}}",
+            "nodes.fused.inputs.image=packed",
+        ),
+        "tiles_scaled": (
+            "inputs={pixel_values: stack, image_sizes: sizes}",
+            "nodes.tiles={kind: encoder, type: image_stack, inputs: {stack: pixel_values, sizes: image_sizes}}",
+            "nodes.tiles.tiling={size: 56, resolutions: [[56, 56], [112, 112], [168, 168]]}",
+            "nodes.vision.inputs=tiles",
+            "nodes.packed={kind: projector, type: tile_packing, max_tiles: 2, separator: true, whole: last}",
+            "nodes.packed.inputs={features: projector, grid: tiles.grid, sizes: image_sizes}",
+            "nodes.fused.inputs.image=packed",
+        ),
+    }
+)

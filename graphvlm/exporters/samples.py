@@ -6,7 +6,8 @@ features take is counted in what they give.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import groupby
 from math import prod
 from types import MappingProxyType
 from typing import Any
@@ -152,21 +153,28 @@ class Samples:
         """Ordinary tokens, with the placeholders of all features in a run after two ordinary ones."""
         wanted = list(self._placeholders(value.name))
         batch, seq = value.shape
-        rows = sum(count for _, count in wanted)
+        rows = sum(count for _, count, _ in wanted)
         if isinstance(seq, Var):
             self.numbers[seq.key] += -(-rows // evaluate(batch, self.numbers))
+            self.numbers[seq.key] += sum(len(around) for *_, around in wanted)
         shape = [evaluate(dim, self.numbers) for dim in value.shape]
-        special = {token for token, _ in wanted}
+        special = {each for token, _, around in wanted for each in (token, *around)}
         ordinary = torch.tensor([token for token in range(vocabulary(self.graph, value.name)) if token not in special])
         ids = ordinary[torch.randint(len(ordinary), shape, generator=self.generator)]
-        run = torch.tensor([token for token, count in wanted for _ in range(count)], dtype=torch.long)
+        run = torch.tensor(
+            [index for index, (_, count, _) in enumerate(wanted) for _ in range(count)], dtype=torch.long
+        )
         for row, part in zip(ids, run.chunk(len(ids)), strict=False):
-            start = min(2, shape[1] - len(part))
-            row[start : start + len(part)] = part
+            marked = with_markers(part, wanted)
+            start = min(2, shape[1] - len(marked))
+            row[start : start + len(marked)] = marked
         return ids
 
-    def _placeholders(self, tokens: str) -> Iterator[tuple[int, int]]:
-        """The token ids that features take the place of, and how many places: all, or those that a mask lets stand."""
+    def _placeholders(self, tokens: str) -> Iterator[tuple[int, int, tuple[int, ...]]]:
+        """The token ids that features take the place of, how many places, and the tokens before and behind them.
+
+        All that the features fill, or as many as a mask lets stand.
+        """
         made = {value.ref: self.given[value.name] for encoder in self.plan.encoders for value in encoder.outputs}
         for node in self.graph.nodes.values():
             if isinstance(node.spec, Scatter) and node.inputs["ids"] == Ref(tokens):
@@ -174,7 +182,16 @@ class Samples:
                     mask = node.inputs.get(f"{port}_mask") if port in node.spec.masked else None
                     counted = mask is not None and self.device.type != "meta"
                     rows = made[mask].sum() if mask and counted else made[node.inputs[port]][..., 0].numel()
-                    yield token, int(rows)
+                    yield token, int(rows), dict(node.spec.between).get(port, ())
+
+
+def with_markers(run: Tensor, wanted: Sequence[tuple[int, int, tuple[int, ...]]]) -> Tensor:
+    """The tokens of a run of numbers of kinds, each a token, a count and what stands before and behind those of it."""
+    marked = list[int]()
+    for index, each in groupby(run.tolist()):
+        token, _, around = wanted[index]
+        marked += [*around[:1], *(token for _ in each), *around[1:]]
+    return torch.tensor(marked, dtype=torch.long)
 
 
 def _two_tiles(shape: list[int]) -> Tensor:

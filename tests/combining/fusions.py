@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from ..block_strategies import ACTIVATIONS
+from ..block_strategies import ACTIVATIONS, Plain
 from .flow import Features, Growing, Stream, through
 from .projectors import fitting, linear
 
@@ -38,6 +38,10 @@ def scatter(made: Growing, stream: Stream, sources: list[Features], dim: int) ->
         chosen.append(sources.pop(0))
     ports = {f"seen_{index}": wide(made, each, dim) for index, each in enumerate(chosen)}
     placeholder = {port: made.token() for port in ports}
+    more: Plain = {}
+    if len(ports) > 1 and made.chance(3):  # one token for two, which others stand around
+        placeholder["seen_1"] = placeholder["seen_0"]
+        more["between"] = {"seen_1": [made.token(), made.token()]}
     masks = {f"{port}_mask": each.mask for port, each in ports.items() if each.mask and made.chance(3) is False}
     counts = {port: each.tokens for port, each in ports.items() if isinstance(each.tokens, int) and made.chance(4)}
     name = made.node(
@@ -45,8 +49,10 @@ def scatter(made: Growing, stream: Stream, sources: list[Features], dim: int) ->
         {"text": stream.ref, **{port: each.ref for port, each in ports.items()}, "ids": stream.ids, **masks},
         placeholder=placeholder,
         **({"tokens": counts} if counts else {}),
+        **more,
     )
-    made.scattered[name] = [(each, placeholder[port]) for port, each in ports.items()]
+    alone = ports if not more else {}  # what reads these tokens too cannot tell them apart
+    made.scattered[name] = [(each, placeholder[port]) for port, each in alone.items()]
     return replace(stream, ref=name, placed=name)
 
 

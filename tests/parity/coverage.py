@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from graphvlm.importers.huggingface.missing import MISSING, PARTLY
+from graphvlm.importers.huggingface.missing import MISSING
 from graphvlm.importers.huggingface.models import ENCODERS, TEXT
 from graphvlm.importers.huggingface.models import MULTIMODAL as IMPORTED
 
@@ -76,7 +76,6 @@ def _row(name: str, compared: int) -> Row:
     if not compared:
         return Row(name, "imported", "no configuration is compared yet", sizes)
     note = f"{compared} configuration{'s' if compared > 1 else ''} compared"
-    note = f"{note}; {PARTLY[name]}" if name in PARTLY else note
     return Row(name, "parity" if sizes else "tiny", note, sizes)
 
 

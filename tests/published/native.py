@@ -133,13 +133,13 @@ NATIVE: dict[str, Published] = {
         24_011_361_280,
     ),
     "glm_4_1v_9b": Published(
-        "GLM-4.1V 9B: images of any size, positions of three numbers",
+        "GLM-4.1V 9B: images and videos of any size, positions of three numbers",
         f"{HUB}zai-org/GLM-4.1V-9B-Thinking",
         {"model_type": "glm4v", "text_config": _GLM_TEXT, "vision_config": {}},
         10_292_777_472,
     ),
     "glm_4_5v": Published(
-        "GLM-4.5V: images of any size, positions of three numbers, experts in all but the first layer",
+        "GLM-4.5V: images and videos of any size, positions of three numbers, experts in all but the first layer",
         f"{HUB}zai-org/GLM-4.5V",
         {"model_type": "glm4v_moe", "text_config": _GLM_SPARSE, "vision_config": {"intermediate_size": 10944}},
         107_710_933_120,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from ...code import Field, NodePage, Statement, Wiring
+from ...code import Field, NodePage, Statement, Wiring, literal
 from ...component import Inferred, Port, Signature, Spec
 from ...dims import Var
 from ...ir import Node
@@ -13,6 +13,7 @@ from ...names import class_name
 from ...problems import Problems
 from ...settings import Settings
 from ...words import suggestion
+from .._between import Between, conditions, read_between
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +21,7 @@ class Kind:
     """What has a grid: its port, its token, and how many positions its frames are apart.
 
     With `timed`, that is for a second, and the caller says how many lie between frames. With `apart`, each frame is
-    like an image of its own.
+    like an image of its own. Its token may be that of others, which it stands for `between` two others alone.
     """
 
     port: str
@@ -28,6 +29,7 @@ class Kind:
     interval: int = 1
     timed: bool = False
     apart: bool = False
+    between: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +74,17 @@ class GridPositionsView:
         """The parameters of `forward`."""
         grids = (name for kind in self.kinds for name in _ports(kind))
         return ("self", "ids: Tensor", "mask: Tensor | None", *(f"{name}: Tensor | None" for name in grids))
+
+    @property
+    def conditions(self) -> dict[str, tuple[str, ...]]:
+        """Port -> what else a token that is its placeholder has to be."""
+        between = {kind.port: kind.between for kind in self.kinds if kind.between}
+        return conditions({kind.port: kind.token for kind in self.kinds}, between)
+
+    @property
+    def between(self) -> tuple[str, ...]:
+        """The ports whose tokens stand between others."""
+        return tuple(kind.port for kind in self.kinds if kind.between)
 
     @property
     def walk(self) -> tuple[str, ...]:
@@ -143,7 +156,8 @@ class GridPositionsComponent:
                 message = f"`{inferred.node}` is told the seconds between frames of `{port}`, and not its grid"
                 edit = f"feed the grid to `{port}`, or remove `{port}_seconds`"
                 problems.error("missing-port", message, settings.span("inputs"), help=edit)
-        kinds = (_kind(port, token, settings, inferred) for port, token in placeholder.items())
+        between = read_between(placeholder, settings, inferred.node, None, problems)
+        kinds = (_kind(port, token, settings, inferred, between) for port, token in placeholder.items())
         found = tuple(kind for kind in kinds if kind.port in inferred.inputs)
         merged = int(settings.get("merged_frames", default=1))
         return GridPositions(found, group=int(settings.get("group", default=1)), merged=merged)
@@ -154,6 +168,9 @@ class GridPositionsComponent:
         name = class_name(node.name)
         view = GridPositionsView(node.name, name, f"{name}Config", spec.kinds, spec.group, spec.merged)
         fields = [Field(f"{kind.port}_token", "int", str(kind.token)) for kind in spec.kinds]
+        for kind in spec.kinds:
+            if kind.between:
+                fields.append(Field(f"{kind.port}_between", "tuple[int, int]", literal(kind.between)))
         if spec.group > 1:
             fields.append(Field("group", "int", str(spec.group), "side of the blocks of patches that are one token"))
         if spec.merged > 1:
@@ -175,7 +192,7 @@ def _ports(kind: Kind) -> tuple[str, ...]:
     return (kind.port, f"{kind.port}_seconds") if kind.timed else (kind.port,)
 
 
-def _kind(port: str, token: int, settings: Settings, inferred: Inferred) -> Kind:
+def _kind(port: str, token: int, settings: Settings, inferred: Inferred, between: Between) -> Kind:
     frames = settings.get("frames", default="together")
     return Kind(
         port,
@@ -183,6 +200,7 @@ def _kind(port: str, token: int, settings: Settings, inferred: Inferred) -> Kind
         interval=int(settings.get("interval", port, default=1)),
         timed=f"{port}_seconds" in {*inferred.inputs} - {*settings.get("placeholder")},
         apart=(frames.get(port) if isinstance(frames, dict) else frames) == "apart",
+        between=between.get(port),
     )
 
 

@@ -18,6 +18,7 @@ from ...names import class_name
 from ...problems import Problems
 from ...settings import Settings
 from ...words import suggestion
+from .._between import conditions, read_between
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +26,7 @@ class Scatter(Spec):
     """Decided placeholders: port -> token id, and port -> how many of them an image takes, where that is known.
 
     `masked` are the ports whose features may hold padding, which is not placed. `marks` are port -> a token id for each
-    of its rows.
+    of its rows. `between` are port -> the tokens between which its placeholder stands for it.
     """
 
     dim: int
@@ -33,6 +34,7 @@ class Scatter(Spec):
     tokens: tuple[tuple[str, int], ...]
     masked: tuple[str, ...] = ()
     marks: tuple[tuple[str, tuple[int, ...]], ...] = ()
+    between: tuple[tuple[str, tuple[int, int]], ...] = ()
 
     def summary(self) -> str:
         tokens = ", ".join(f"{port} at token {token}" for port, token in self.placeholder)
@@ -52,12 +54,22 @@ class ScatterView:
     ports: tuple[str, ...]
     masked: tuple[str, ...]
     marks: tuple[str, ...]
+    between: tuple[str, ...]
+    conditions: Mapping[str, tuple[str, ...]]
     places: bool
 
     @property
     def parameters(self) -> tuple[str, ...]:
         """The ports of features, each with its mask behind it if it has one, and those of single tokens."""
         return (*_with_masks(self.ports, self.masked), *self.marks)
+
+    @property
+    def standing(self) -> tuple[str, ...]:
+        """The ports whose places are the places of all: where another has the same token, that is enough."""
+        found = [port for port in self.ports if port not in self.between]
+        taken = {f"~{self.conditions[port][0]}": port for port in self.between}
+        shared = {taken[each] for port in found for each in self.conditions[port]}
+        return (*found, *(port for port in self.between if port not in shared))
 
 
 class ScatterComponent:
@@ -99,6 +111,7 @@ class ScatterComponent:
                 problems.error("unknown-port", message, counts.key_span(port), help=edit)
         marks = {port: tuple(ids) for port, ids in settings.get("marks", default={}).items()}
         twice = next((port for port in marks if port in placeholder), None)
+        between = read_between(placeholder, settings, inferred.node, inferred.inputs["text"].vocab, problems)
         if twice is not None:
             problems.clash(
                 "placeholder-shared",
@@ -114,7 +127,8 @@ class ScatterComponent:
         tokens = tuple(
             (port, length) for port, length in lengths.items() if isinstance(length, int) and port not in masked
         )
-        return Scatter(inferred.sizes["dim"], tuple(placeholder.items()), tokens, masked, tuple(marks.items()))
+        pairs = tuple(placeholder.items()), tokens, masked, tuple(marks.items()), tuple(between.items())
+        return Scatter(inferred.sizes["dim"], *pairs)
 
     def page(self, node: Node, wiring: Wiring) -> NodePage:
         spec = node.spec
@@ -122,9 +136,21 @@ class ScatterComponent:
         name = class_name(node.name)
         ports = tuple(port for port, _ in spec.placeholder)
         marks = tuple(port for port, _ in spec.marks)
-        view = ScatterView(node.name, name, f"{name}Config", ports, spec.masked, marks, "places" in wiring.read)
+        between = dict(spec.between)
+        view = ScatterView(
+            name=node.name,
+            class_name=name,
+            config=f"{name}Config",
+            ports=ports,
+            masked=spec.masked,
+            marks=marks,
+            between=tuple(between),
+            conditions=conditions(dict(spec.placeholder), between),
+            places="places" in wiring.read,
+        )
         fields = (
             *(Field(f"{port}_token", "int", str(token)) for port, token in spec.placeholder),
+            *(Field(f"{port}_between", "tuple[int, int]", literal(ids)) for port, ids in spec.between),
             *(Field(f"{port}_tokens", "tuple[int, ...]", literal(ids), "one a row") for port, ids in spec.marks),
         )
         arguments = [wiring.arguments[port] for port in ("text", "ids", *view.parameters)]
@@ -151,11 +177,12 @@ def _check_ids(
     """Each placeholder is a token of its own, as is each marked token, and the embedding has a row for it."""
     vocab, origin = inferred.inputs["text"].vocab, inferred.origins.get("vocab")
     found = [(port, token, settings.span("placeholder", port)) for port, token in placeholder.items()]
+    alone = len(found)  # ports with one token are told apart elsewhere
     for port in marks:
         listed = settings.tree.get("marks", port)
         found += [(port, int(each.plain()), each.span) for each in (listed.elements() if listed else ())]
     seen: dict[int, tuple[str, Span]] = {}
-    for port, token, place in found:
+    for index, (port, token, place) in enumerate(found):
         if isinstance(vocab, int) and token >= vocab:
             edit = f", or write `vocab: {token + 1}` or more in `{origin.owner}`" if origin else ""
             problems.clash(
@@ -165,7 +192,7 @@ def _check_ids(
                 *inferred.label("vocab", "the vocabulary"),
                 help=f"use an id below {vocab}{edit}",
             )
-        if token in seen:
+        if token in seen and index >= alone:
             other, before = seen[token]
             problems.clash(
                 "placeholder-shared",

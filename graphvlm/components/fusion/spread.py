@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ...code import Field, NodePage, Statement, Wiring
+from ...code import Field, NodePage, Statement, Wiring, literal
 from ...component import Inferred, Port, Signature, Spec, counted, sizes_of
 from ...dims import Var
 from ...ir import Node
 from ...names import class_name
 from ...problems import Problems
 from ...settings import Settings
+from .._between import conditions, read_between
 
 
 @dataclass(frozen=True, slots=True)
 class Spread(Spec):
-    """Decided placeholders, port -> token id, each with features of `depths` depths."""
+    """Decided placeholders, port -> token id, each with features of `depths` depths.
+
+    `between` are port -> the tokens between which its placeholder stands for it.
+    """
 
     dim: int
     placeholder: tuple[tuple[str, int], ...]
     depths: int
+    between: tuple[tuple[str, tuple[int, int]], ...] = ()
 
     def summary(self) -> str:
         tokens = ", ".join(f"{port} at token {token}" for port, token in self.placeholder)
@@ -38,6 +44,8 @@ class SpreadView:
     class_name: str
     config: str
     ports: tuple[str, ...]
+    between: tuple[str, ...]
+    conditions: Mapping[str, tuple[str, ...]]
 
     @property
     def parameters(self) -> tuple[str, ...]:
@@ -68,14 +76,18 @@ class SpreadComponent:
         )
 
     def lower(self, settings: Settings, inferred: Inferred, problems: Problems) -> Spread:
-        placeholder = tuple(settings.get("placeholder").items())
-        return Spread(inferred.sizes["dim"], placeholder, int(settings.get("depths", default=1)))
+        placeholder = dict(settings.get("placeholder"))
+        between = read_between(placeholder, settings, inferred.node, None, problems)
+        depths = int(settings.get("depths", default=1))
+        return Spread(inferred.sizes["dim"], tuple(placeholder.items()), depths, tuple(between.items()))
 
     def page(self, node: Node, wiring: Wiring) -> NodePage:
         spec = node.spec
         assert isinstance(spec, Spread)
         name, depths = class_name(node.name), range(1, spec.depths + 1)
-        view = SpreadView(node.name, name, f"{name}Config", tuple(port for port, _ in spec.placeholder))
+        placeholder, between = dict(spec.placeholder), dict(spec.between)
+        found = tuple(between), conditions(placeholder, between)
+        view = SpreadView(node.name, name, f"{name}Config", tuple(placeholder), *found)
         arguments = [wiring.arguments["ids"]]
         for port, _ in spec.placeholder:
             features = ", ".join(wiring.arguments[f"{port}_{depth}"] for depth in depths)
@@ -84,6 +96,7 @@ class SpreadComponent:
         target = f"({targets[0]},)" if spec.depths == 1 else ", ".join(targets)
         call = Statement(target, f"self.{node.module}", tuple(arguments), wiring.shapes["depth_1"])
         fields = tuple(Field(f"{port}_token", "int", str(token)) for port, token in spec.placeholder)
+        fields += tuple(Field(f"{port}_between", "tuple[int, int]", literal(ids)) for port, ids in spec.between)
         return NodePage("fusion/spread.py.j2", view, name, fields, f"{name}(config.{node.name})", (call,))
 
 

@@ -122,8 +122,3 @@ MISSING: Mapping[str, str] = MappingProxyType(
         "voxtral_realtime": "causal convolutions of sound; norms that time conditions",
     }
 )
-
-# What a type that is imported takes in the reference, and here does not.
-PARTLY: Mapping[str, str] = MappingProxyType(
-    dict.fromkeys(("glm4v", "glm46v", "glm4v_moe"), "its images alone: frames of videos have the token of images")
-)

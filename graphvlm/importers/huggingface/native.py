@@ -34,12 +34,20 @@ QWEN3_5, QWEN3_5_MOE = (
 GLM4V, GLM46V, GLM4V_MOE = (
     ConfigTable(
         model_type,
-        {**_PARTS_FIELDS, "image_token_id": token, "video_token_id": token + 1},
-        harmless=frozenset(
-            {"image_start_token_id", "image_end_token_id", "video_start_token_id", "video_end_token_id"}
-        ),
+        {
+            **_PARTS_FIELDS,
+            "image_token_id": token,
+            "video_start_token_id": start,
+            "video_end_token_id": start + 1,
+        },
+        # its frames have the token of images, and no token is that of videos
+        harmless=frozenset({"image_start_token_id", "image_end_token_id", "video_token_id"}),
     )
-    for model_type, token in (("glm4v", 151343), ("glm46v", 151343), ("glm4v_moe", 151363))
+    for model_type, token, start in (
+        ("glm4v", 151343, 151341),
+        ("glm46v", 151343, 151361),
+        ("glm4v_moe", 151363, 151341),
+    )
 )
 # Classes whose parts are those of another.
 _PARTS_OF: Mapping[str, str] = MappingProxyType({"glm46v": "glm4v"})
@@ -78,28 +86,22 @@ def _read(config: Fields) -> Imported | None:
         _within(text, llm)
     _check_width(vision, native, llm)
     tokens = placeholders(config, llm["vocab"])
-    films = "video" in tokens
-    again = called_again(native.nodes, dict(zip(_IMAGES, _VIDEOS, strict=True))) if films else {}
+    again = called_again(native.nodes, dict(zip(_IMAGES, _VIDEOS, strict=True)))
+    positions = {**_positions(vision), **_between(config, llm["vocab"], tokens)}
     body = {
-        "nodes": {
-            **native.nodes,
-            **again,
-            **language_of(text, llm, native, tokens, _positions(vision) if films else {}),
-        },
+        "nodes": {**native.nodes, **again, **language_of(text, llm, native, tokens, positions)},
         "outputs": {"logits": "llm.logits"},
         "checkpoint": _checkpoint(config.table.model_type, native),
     }
-    videos = {**_VIDEOS, **(_SECONDS if _timed(vision) else {})} if films else {}
+    videos = {**_VIDEOS, **(_SECONDS if _timed(vision) else {})}
     return Imported(body, text, {**_IMAGES, **videos, **_WORDS})
 
 
-# Classes whose frames of a video are like images, at tokens of images: a caller can pass them so.
-_FRAMES_ARE_IMAGES = frozenset({"glm4v", "glm46v", "glm4v_moe"})
-
-
 def placeholders(config: Fields, vocab: int) -> dict[str, int]:
-    """The tokens of images and, where they have some of their own, of videos."""
-    kinds = ("image",) if config.table.model_type in _FRAMES_ARE_IMAGES else ("image", "video")
+    """The tokens of images and of videos, which may be those of images between two others."""
+    kinds = ("image", "video")
+    if config.knows("video_start_token_id"):
+        return dict.fromkeys(kinds, read_placeholder(config, vocab, "image_token_id"))
     tokens = {name: read_placeholder(config, vocab, f"{name}_token_id") for name in kinds}
     if len({*tokens.values()}) < len(tokens):
         config.problems.conflict(
@@ -108,6 +110,22 @@ def placeholders(config: Fields, vocab: int) -> dict[str, int]:
             help="correct one of them: each kind has a token of its own",
         )
     return tokens
+
+
+def _between(config: Fields, vocab: int, tokens: Mapping[str, int]) -> dict[str, Any]:
+    """The tokens before and behind a video, where it has those of images."""
+    names = ("video_start_token_id", "video_end_token_id")
+    if not config.knows(names[0]):
+        return {}
+    around = [read_placeholder(config, vocab, name) for name in names]
+    if len({*around, tokens["video"]}) < len(names) + 1:
+        config.problems.conflict(
+            f"`image_token_id` is {tokens['image']}, and a video, which has it too, stands between {around[0]} and "
+            f"{around[1]}: two of the three are one",
+            config.span(names[0]),
+            help="correct one of them",
+        )
+    return {"between": {"video": around}}
 
 
 def _timed(vision: Fields) -> bool:
@@ -154,8 +172,9 @@ def language_of(
 ) -> dict[str, Any]:
     """The nodes of the text, with features of images and videos, and positions."""
     merged = next(reversed([name for name in native.nodes if name not in native.deep]))
-    features = {"image": merged} | ({"video": f"video_{merged}"} if "video" in tokens else {})
+    features = {"image": merged, "video": f"video_{merged}"}
     nodes = fused_language(read_embedding(text), llm, features, tokens)
+    nodes["fused"] |= {"between": positions["between"]} if "between" in positions else {}
     llm["inputs"] = {"features": "fused", "positions": "positions"}
     before = {"text": nodes.pop("text"), "fused": nodes.pop("fused")}
     before["positions"] = {
@@ -172,8 +191,7 @@ def language_of(
         before["positions"]["inputs"]["video_seconds"] = "second_per_grid_ts"
     if native.deep:
         features = {f"image_{index}": name for index, name in enumerate(native.deep, start=1)}
-        if "video" in tokens:
-            features |= {f"video_{index}": f"video_{name}" for index, name in enumerate(native.deep, start=1)}
+        features |= {f"video_{index}": f"video_{name}" for index, name in enumerate(native.deep, start=1)}
         before["deep"] = {
             "kind": "fusion",
             "type": "spread",

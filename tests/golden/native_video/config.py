@@ -48,16 +48,22 @@ class TextConfig:
 @dataclass(frozen=True)
 class FusedConfig:
     image_token: int = 600
+    video_token: int = 600
+    video_between: tuple[int, int] = (601, 602)
 
 
 @dataclass(frozen=True)
 class DeepConfig:
     image_token: int = 600
+    video_token: int = 600
+    video_between: tuple[int, int] = (601, 602)
 
 
 @dataclass(frozen=True)
 class PositionsConfig:
     image_token: int = 600
+    video_token: int = 600
+    video_between: tuple[int, int] = (601, 602)
     group: int = 2  # side of the blocks of patches that are one token
 
 

@@ -12,14 +12,31 @@ class Deep(nn.Module):
     def __init__(self, config: DeepConfig) -> None:
         super().__init__()
         self.image_token = config.image_token
+        self.video_token = config.video_token
+        self.video_between = config.video_between
 
-    def forward(self, ids: Tensor, image: Features) -> Features:
+    def forward(self, ids: Tensor, image: Features, video: Features) -> Features:
         """For each depth [batch, seq, dim], zero where no such token stands."""
         depths: list[Tensor | None] = []
-        for features in image:
-            where = ids == self.image_token
-            depths.append(spread(features, where, None))
+        image_place = ids == self.image_token
+        image_place = image_place & ~self.in_video(ids)
+        video_place = ids == self.video_token
+        video_place = video_place & self.in_video(ids)
+        kinds = (
+            (image, image_place),
+            (video, video_place),
+        )
+        for level in zip(*(features for features, _ in kinds), strict=True):
+            x: Tensor | None = None
+            for features, (_, where) in zip(level, kinds, strict=True):
+                x = spread(features, where, x)
+            depths.append(x)
         return tuple(depths)
+
+    def in_video(self, ids: Tensor) -> Tensor:
+        """Which tokens are behind a first marker, and its last is not yet there: [batch, seq]."""
+        first, last = self.video_between
+        return (ids == first).cumsum(1) > (ids == last).cumsum(1)
 
 
 def spread(features: Tensor | None, where: Tensor, x: Tensor | None) -> Tensor | None:

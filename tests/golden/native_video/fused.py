@@ -11,16 +11,30 @@ class Fused(nn.Module):
     def __init__(self, config: FusedConfig) -> None:
         super().__init__()
         self.image_token = config.image_token
+        self.video_token = config.video_token
+        self.video_between = config.video_between
 
     def forward(
         self,
         text: Tensor,
         ids: Tensor,
         image: Tensor | None,
+        video: Tensor | None,
     ) -> Tensor:  # [batch, seq, dim]
         if image is not None:
-            text = place(image, text, ids == self.image_token, "image")
+            where = ids == self.image_token
+            where = where & ~self.in_video(ids)
+            text = place(image, text, where, "image")
+        if video is not None:
+            where = ids == self.video_token
+            where = where & self.in_video(ids)
+            text = place(video, text, where, "video")
         return text
+
+    def in_video(self, ids: Tensor) -> Tensor:
+        """Which tokens are behind a first marker, and its last is not yet there: [batch, seq]."""
+        first, last = self.video_between
+        return (ids == first).cumsum(1) > (ids == last).cumsum(1)
 
 
 def place(features: Tensor, text: Tensor, where: Tensor, name: str) -> Tensor:

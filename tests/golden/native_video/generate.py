@@ -72,6 +72,8 @@ def stream(
     input_ids: Tensor,
     pixel_values: Tensor | None = None,
     image_grid_thw: Tensor | None = None,
+    pixel_values_videos: Tensor | None = None,
+    video_grid_thw: Tensor | None = None,
     *,
     attention_mask: Tensor | None = None,
     max_new_tokens: int = 128,
@@ -98,6 +100,11 @@ def stream(
         if image_grid_thw is None:
             raise ValueError("pixel_values without image_grid_thw")
         image_features = model.encode_image(pixel_values, image_grid_thw)
+    video_features = None
+    if pixel_values_videos is not None and pixel_values_videos.numel() > 0:
+        if video_grid_thw is None:
+            raise ValueError("pixel_values_videos without video_grid_thw")
+        video_features = model.encode_video(pixel_values_videos, video_grid_thw)
     size = prompt + max_new_tokens
     limit = model.config.llm.max_tokens
     if size > limit:
@@ -114,7 +121,9 @@ def stream(
     output = model.decode(
         ids,
         image_features=image_features,
+        video_features=video_features,
         image_grid_thw=image_grid_thw,
+        video_grid_thw=video_grid_thw,
         attention_mask=attention_mask,
         cache=cache,
         keep=keep,

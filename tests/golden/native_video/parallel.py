@@ -36,6 +36,14 @@ def with_blanks(model: Model, method: Callable[..., Any]) -> Callable[..., Any]:
                 torch.tensor([[1, 2, 2]], device=device),
             )
             nothing = nothing + 0 * sum(each.sum() for each in image)
+        names = ["pixel_values_videos", "video_features"]
+        inputs, features = (given.get(name) for name in names)
+        if features is None and not is_given(inputs):
+            video = model.encode_video(
+                torch.zeros(4, 1176, device=device),
+                torch.tensor([[1, 2, 2]], device=device),
+            )
+            nothing = nothing + 0 * sum(each.sum() for each in video)
         output = method(*args, **options)
         if isinstance(output, Tensor):
             return output + nothing
@@ -77,6 +85,6 @@ def parallelize(
         for method in ["forward", "loss"]:
             setattr(model, method, with_blanks(model, getattr(model, method)))
         # What is called besides `forward` must gather the parameters too.
-        for method in ["encode_image", "decode", "loss"]:
+        for method in ["encode_image", "encode_video", "decode", "loss"]:
             register_fsdp_forward_method(model, method)
     return model

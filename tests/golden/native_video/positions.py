@@ -11,9 +11,17 @@ class Positions(nn.Module):
     def __init__(self, config: PositionsConfig) -> None:
         super().__init__()
         self.image_token = config.image_token
+        self.video_token = config.video_token
+        self.video_between = config.video_between
         self.group = config.group
 
-    def forward(self, ids: Tensor, mask: Tensor | None, image: Tensor | None) -> Tensor:
+    def forward(
+        self,
+        ids: Tensor,
+        mask: Tensor | None,
+        image: Tensor | None,
+        video: Tensor | None,
+    ) -> Tensor:
         """Token ids [batch, seq] -> frame, row and column of each, [3, batch, seq].
 
         Text goes on by one in all three. An image begins behind the text before it, and
@@ -23,11 +31,23 @@ class Positions(nn.Module):
         inside = ids.new_zeros(3, *ids.shape)
         if image is not None and image.numel() > 0:
             where = (ids == self.image_token) & (step > 0)
+            where = where & ~self.in_video(ids)
             blocks = image.new_tensor([1, self.group, self.group])
             size = image // blocks
             step, inside = walk(size, where, step, inside)
+        if video is not None and video.numel() > 0:
+            where = (ids == self.video_token) & (step > 0)
+            where = where & self.in_video(ids)
+            blocks = video.new_tensor([1, self.group, self.group])
+            size = video // blocks
+            step, inside = walk(size, where, step, inside, apart=True)
         positions = step.cumsum(1) - step + inside
         return positions if mask is None else positions * mask.long()
+
+    def in_video(self, ids: Tensor) -> Tensor:
+        """Which tokens are behind a first marker, and its last is not yet there: [batch, seq]."""
+        first, last = self.video_between
+        return (ids == first).cumsum(1) > (ids == last).cumsum(1)
 
 
 def walk(
@@ -35,6 +55,7 @@ def walk(
     where: Tensor,
     step: Tensor,
     inside: Tensor,
+    apart: bool = False,
 ) -> tuple[Tensor, Tensor]:
     """`step` and `inside` with images of `size` [images, 3], in order, at `where`.
 
@@ -48,6 +69,8 @@ def walk(
     image = torch.searchsorted(ends, index, right=True).clamp(max=size.size(0) - 1)
     index = index - (ends - sizes)[image]
     frames, rows, columns = size[image].unbind(-1)
+    if apart:  # each frame is like an image of its own
+        frames, index = torch.ones_like(frames), index % (rows * columns)
     place = torch.stack(
         (
             index // (rows * columns),

@@ -30,8 +30,9 @@ FILMS = ((2, 4, 2), (3, 2, 4))
 SECONDS = (0.7, 1.3)  # between their frames
 # Which stand in each prompt, and in which order.
 MIXED_ROWS = (("image", "video"), ("video", "image", "image"), ())
-# Frames of their videos are images.
-IMAGES_ALONE = ("glm4v", "glm46v", "glm4v_moe")
+# Videos of these have the token of images between two others, and the class takes images or videos, never both.
+ALIKE = ("glm4v", "glm46v", "glm4v_moe")
+START, END = 2, 0  # these two: no words of a prompt
 # These have the times of frames as text between them.
 APART = ("qwen3_vl", "qwen3_vl_moe", "qwen3_5", "qwen3_5_moe")
 
@@ -39,7 +40,7 @@ APART = ("qwen3_vl", "qwen3_vl_moe", "qwen3_5", "qwen3_5_moe")
 def seen(kinds: tuple[str, ...], config: Any, padding: Padding, generator: Generator) -> Inputs:
     """Prompts with images or videos of different sizes, or both, and their patches."""
     # GLM-4V's own tower takes images of one frame alone
-    images = [(1 if config.model_type in IMAGES_ALONE else t, h, w) for t, h, w in GRIDS]
+    images = [(1 if config.model_type in ALIKE else t, h, w) for t, h, w in GRIDS]
     grids = {"image": images, "video": list(FILMS)}
     left = {kind: iter(sizes) for kind, sizes in grids.items()}
     rows = [[kind for kind in row if kind in kinds] for row in MIXED_ROWS]
@@ -57,6 +58,8 @@ def _runs(config: Any, kind: str, left: Mapping[str, Iterator[tuple[int, ...]]])
     tokens = rows * columns // config.vision_config.spatial_merge_size**2
     if kind == "image":
         return [[IMAGE_TOKEN] * (frames * tokens)]
+    if config.model_type in ALIKE:  # a frame stands alone, behind it its time
+        return [[START, *([IMAGE_TOKEN] * tokens + [5]) * frames, END]]
     return [[VIDEO_TOKEN] * tokens] * frames if config.model_type in APART else [[VIDEO_TOKEN] * (frames * tokens)]
 
 
@@ -71,7 +74,8 @@ def marked(given: Inputs) -> Inputs:
     if not {"image_grid_thw", "video_grid_thw"} & {*given}:
         return given
     ids = given["input_ids"]
-    return given | {"mm_token_type_ids": (ids == IMAGE_TOKEN).int() + 2 * (ids == VIDEO_TOKEN).int()}
+    alike = (ids == IMAGE_TOKEN) & ((ids == START).cumsum(1) > (ids == END).cumsum(1))
+    return given | {"mm_token_type_ids": (ids == IMAGE_TOKEN).int() + 2 * (ids == VIDEO_TOKEN).int() + alike.int()}
 
 
 _TOKENS = {
@@ -148,6 +152,7 @@ def glm4v(make: Any = Glm4vConfig, sections: Sequence[int] = (1, 2, 1), **change
     rope |= {"mrope_section": list(sections)}
     text = _text([], hidden_size=48, num_attention_heads=3, num_key_value_heads=1, rope_parameters=rope, **changes)
     tokens = {name: token for name, token in _TOKENS.items() if not name.startswith("vision")}
+    tokens |= {"video_start_token_id": START, "video_end_token_id": END}
     if make is Glm46VConfig:  # whose parts are those of the other
         settings["model_type"], text["model_type"] = "glm4v_vision", "glm4v_text"
     return make(text_config=text, vision_config=settings, **tokens)
@@ -181,8 +186,10 @@ _CONFIGS: Mapping[str, Callable[[], Any]] = MappingProxyType(
 
 
 def _case(name: str, config: Callable[[], Any]) -> Multimodal:
-    if name in IMAGES_ALONE:
-        return Multimodal(config, partial(seen, ("image",)), reference=marked)
+    if name in ALIKE:
+        return Multimodal(
+            config, partial(seen, ("image",)), reference=marked, alone={"video": partial(seen, ("video",))}
+        )
     alone = {kind: partial(seen, (kind,)) for kind in ("image", "video")}
     return Multimodal(config, partial(seen, ("image", "video")), reference=marked, alone=alone)
 
