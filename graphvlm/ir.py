@@ -60,10 +60,10 @@ class Node:
     """One call of one component, with its shapes known; `owner` is the node whose weights it calls, if not its own.
 
     Its weights are split over `tensor_parallel` of the ranks of `tp`. These are so many `groups` that encode different
-    images, or (1) all encode the same. With
-    `expert_parallel` above 1, its experts lie on so many ranks; with `sequence`, ranks share the tokens between
-    sublayers; with `recompute`, layers keep what they read alone for the backward pass. Without `grad`, no gradient
-    goes back through the call. A teacher has weights of its own, which follow those of another node: in each step
+    images, or (1) all encode the same. With `expert_parallel` above 1, its experts lie on so many ranks, and with
+    `context` its tokens in the layers; with `sequence`, ranks of `tp` share the tokens between sublayers; with
+    `recompute`, layers keep what they read alone for the backward pass. Without `grad`, no gradient goes back through
+    the call. A teacher has weights of its own, which follow those of another node: in each step
     it keeps `decay` of them.
     """
 
@@ -77,6 +77,7 @@ class Node:
     checkpoint: NodeCheckpoint
     tensor_parallel: int = 1
     expert_parallel: int = 1
+    context: int = 1
     sequence: bool = False
     recompute: bool = False
     fsdp: bool = True

@@ -9,6 +9,7 @@ from math import gcd
 
 from .blocks.parse_attention import divisors
 from .blocks.settings import Attention, Mlp
+from .contexts import check_axes, shared, with_context
 from .diagnostics import Label
 from .ir import Graph, Node, Parallelism
 from .linked import LinkedGraph
@@ -52,12 +53,14 @@ def read_parallelism(
             edit = f"write it for `{owner}`"
             problems.error("structure-in-call", message, tree.key_span(name), labels=label, help=edit)
     laid: dict[str, Node] = {}
+    check_axes(mesh, settings, problems)
     _check_experts(nodes, mesh, settings, problems)
     for name, node in nodes.items():
         own = tree.get(name) if tree else None
         if node.source == name:
             of_node = Settings(own) if own else None
             laid[name] = _laid(node, int(mesh.get("tp", 1)), settings, of_node, problems)
+            laid[name] = with_context(laid[name], int(mesh.get("cp", 1)), settings, of_node, problems)
             if int(mesh.get("ep", 1)) > 1 and _experts(node):
                 laid[name] = replace(laid[name], expert_parallel=int(mesh["ep"]))
     return Parallelism(mesh), {name: _as_owner(node, laid) for name, node in nodes.items()}
@@ -70,7 +73,9 @@ def _as_owner(node: Node, laid: Mapping[str, Node]) -> Node:
     if max(tp, ep) > 1 and stack is not None:
         change = partial(laid_op, split=tp > 1, spread=ep > 1)
         node = replace(node, spec=node.spec.with_stack(stack.map_ops(change)))
-    node = replace(node, tensor_parallel=tp, expert_parallel=ep, sequence=owner.sequence)
+    if owner.context > 1 and stack is not None:
+        node = replace(node, spec=node.spec.with_stack(stack.map_ops(shared)))
+    node = replace(node, tensor_parallel=tp, expert_parallel=ep, context=owner.context, sequence=owner.sequence)
     return replace(node, fsdp=owner.fsdp, groups=owner.groups, recompute=owner.recompute)
 
 

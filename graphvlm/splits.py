@@ -72,6 +72,29 @@ def splits(node: Node) -> dict[str, Way]:
     return found | {path: Way(style) for path, style in own.items()}
 
 
+Part = Literal["all_tokens", "own_tokens", "to_heads", "to_tokens", "all_keys"]
+
+
+def contexts(node: Node) -> dict[str, Part]:
+    """What the modules of a layer whose tokens are shared out do: `all_tokens` go through an attention, of some heads.
+
+    Its maps read `own_tokens`; behind those that make heads, tokens come together and heads part (`to_heads`), and back
+    in front of its last map (`to_tokens`). Keys for all heads are gathered.
+    """
+    found: dict[str, Part] = {}
+    sublayers = [s for kind in node.spec.stack.kinds for s in kind.sublayers] if node.spec.stack else []
+    for sublayer in sublayers if node.context > 1 else ():
+        op = sublayer.op
+        if isinstance(op, Attention):
+            found[sublayer.name] = "all_tokens"
+            ways = split_op(op, 1)
+            narrow = ("wq_a", "wkv_a") if op.latent and op.latent.q_rank else ("wkv_a",) if op.latent else ()
+            found |= {f"{sublayer.name}.{path}": "own_tokens" for path in narrow}
+            parts: dict[str, Part] = {"column": "to_heads", "row": "to_tokens", "shared": "all_keys"}
+            found |= {f"{sublayer.name}.{path}": parts[way.style] for path, way in ways.items() if way.style in parts}
+    return found
+
+
 def differing(node: Node) -> bool:
     """Whether not every layer has all modules that are split in some layer."""
     stack = node.spec.stack

@@ -81,18 +81,19 @@ _COLLECTIVES = {
     "c10d._allgather_base_": "dp all-gather",
     "c10d._reduce_scatter_base_": "dp reduce-scatter",
     "c10d.allreduce_": "dp all-reduce",
+    "c10d.alltoall_base_": "cp all-to-all",
     "_c10d_functional.all_reduce": "tp all-reduce",
     "_c10d_functional.all_gather_into_tensor": "tp all-gather",
     "_c10d_functional.reduce_scatter_tensor": "tp reduce-scatter",
 }
 
 
-def laid(package: ModuleType, mesh: dict[str, int]) -> Any:
+def laid(package: ModuleType, mesh: dict[str, int], dtype: torch.dtype = torch.float32) -> Any:
     """A model with seeded weights over a mesh; the process group is there."""
     torch.manual_seed(SEED)
     model = randomised(package.Model())
     devices = init_device_mesh("cpu", tuple(mesh.values()), mesh_dim_names=tuple(mesh))
-    return package.parallelize(model, devices, dtype=torch.float32)
+    return package.parallelize(model, devices, dtype=dtype)
 
 
 def randomised(model: nn.Module) -> Any:
@@ -122,7 +123,8 @@ def stored(model: Any, package: ModuleType, mesh: dict[str, int], weights: Path)
 
 def compare(model: Any, mesh: dict[str, int], reference: dict[str, Any]) -> dict[str, float]:
     """How far losses and gradients are from those of one process, in parts of the largest."""
-    ranks, split = mesh.get("dp", 1) * mesh.get("ep", 1), mesh.get("tp", 1)
+    split = mesh.get("cp", 1) * mesh.get("tp", 1)
+    ranks = dist.get_world_size() // split
     losses = [step(model, each) for each in reference["batches"][dist.get_rank() // split :: ranks]]
     torch.stack(losses).mean().backward()  # type: ignore[no-untyped-call]
     off = {}
@@ -160,6 +162,26 @@ def first_output(model: Any, given: dict[str, Tensor]) -> Tensor:
     return found
 
 
+def mixed_reference(package: ModuleType, batches: list[dict[str, Tensor]]) -> dict[str, Any]:
+    """The same where everything is calculated in bfloat16, and gradients of batches are added up in float32."""
+    torch.manual_seed(SEED)
+    model = randomised(package.Model())
+    for parameter in model.parameters():
+        parameter.data = parameter.data.bfloat16()
+    halves = [{k: v.bfloat16() if v.is_floating_point() else v for k, v in each.items()} for each in batches]
+    gradients = {name: torch.zeros_like(each, dtype=torch.float32) for name, each in model.named_parameters()}
+    losses = [step(model, each) for each in halves]
+    for loss in losses:
+        model.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        for name, each in model.named_parameters():
+            gradients[name] += each.grad.float() / len(batches)
+    found = {"losses": torch.stack(losses).detach(), "gradients": gradients, "batches": batches}
+    with torch.no_grad():
+        output = first_output(model, halves[0])
+    return {**found, "scale": max(float(each.abs().max()) for each in gradients.values()), "output": output}
+
+
 def reference(package: ModuleType, batches: list[dict[str, Tensor]]) -> dict[str, Any]:
     """Losses and gradients of one process: the mean over batches."""
     torch.manual_seed(SEED)
@@ -181,7 +203,8 @@ def main(folder: str, *names: str) -> None:
     dist.init_process_group("gloo")
     for name in names:
         mesh = json.loads(Path(folder, f"{name}.mesh.json").read_text())
-        model = laid(import_module(name), mesh)
+        model = laid(import_module(name), mesh, torch.bfloat16 if name.startswith("mixed") else torch.float32)
+        assert {each.dtype for each in model.parameters()} == {torch.float32}
         held = sum(local(each).numel() for each in model.parameters())
         loaded = stored(model, import_module(name), mesh, Path(folder, f"{name}.weights"))
         found = {"held": held, "off": compare(model, mesh, torch.load(Path(folder, f"{name}.pt"))), "loaded": loaded}

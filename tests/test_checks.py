@@ -286,6 +286,25 @@ CASES = [
             ("tp: 2", "vision: {tp: 1}", "llm", "", "no common first axis of images", "remove `images`"),
         )
     ),
+    Case(
+        "axes-do-not-fit",
+        {"generation": PARALLEL % ("tp: 2, cp: 1", "vision: {tp: 1}")},
+        *("1", (), "is the order of axes", "write `{dp: 1, cp: 1, tp: 2}`"),
+        {"generation": PARALLEL % ("dp: 1, cp: 1, tp: 2", "vision: {tp: 1}")},
+    ),
+    Case(
+        "degree-not-divisible",
+        {"generation": PARALLEL % ("dp: 1, cp: 4", "vision: {tp: 1}")},
+        *("4", (), "2 heads of queries or keys of `llm` cannot be shared evenly over cp 4", "a cp of 1 or 2, or"),
+        {"generation": PARALLEL % ("dp: 1, cp: 4", "llm: {cp: 1}")},
+    ),
+    *(
+        Case("context-not-shared", {"generation": PARALLEL % ("dp: 1, cp: 2, tp: 2", nodes)}, place, message=why)
+        for nodes, place, why in (
+            ("vision: {tp: 1, cp: 2}, llm: {cp: 1}", "2", "only decoders can"),
+            ("vision: {tp: 1}, llm: {tp: 2, sequence: true}", "2", "those of `tp` do so already"),
+        )
+    ),
     Case("unknown-node", {"generation": PARALLEL % ("tp: 1", "lm: {tp: 1}")}, "lm", (), "", "did you mean `llm`?"),
     # lengths
     Case("limit-beyond-decoder", {"generation": "limits: {tokens: 300}\ngeneration"}, "300", ("256",)),

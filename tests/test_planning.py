@@ -155,6 +155,34 @@ def test_images_on_different_ranks(degree: int, pretended: None) -> None:
     assert found.nodes[0].forward < 0.6 * split.nodes[0].forward
 
 
+@pytest.mark.parametrize(
+    "mesh",
+    [{"dp": 1, "cp": 4}, {"replicate": 2, "dp": 3}, {"replicate": 2, "dp": 1, "cp": 2, "tp": 2}],
+    ids=str,
+)
+def test_exchanges_of_all_axes_together(mesh: dict[str, int], pretended: None) -> None:
+    """Groups with the same parts, and tokens that are shared out: how many of each kind, and their bytes."""
+    from torch.testing._internal.distributed.fake_pg import FakeStore
+
+    changes = (on(mesh), TIED)
+    found = planned(*changes)
+    dist.init_process_group("fake", store=FakeStore(), rank=0, world_size=found.ranks)
+    model = laid(graphvlm.compile(Source("planned.yaml", GRAPH), overrides=changes), mesh)
+    assert sum(node.stored for node in found.nodes) == sum(local(each).numel() for each in model.parameters())
+    with Spy() as spy:
+        step(model).backward()
+    calls, sent = Counter[str](), Counter[str]()
+    for exchange in found.exchanges:
+        calls[exchange.collective] += exchange.calls
+        sent[exchange.collective] += round(exchange.sent)
+    counted = {name.split()[1] for name in spy.calls}
+    assert {kind: sum(n for name, n in spy.calls.items() if name.endswith(f" {kind}")) for kind in counted} == calls
+    for kind in counted:
+        assert sent[kind] == pytest.approx(
+            sum(n for name, n in spy.sent.items() if name.endswith(f" {kind}")), rel=0.02
+        )
+
+
 def test_parameters_of_a_large_model(pretended: None) -> None:
     """88 billion, cross-attention included, over 512 ranks: laid out on the meta device."""
     from torch.testing._internal.distributed.fake_pg import FakeStore

@@ -61,7 +61,8 @@ class Attention:
     columns `square` of one, they may do so in `windows`, and `relative` adds to scores what a query has for how many
     rows and columns, of at most so many, lie between it and a key. With `chunk`, tokens are counted off in runs of so
     many, and a query sees the keys of its own run alone. `temperature` scales the scores of later queries. Each segment
-    of `by` has projections of its own. There are `maps` linear maps behind the heads.
+    of `by` has projections of its own. There are `maps` linear maps behind the heads. With `context`, ranks have some
+    tokens each, and all tokens of some heads inside.
     """
 
     heads: int
@@ -88,6 +89,7 @@ class Attention:
     temperature: Temperature | None = None
     by: tuple[str, ...] = ()
     maps: int = 1
+    context: bool = False
 
     @property
     def value_dim(self) -> int:

@@ -212,6 +212,7 @@ class LatentView:
     o_bias: str
     scores: Scores
     tp: bool
+    shared: bool
     grouped: bool = False
 
 
@@ -318,6 +319,7 @@ def latent_view(op: Attention, latent: Latent, kind: LayerKind, fields: Fields, 
         o_bias=bias_argument(op.bias.o),
         scores=scores_view(op, kind, fields, given, tp),
         tp=tp > 1,
+        shared=tp > 1 or op.context,
     )
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from ..code import quoted
 from ..ir import Graph, Node
 from ..sharding import fsdp_unit, tied_tables
-from ..splits import Style, Way, by_width, differing, splits, spread_experts
+from ..splits import Part, Style, Way, by_width, contexts, differing, splits, spread_experts
 from . import blanks
 from .blanks import Blanks
 from .model import ModelView
@@ -19,7 +20,7 @@ class NodePlan:
 
     `experts` are those of a layer that lie on different ranks of `ep`, and `by_width` if those of `dp` share each. With
     `sequence`, ranks share the tokens between sublayers. With `mixed`, not every layer has all of these modules.
-    It is split over the ranks of the mesh `ranks`.
+    It is split over the ranks of the mesh `ranks`; those of `cp` have some tokens each, with the styles `context`.
     """
 
     name: str
@@ -31,6 +32,7 @@ class NodePlan:
     by_width: bool = False
     sequence: bool = False
     ranks: str = 'mesh["tp"]'
+    context: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +81,7 @@ class ParallelView:
     @property
     def called(self) -> bool:
         """Whether there are functions that are given others."""
-        return bool(self.spread or self.mixtures or self.blanks or self.summed)
+        return bool(self.spread or self.mixtures or self.blanks or self.summed or self.parts)
 
     @property
     def torch(self) -> tuple[str, ...]:
@@ -108,19 +110,66 @@ class ParallelView:
         return any(plan.by_width for plan in self.plans)
 
     @property
+    def joined(self) -> tuple[str, ...]:
+        """The axes that weights are in parts over together."""
+        return tuple(axis for axis, _ in self.mesh if axis in ("dp", "ep", "cp"))
+
+    @property
+    def replicate(self) -> bool:
+        """Whether there are groups of ranks that have the same parts."""
+        return "replicate" in dict(self.mesh)
+
+    @property
     def data(self) -> str:
         """The mesh that weights are sharded over."""
-        return "data" if self.mixtures else 'mesh["dp"]'
+        return "data" if self.replicate or len(self.joined) > 1 else 'mesh["dp"]'
+
+    @property
+    def data_lines(self) -> tuple[str, ...]:
+        """The lines that make it, if it is not an axis of the mesh."""
+        if len(self.joined) > 1:
+            joined = f'data = mesh[{", ".join(map(quoted, self.joined))}]._flatten("data")'
+            return (joined, 'data = mesh["replicate", "data"]') if self.replicate else (joined,)
+        return ('data = mesh["replicate", "dp"]',) if self.replicate else ()
+
+    @property
+    def axes(self) -> str:
+        """The axes that a mesh must have, or may have, in words."""
+        wanted = {"replicate", "dp", "ep", "cp"}
+        needed = [quoted(axis) for axis, _ in self.mesh if axis in wanted or (axis == "tp" and self.divided)]
+        if needed and (self.replicate or len(self.joined) > 1):
+            *most, last = needed
+            return f"axes {', '.join(most)} and {last}"
+        return 'axes "dp" and "tp", or one of them' if self.divided else 'axis "dp"'
+
+    @property
+    def divided(self) -> bool:
+        """Whether something is split or shared out over `tp`."""
+        return self.split or bool(self.spread)
+
+    @property
+    def nested(self) -> bool:
+        """Whether a mesh has several axes beside `tp`."""
+        return self.replicate or len(self.joined) > 1
+
+    @property
+    def parts(self) -> frozenset[str]:
+        """The styles by which tokens are shared out over `cp`."""
+        return frozenset(style for plan in self.plans for _, style in plan.context)
 
     @property
     def own_styles(self) -> bool:
         """Whether there are styles that torch does not have."""
-        return self.hooked or "parts" in self.styles
+        return self.hooked or "parts" in self.styles or bool(self.parts)
 
     @property
     def hooked(self) -> bool:
         """Whether some of these see what goes through a module."""
-        return bool(self.mixtures or self.styles & {"repeated", "shared", "experts", "gathered", "between", "tied"})
+        return bool(
+            self.mixtures
+            or self.parts
+            or self.styles & {"repeated", "shared", "experts", "gathered", "between", "tied"}
+        )
 
     @property
     def tensors(self) -> tuple[str, ...]:
@@ -142,6 +191,10 @@ class ParallelView:
             found |= {"DTensor", "Replicate", "Shard"}
         if self.styles & {"all_heads", "own_heads"}:
             found |= {"Replicate", "Shard"}
+        if self.parts:
+            found |= {"DTensor", "Replicate", "Shard"}
+        if "AllKeys()" in self.parts:
+            found |= {"Partial"}
         if self.mixtures:
             found |= {"Shard", "distribute_tensor"}
         if "tp" in self.mixtures:
@@ -238,8 +291,9 @@ def _plan(node: Node, mesh: Mapping[str, int], in_parts: bool) -> NodePlan | Non
     block = tuple((path.removeprefix(inside), style) for path, style in found.items() if path.startswith(inside))
     own = tuple((path, style) for path, style in found.items() if not path.startswith(inside))
     styles = frozenset(way.style for way in ways.values())
+    context = tuple((path, _PARTS[part]) for path, part in contexts(node).items())
     experts = tuple((path, _style(way, spread=True, split=node.tensor_parallel > 1)) for path, way in spread.items())
-    if not (found or experts):
+    if not (found or experts or context):
         return None
     return NodePlan(
         node.name,
@@ -251,7 +305,17 @@ def _plan(node: Node, mesh: Mapping[str, int], in_parts: bool) -> NodePlan | Non
         by_width=bool(experts) and by_width(node, mesh),
         sequence=node.sequence,
         ranks=f'groups_of_{node.tensor_parallel}["part"]' if _is_narrow(node, mesh) else 'mesh["tp"]',
+        context=context,
     )
+
+
+_PARTS: dict[Part, str] = {
+    "all_tokens": "AllTokens()",
+    "own_tokens": "OwnTokens()",
+    "to_heads": "ToHeads()",
+    "to_tokens": "ToTokens()",
+    "all_keys": "AllKeys()",
+}
 
 
 def _style(way: Way, *, spread: bool = False, split: bool = False) -> str:

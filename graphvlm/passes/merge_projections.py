@@ -2,7 +2,7 @@
 
 Equal because the rows of a matrix product do not depend on each other: [A; B] x = [A x; B x]. The checkpoint map
 splits and joins, so files keep the reference's keys. A tensor-parallel node keeps them apart: a rank must hold whole
-heads of each; so does one that is frozen in part.
+heads of each; so do those whose tokens are shared out (`cp`), and one that is frozen in part.
 """
 
 from __future__ import annotations
@@ -33,6 +33,8 @@ def _node(node: Node, frozen: frozenset[str]) -> Node:
 
 def _merge(op: Op) -> Op:
     if isinstance(op, Attention):
+        if op.context:
+            return op
         # A norm over all heads of the queries stands between their projection and the split into heads.
         alike = op.bias.q == op.bias.k == op.bias.v and not (op.latent or op.cross) and op.norm_heads
         return replace(op, merged=alike)

@@ -53,7 +53,7 @@ def work(graph: Graph, weights: Iterable[Weight], sizes: Mapping[str, int]) -> d
         products, trained = _products(graph, node, own, tokens, sizes)
         passes = any(found[ref.name].returns for ref in node.inputs.values() if ref.name in found)
         returns = passes or any(weight.trained for weight in own[node.module])
-        alone = tokens / sequences(node, sizes)
+        alone = tokens * node.context / sequences(node, sizes)
         scores = _scores(node, tokens, alone, sizes) / node.tensor_parallel
         found[name] = Work(tokens, products, trained, scores, returns, passes)
     return found
@@ -68,7 +68,7 @@ def stack_tokens(node: Node, sizes: Mapping[str, int]) -> int:
     if isinstance(inside, int) and isinstance(outside, int):
         return sequences(node, sizes) * inside
     count = rows(port.shape, sizes)
-    return -(-count // node.groups)
+    return -(-count // (node.groups * node.context))
 
 
 def sequences(node: Node, sizes: Mapping[str, int]) -> int:

@@ -12,7 +12,7 @@ from .activations import kept, logits
 from .arithmetic import Work, work
 from .hardware import Device
 from .traffic import Exchange, traffic
-from .weights import Weight, ranks_of, weights
+from .weights import Weight, ranks_of, samples, weights
 from .workload import Workload, sizes
 
 # How much of a device's peak matrix products of this size reach, and how much of its memory a program can fill: the
@@ -100,7 +100,11 @@ def plan(graph: Graph, asked: Workload, device: Device) -> Plan:
         sizes=known,
         nodes=tuple(_node(graph, name, all_weights, works[name], keeps[name]) for name in graph.nodes),
         memory=_memory(
-            all_weights, keeps, logits(graph, known, asked), asked, ranks_of(graph.parallelism.mesh, "dp ep")
+            all_weights,
+            keeps,
+            logits(graph, known, asked),
+            asked,
+            ranks_of(graph.parallelism.mesh, samples(graph.parallelism.mesh)),
         ),
         exchanges=exchanges,
         operations=own + again,
@@ -159,12 +163,12 @@ def _gathered(all_weights: tuple[Weight, ...], asked: Workload, dp: int) -> floa
 def _exposed(
     exchanges: tuple[Exchange, ...], mesh: Mapping[str, int], device: Device, calculating: float
 ) -> dict[str, float]:
-    """Exchanges of `tp` and `ep` stand between calculations; those of `dp` run beside them, and show where longer."""
+    """Exchanges of `tp`, `cp` and `ep` stand between calculations; others run beside them, and show where longer."""
     found: dict[str, float] = {}
     inner = 1
     for axis in reversed(tuple(mesh)):
         inner *= mesh[axis]
         speed = device.link if inner <= device.per_machine else device.network
         took = sum(exchange.sent for exchange in exchanges if exchange.axis.split()[0] == axis) / speed
-        found[axis] = took if axis in ("ep", "tp") else max(0.0, took - calculating)
+        found[axis] = took if axis in ("ep", "cp", "tp") else max(0.0, took - calculating)
     return {axis: found[axis] for axis in mesh}

@@ -139,7 +139,7 @@ def _time(plan: Plan) -> Iterator[str]:
 
 
 def _tokens(plan: Plan) -> float:
-    return plan.sizes["batch"] * plan.sizes["seq"] * ranks_of(plan.mesh, "dp ep") / plan.seconds
+    return plan.sizes["batch"] * plan.sizes["seq"] * ranks_of(plan.mesh, "replicate dp ep") / plan.seconds
 
 
 def _mesh(mesh: Mapping[str, int]) -> str:

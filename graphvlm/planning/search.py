@@ -47,4 +47,4 @@ def _rank(candidate: Candidate) -> tuple[int, float]:
         return 2, float(candidate.mesh["tp"])
     if not candidate.plan.fits:
         return 1, candidate.plan.memory.total
-    return 0, -ranks_of(candidate.plan.mesh, "dp ep") / candidate.plan.seconds
+    return 0, -ranks_of(candidate.plan.mesh, "replicate dp ep") / candidate.plan.seconds

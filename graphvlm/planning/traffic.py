@@ -13,7 +13,7 @@ from ..keys import starred
 from ..sharding import tied_tables
 from ..splits import Way, splits
 from .arithmetic import Work, met
-from .weights import Weight
+from .weights import Weight, ranks_of
 from .workload import Workload, evaluate, rows
 
 REDUCED = 4  # gradients are reduced in float32
@@ -45,6 +45,8 @@ def traffic(
         ),
         *(each for name, node in graph.nodes.items() for each in _split(node, works[name], sizes, work)),
         *_shared(graph, weights, sizes, work),
+        *_again(mesh, weights),
+        *(each for name, node in graph.nodes.items() for each in _context(node, works[name], work)),
         *(_spread(graph, works, work, mesh["ep"]) if mesh.get("ep", 1) > 1 else ()),
     ]
     merged: dict[tuple[str, str], Exchange] = {}
@@ -120,11 +122,50 @@ def _shared(graph: Graph, weights: tuple[Weight, ...], sizes: Mapping[str, int],
             ranks, images = node.groups, evaluate(shape[0], sizes)
             numbers = rows((-(-images // ranks) * ranks, *shape[1:]), sizes) * evaluate(shape[-1], sizes)
             yield Exchange("tp", "all-gather", 1, (ranks - 1) / ranks * numbers * work.compute)
-    for axis, ranks in mesh.items():
-        trained = [each for each in weights if each.trained and graph.nodes[each.node].spread and each.axis != axis]
-        if trained and ranks > 1:
-            summed = sum(each.stored for each in trained) * REDUCED
-            yield Exchange(axis, "all-reduce", len({each.unit for each in trained}), 2 * (ranks - 1) / ranks * summed)
+    axes = " ".join(axis for axis in mesh if axis != "tp")
+    ranks = ranks_of(mesh, axes)
+    trained = [each for each in weights if each.trained and graph.nodes[each.node].spread]
+    if trained and ranks > 1:
+        summed = sum(each.stored for each in trained) * REDUCED
+        yield Exchange(axes, "all-reduce", len({each.unit for each in trained}), 2 * (ranks - 1) / ranks * summed)
+
+
+def _again(mesh: Mapping[str, int], weights: tuple[Weight, ...]) -> Iterator[Exchange]:
+    """Gradients are summed over the groups that have the same parts."""
+    groups = mesh.get("replicate", 1)
+    trained = [weight for weight in weights if weight.trained and weight.axis.startswith("dp")]
+    if groups > 1 and trained:
+        sent = 2 * (groups - 1) / groups * sum(weight.stored for weight in trained) * REDUCED
+        yield Exchange("replicate", "all-reduce", len({weight.unit for weight in trained}), sent)
+
+
+def _context(node: Node, here: Work, work: Workload) -> Iterator[Exchange]:
+    """Tokens that are shared out: heads for tokens and back around each attention, all of them behind the layers."""
+    stack = node.spec.stack
+    if node.context == 1 or stack is None:
+        return
+    part, times = (node.context - 1) / node.context, 2 if here.returns else 1
+    for op in (s.op for index in stack.order for s in stack.kinds[index].sublayers):
+        if isinstance(op, Attention):
+            numbers = [each / node.tensor_parallel for each in _heads_of(op)]
+            sent = part * here.tokens * sum(numbers) * work.compute
+            yield Exchange("cp", "all-to-all", len(numbers) * times, sent * times)
+            if op.latent:
+                keys = part * here.tokens * node.context * op.latent.rope_dim * work.compute
+                yield Exchange("cp", "all-gather", 1, keys)
+                yield Exchange("cp", "reduce-scatter", int(here.returns), keys * here.returns)
+    wide = part * here.tokens * node.context * stack.dim * work.compute
+    yield Exchange("cp", "all-gather", 1 + here.passes, wide * (1 + here.passes))
+
+
+def _heads_of(op: Attention) -> Iterator[float]:
+    """How wide each of the tensors is whose heads are exchanged for tokens."""
+    values = op.heads * op.value_dim
+    if op.latent:
+        yield from (op.heads * (op.latent.nope_dim + op.latent.rope_dim), op.heads * op.latent.nope_dim + values)
+    else:
+        yield from (op.heads * op.head_dim, op.kv_heads * op.head_dim, op.kv_heads * op.head_dim)
+    yield from (values, *((values,) if op.gated else ()))
 
 
 def _split(node: Node, work: Work, sizes: Mapping[str, int], asked: Workload) -> Iterator[Exchange]:

@@ -54,7 +54,7 @@ def weights(graph: Graph) -> tuple[Weight, ...]:
             expert = starred(module)[0].removeprefix("layers.*.") in spread
             if expert:
                 shape = (shape[0] // mesh["ep"], *shape[1:])
-            axis = list(mesh)[-1] if node.spread else "dp" if expert or mesh.get("ep", 1) == 1 else "dp ep"
+            axis = "tp" if node.spread else "dp" if expert else samples(mesh)
             cut = (
                 0
                 if not (expert and by_width(node, mesh))
@@ -81,6 +81,11 @@ def weights(graph: Graph) -> tuple[Weight, ...]:
                 )
             )
     return tuple(found)
+
+
+def samples(mesh: Mapping[str, int]) -> str:
+    """The axes that weights are in parts over together."""
+    return " ".join(("dp", *(axis for axis in ("ep", "cp") if mesh.get(axis, 1) > 1)))
 
 
 def ranks_of(mesh: Mapping[str, int], axes: str) -> int:

@@ -88,6 +88,7 @@ class LatentAttention(nn.Module):
         self.wkv_a = nn.Linear(config.dim, config.kv_rank + rope, bias=False)
         self.kv_a_norm = nn.RMSNorm(config.kv_rank, eps=config.norm_eps)
         self.wkv_b = nn.Linear(config.kv_rank, heads * (nope + value), bias=False)
+        self.shared_key = nn.Identity()  # read by the heads of all ranks
         self.wo = nn.Linear(heads * value, config.dim, bias=False)
         self.scale = config.attention_scale
 
@@ -106,7 +107,7 @@ class LatentAttention(nn.Module):
         kv = self.wkv_b(self.kv_a_norm(latent))
         kv = kv.view(batch, seq, -1, sum(self.key_value_parts)).transpose(1, 2)
         k_nope, v = torch.split(kv, self.key_value_parts, dim=-1)
-        k_rope = k_rope.unsqueeze(1)  # one for all heads
+        k_rope = self.shared_key(k_rope.unsqueeze(1))  # one for all heads
         q_rope, k_rope = rope(q_rope), rope(k_rope)
         q = torch.cat((q_nope, q_rope), dim=-1)
         k = torch.cat((k_nope, k_rope.expand(-1, q.size(1), -1, -1)), dim=-1)
