@@ -8,62 +8,18 @@ from pathlib import Path
 
 from graphvlm import resources
 from graphvlm.diagnostics import did_you_mean
-from graphvlm.source import decode, parse
-from graphvlm.tree import Tree
 
 from . import options as shared
 from .console import UsageError, note
+from .starter import FUSIONS, Part, starter
 
 EXAMPLES = """
     graphvlm new my_model
     graphvlm new my_model --encoder clip_vit_l_14_336 --decoder vicuna_7b
     graphvlm new my_model --fusion prefix --decoder llama_3_2_1b
+    graphvlm new my_model --encoder qwen2_audio --decoder qwen3_8b
     graphvlm new models/my_llava.yaml --from llava_1_5_7b
 """
-
-STARTER = """\
-version: 1
-name: {name}
-description: {encoder}, {projector}, {decoder}
-
-inputs:
-  pixel_values: image
-  input_ids: tokens
-
-nodes:
-  vision:
-    use: encoder/{encoder} # any key beside `use` overrides the part
-    inputs: pixel_values{output}
-  projector:
-    use: projector/{projector} # its widths are inferred from its neighbours
-    inputs: vision
-  text:
-    kind: encoder
-    type: token_embedding
-    inputs: input_ids
-  fused:
-    kind: fusion
-{fusion}
-  llm:
-    use: decoder/{decoder}
-    inputs: fused
-
-outputs:
-  logits: llm.logits
-
-freeze: [vision]
-"""
-# A tower with a class token is read one layer before its end, without that token, as CLIP towers commonly are.
-CLASS_TOKEN = "\n    output: {layer: -2, drop_cls: true}"
-FUSIONS = {
-    "scatter": """\
-    type: scatter # image features take the place of the placeholder tokens
-    inputs: {{text: text, image: projector, ids: input_ids}}
-    placeholder: {{image: {placeholder}}} # the token id that stands for one image feature in a prompt""",
-    "prefix": """\
-    type: prefix # image features stand before the text
-    inputs: {{image: projector, text: text}}""",
-}
 
 
 def options(parser: argparse.ArgumentParser) -> None:
@@ -71,8 +27,10 @@ def options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--encoder", metavar="ENCODER", default="siglip_base_patch16_224", help="(default: %(default)s)"
     )
-    parser.add_argument("--projector", metavar="PROJECTOR", default="llava_mlp", help="(default: %(default)s)")
-    parser.add_argument("--fusion", choices=tuple(FUSIONS), default="scatter", help="(default: %(default)s)")
+    parser.add_argument("--projector", metavar="PROJECTOR", help="(default: llava_mlp, or what suits the encoder)")
+    parser.add_argument(
+        "--fusion", choices=tuple(FUSIONS), help="(default: scatter, for a decoder that reads one text)"
+    )
     parser.add_argument("--decoder", metavar="DECODER", default="qwen3_0_6b", help="(default: %(default)s)")
     parser.add_argument("--from", dest="base", metavar="GRAPH", help="copy this graph instead")
 
@@ -95,25 +53,17 @@ def _copy(name: str, base: str) -> str:
 
 
 def _compose(name: str, args: argparse.Namespace) -> str:
-    encoder, decoder = _part(f"encoder/{args.encoder}"), _part(f"decoder/{args.decoder}")
-    _part(f"projector/{args.projector}")
-    vocab = decoder.get("vocab")
-    last = int(vocab.value) - 1 if vocab is not None and isinstance(vocab.value, int) else 0
-    return STARTER.format(
-        name=name,
-        encoder=args.encoder,
-        projector=args.projector,
-        decoder=args.decoder,
-        output=CLASS_TOKEN if (token := encoder.get("class_token")) is not None and token.value else "",
-        fusion=FUSIONS[args.fusion].format(placeholder=last),
-    )
+    for kind, part in (("encoder", args.encoder), ("projector", args.projector), ("decoder", args.decoder)):
+        if part:
+            _check_part(f"{kind}/{part}")
+    projector = f"projector/{args.projector}" if args.projector else ""
+    encoder, decoder = Part.of(f"encoder/{args.encoder}"), Part.of(f"decoder/{args.decoder}")
+    return starter(name, encoder, projector, args.fusion or "", decoder)
 
 
-def _part(name: str) -> Tree:
-    file = resources.part_file(name)
-    if file is None:
+def _check_part(name: str) -> None:
+    if resources.part_file(name) is None:
         kind = name.split("/", maxsplit=1)[0]
         known = [part for part, _ in resources.part_files() if part.startswith(f"{kind}/")]
         hint = did_you_mean(name, known) or f"`graphvlm list parts {kind}` lists them"
         raise UsageError(f"there is no part `{name}`; {hint}")
-    return parse(decode(file.read_bytes(), name))

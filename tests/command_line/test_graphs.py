@@ -9,6 +9,9 @@ from pathlib import Path
 import pytest
 import yaml
 
+import graphvlm
+from graphvlm import resources
+
 from .running import Cli
 
 
@@ -19,6 +22,9 @@ from .running import Cli
         ["--fusion", "prefix"],
         ["--encoder", "clip_vit_b_32", "--projector", "linear", "--decoder", "llama_3_2_1b"],
         ["--from", "prefix_clip_llama"],
+        ["--encoder", "qwen2_5_vl_vision", "--fusion", "prefix"],
+        ["--encoder", "qwen2_audio", "--decoder", "t5_base"],
+        ["--encoder", "timesformer_base_224", "--decoder", "llama_3_2_vision_11b"],
     ],
     ids=" ".join,
 )
@@ -27,6 +33,39 @@ def test_new_graphs_are_good(choices: list[str], cli: Cli, tmp_path: Path) -> No
     assert yaml.safe_load((tmp_path / "graphs/mine.yaml").read_text())["name"] == "mine"
     checked = cli("check", "graphs/mine.yaml")
     assert checked.code == 0, checked.out
+
+
+@pytest.mark.parametrize(
+    ("choices", "said"),
+    [
+        (["--encoder", "bert_base_uncased"], "reads embedded tokens; start from a graph that has it: --from bert_base"),
+        (
+            ["--decoder", "t5_base", "--fusion", "prefix"],
+            "reads image features in its layers (`encoded`)",
+        ),
+        (["--decoder", "ernie_4_5_vl_28b_a3b"], "reads more than a text and images"),
+        (["--encoder", "siglop_base_patch16_224"], "did you mean `encoder/siglip_base_patch16_224`?"),
+    ],
+)
+def test_what_a_starter_has_nothing_for(choices: list[str], said: str, cli: Cli, tmp_path: Path) -> None:
+    refused = cli("new", "mine", *choices)
+    assert refused.code == 2
+    assert said in refused.err
+    assert not (tmp_path / "mine.yaml").exists()
+
+
+def test_every_part_makes_a_good_starter(cli: Cli, tmp_path: Path) -> None:
+    """Or it is said what the part needs besides."""
+    refused = []
+    for index, (kind, name) in enumerate(part.split("/") for part, _ in resources.part_files()):
+        if kind in ("encoder", "decoder"):
+            made = cli("new", f"mine_{index}", f"--{kind}", name)
+            if made.code:
+                assert "start from" in made.err or "by hand" in made.err
+                refused.append(name)
+            else:
+                graphvlm.load(tmp_path / f"mine_{index}.yaml")
+    assert all("text" in name or "bert" in name or "t5" in name or "ernie" in name for name in refused)
 
 
 def test_new_overwrites_nothing(cli: Cli, tmp_path: Path) -> None:
