@@ -7,7 +7,8 @@ from dataclasses import replace
 from math import gcd
 
 from .blocks.parse_attention import divisors
-from .blocks.settings import Attention, Delta, Op
+from .blocks.settings import Attention, Op
+from .blocks.settings_linear import Delta
 from .ir import Node
 from .problems import Problems
 from .settings import Settings
@@ -85,6 +86,7 @@ def _whole(node: Node, own: Settings | None) -> str:
         "positions or sinks of all heads would have to be parted with the heads": getattr(node.spec, "relative", None)
         or any(op.sinks for op in attentions),
         "norms over all heads would have to gather them": any(op.qk_norm and not op.norm_heads for op in attentions),
+        "an indexer chooses among the keys of all tokens": stack.indexed,
         "its experts choose among all tokens": any(getattr(op, "moe", None) and not is_routed(op) for op in ops),
     }
     return next((why for why, holds in reasons.items() if holds), "")

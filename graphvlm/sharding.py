@@ -131,6 +131,8 @@ def _check_tokens(node: Node, degree: int, own: Settings, problems: Problems) ->
         why = "gates and flags of rows stand between its sublayers"
     elif any("" in split_op(sublayer.op, degree) for sublayer in sublayers):
         why = "its linear attention, sinks or relative positions do not take gathered tokens yet"
+    elif stack.handed:
+        why = "its layers hand on which keys an indexer has chosen, each for all tokens"
     elif stack.crossed or any(name.startswith("inject") for name in node.inputs):
         why = "something comes in from elsewhere between its sublayers"
     if why:

@@ -6,7 +6,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from .blocks.settings import Attention, Delta, Mlp, Op, Stack, Sublayer
+from .blocks.settings import Attention, Mlp, Op, Stack, Sublayer
+from .blocks.settings_linear import Delta
 from .ir import Node
 
 Style = Literal[

@@ -2,7 +2,24 @@
 
 from __future__ import annotations
 
-from .cases import COUNT, HEADS, LATENT, MLP, PARALLEL, RMS, ROPE, SEEN, Case, cross, each, latent, linear, moe, pooled
+from .cases import (
+    COUNT,
+    HEADS,
+    LATENT,
+    MLP,
+    PARALLEL,
+    RMS,
+    ROPE,
+    SEEN,
+    Case,
+    cross,
+    each,
+    indexed,
+    latent,
+    linear,
+    moe,
+    pooled,
+)
 
 ATTENTION = "attention: {heads: 3, bias: true"
 NO_CLASS = {"class_token: true": "class_token: false", ", drop_cls: true": ""}
@@ -117,6 +134,29 @@ BLOCK_CASES = [
         latent(),
     ),
     Case("odd-head-dim", latent(rope_dim=3), "3", (ROPE,), "a head of `llm` is 3 wide", "`rope_dim: 4`", latent()),
+    Case(
+        "bad-indexer",
+        indexed("shared"),
+        *("shared", (), "layer 0 of `llm` shares the choice of an indexer before it", "give an earlier layer"),
+        indexed("{heads: 4, head_dim: 20, top: 9}", "{at: [1], attention: {indexer: shared}}"),
+    ),
+    Case(
+        "bad-indexer",
+        indexed("{heads: 4, head_dim: 16, top: 9}"),
+        *("16", (ROPE,), "turn 20 numbers, and a head of its indexer is 16 wide", "at least 20"),
+        indexed("{heads: 4, head_dim: 20, top: 9, style: interleaved}"),
+    ),
+    Case(
+        "bad-indexer",
+        {"attention: {heads: 3, bias: true}": "attention: {heads: 3, indexer: {heads: 4, head_dim: 20, top: 9}}"},
+        *("{heads: 4, head_dim: 20, top: 9}", (), "here they all see each other", "remove `indexer`"),
+    ),
+    Case(
+        "unread-setting",
+        indexed("{heads: 4, head_dim: 16, top: 9, style: half}", position="none"),
+        *("half", (), "about rotary positions, and the layer has none", "remove `style`"),
+        indexed("{heads: 4, head_dim: 16, top: 9}", position="none"),
+    ),
     # linear attention
     Case(
         "linear-conflict",
@@ -217,6 +257,10 @@ BLOCK_CASES = [
             ({}, "tp: 2", "projector", "only decoders"),
             (cross(), "tp: 2", "llm", "comes in from elsewhere"),
             ({MLP: f"{MLP}, residual: {{gate: tanh}}"}, "tp: 2", "llm", "gates and flags"),
+            (
+                indexed("{heads: 4, head_dim: 20, top: 9}", "{at: [1], attention: {indexer: shared}}"),
+                *("tp: 2", "llm", "which keys an indexer has chosen"),
+            ),
         )
     ),
     *(

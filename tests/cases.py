@@ -76,6 +76,12 @@ def latent(more: str = "", rope_dim: int = 4) -> Mapping[str, str]:
     return {HEADS: f"attention: {{heads: 6, latent: {{{', '.join(filter(None, (widths, more)))}}}}}"}
 
 
+def indexed(settings: str, *entries: str, position: str = ROPE) -> Mapping[str, str]:
+    """An indexer in both layers, but for what `entries` say."""
+    more = layers(*entries) if entries else {}
+    return {HEADS: f"{HEADS[:-1]}, indexer: {settings}}}", ROPE: position, **more}
+
+
 def linear(
     settings: str = "key_heads: 2, key_dim: 8", *entries: str, heads: str = "heads: 6, head_dim: 8, "
 ) -> Mapping[str, str]:

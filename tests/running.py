@@ -95,6 +95,17 @@ VARIANTS: Mapping[str, tuple[str, ...]] = MappingProxyType(
             f"nodes.llm.attention={{heads: null, kv_heads: null, head_dim: null, bias: null, linear: {LINEAR}}}",
             "nodes.llm.position=none",
         ),
+        "indexed": (
+            "nodes.llm.attention.indexer={heads: 17, head_dim: 24, top: 6}",
+            _WHERE
+            % (
+                4,
+                "{name: shared, at: [1, 3], attention: {window: 9, indexer: shared}},"
+                "{name: narrow, at: [2], position: {dim: 6}, attention: {kv_heads: null, head_dim: null, latent:"
+                " {q_rank: 14, kv_rank: 12, nope_dim: 8, rope_dim: 6, value_dim: 10},"
+                " indexer: {heads: 17, head_dim: 10, top: 5, style: interleaved}}}",
+            ),
+        ),
         "layer_norm": ("nodes.llm.norm={type: layer, bias: false}", "nodes.vision.output={drop_cls: true}"),
         "no_final_norm": ("nodes.llm.final_norm=false",),
         # kinds of layers whose classes and config fields could be called alike

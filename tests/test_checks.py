@@ -27,6 +27,7 @@ from .cases import (
     WIDENED,
     YARN,
     Case,
+    indexed,
     layers,
     rope,
 )
@@ -304,6 +305,11 @@ CASES = [
             ("vision: {tp: 1, cp: 2}, llm: {cp: 1}", "2", "only decoders can"),
             ("vision: {tp: 1}, llm: {tp: 2, sequence: true}", "2", "those of `tp` do so already"),
         )
+    ),
+    Case(
+        "context-not-shared",
+        {**indexed("{heads: 4, head_dim: 20, top: 9}"), "generation": PARALLEL % ("dp: 1, cp: 2", "llm: {tp: 1}")},
+        *("2", (), "an indexer chooses among the keys of all tokens", "`llm: {cp: 1}`"),
     ),
     Case("unknown-node", {"generation": PARALLEL % ("tp: 1", "lm: {tp: 1}")}, "lm", (), "", "did you mean `llm`?"),
     # lengths

@@ -16,7 +16,8 @@ from typing import Any
 import pytest
 
 import graphvlm
-from graphvlm.blocks.settings import Attention, Delta, Mlp, Stack
+from graphvlm.blocks.settings import Attention, Mlp, Stack
+from graphvlm.blocks.settings_linear import Delta
 from graphvlm.ir import Graph
 from graphvlm.passes import apply_all
 
@@ -180,7 +181,7 @@ def test_they_show_every_block() -> None:
     wanted |= {("windows", False, 1), ("windows", True, 2), ("chunks", True, 2), "temperature"}
     wanted |= {"interleaved", "learned", "input_norm", ("whole", False), ("ropes", 2, True), "relu2", "parallel"}
     wanted |= {"pre", "post", "sandwich", "branch", "shared", "tanh", "alpha", "layer_scale", "scaled", "unit_offset"}
-    wanted |= {"scale", "softcap", "sinks", "gated", "latent", "linear", "over all heads"}
+    wanted |= {"scale", "softcap", "sinks", "gated", "latent", "linear", "over all heads", "index", "follows"}
     wanted |= {("moe", *each) for each in (("sigmoid", True, True, True), ("softmax", False, False, False))}
     assert wanted - shown == set()
 
@@ -197,7 +198,9 @@ def _sublayers_shown(stack: Stack) -> Iterator[object]:
         )
         if isinstance(op, Attention):
             yield from (
-                word for word in ("scale", "softcap", "sinks", "gated", "latent", "temperature") if getattr(op, word)
+                word
+                for word in ("scale", "softcap", "sinks", "gated", "latent", "temperature", "index", "follows")
+                if getattr(op, word)
             )
             yield "" if op.norm_heads else "over all heads"
         elif isinstance(op, Delta):

@@ -90,7 +90,9 @@ nodes:
     "plain_experts": LLM.format("mlp: {hidden: 24, gated: false, moe: {experts: 3, top: 1, router: {apply: input}}}"),
     "latent": LLM.format(
         "attention: {kv_heads: null, head_dim: null, qk_norm: null, latent:"
-        " {q_rank: 12, kv_rank: 8, nope_dim: 6, rope_dim: 4, value_dim: 5}}"
+        " {q_rank: 12, kv_rank: 8, nope_dim: 6, rope_dim: 4, value_dim: 5}},"
+        " layers: {count: 3, where: [{at: [1], attention: {indexer: {heads: 17, head_dim: 6, top: 5}}},"
+        " {at: [2], attention: {indexer: shared}}]}"
     ),
     "all_heads": LLM.format("attention: {qk_norm: {over: all}}"),
     "few_keys": LLM.format("attention: {kv_heads: 2, bias: true}"),
@@ -112,7 +114,7 @@ nodes:
     ),
     "tokens_latent": LLM.format(
         "norm: {place: post}, attention: {kv_heads: null, head_dim: null, qk_norm: null, latent:"
-        " {kv_rank: 8, nope_dim: 6, rope_dim: 4, value_dim: 5}}"
+        " {kv_rank: 8, nope_dim: 6, rope_dim: 4, value_dim: 5}, indexer: {heads: 17, head_dim: 6, top: 5}}"
     ),
     "all_counted": "passes: {label_logits: false}",
     "choosing": """

@@ -58,6 +58,10 @@ MISTAKES = (
         *("bad-scope", "does not go with `sinks`", "remove `sinks`"),
     ),
     (
+        (APART, "nodes.llm.attention={weights_by: segment, indexer: {heads: 4, head_dim: 20, top: 9}}"),
+        *("bad-indexer", "each segment has weights of its own", "remove `indexer` or `weights_by`"),
+    ),
+    (
         (
             APART,
             f"nodes.llm={{{SEES}, layers: {{count: 2, each: [attn, see, mlp]}}}}",

@@ -54,6 +54,10 @@ POSITION = "position: {type: relative, buckets: 32, max_distance: 128}\n"
             *("relative-conflict", "alibi", "`sinks` make these otherwise"),
         ),
         (
+            *("decoder", "attention: {indexer: {heads: 4, head_dim: 8, top: 9}}"),
+            *("relative-conflict", "top: 9", "`indexer` make these otherwise"),
+        ),
+        (
             *("encoder", f"layers: {{count: 12, where: [{{at: [3], {POSITION.strip()}}}]}}"),
             *("position-of-layer", "relative", "of a type that only all layers have together"),
         ),

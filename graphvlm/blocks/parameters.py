@@ -8,7 +8,9 @@ from functools import cache
 from itertools import groupby
 
 from .experts import Moe
-from .settings import Attention, Delta, Latent, LayerKind, Mlp, Norm, Op, Stack
+from .settings import Attention, Latent, LayerKind, Mlp, Norm, Op, Stack
+from .settings_index import Index
+from .settings_linear import Delta
 
 # Every module of a stack, whatever its settings, with the index of its layer as `*`.
 MODULES = frozenset(
@@ -19,6 +21,7 @@ MODULES = frozenset(
         *("attn.in_q", "attn.in_k", "attn.in_v", "attn.in_z", "attn.in_b", "attn.in_a", "attn.conv"),
         *("attn.a_log", "attn.dt_bias", "attn.norm", "attn.out"),
         *("attn.wq_a", "attn.q_a_norm", "attn.wq_b", "attn.wkv_a", "attn.kv_a_norm", "attn.wkv_b"),
+        *("attn.index.wq", "attn.index.wk", "attn.index.k_norm", "attn.index.weigh"),
         *("mlp_norm", "mlp_post_norm", "mlp_gate", "mlp.gate", "mlp.up", "mlp.down"),
         *("mlp.router", "mlp.router_bias", "mlp.experts.*.gate", "mlp.experts.*.up", "mlp.experts.*.down"),
         *("mlp.experts.gate_up", "mlp.experts.up", "mlp.experts.down"),
@@ -80,7 +83,7 @@ class Parameter:
     """One parameter of the generated module. `pieces` are joined along the first axis.
 
     A `stacked` parameter has an axis more, over experts, each of which has pieces of its own. One made as `halves` has
-    the rows of both its pieces on two axes, where `shape` has one.
+    the rows of both its pieces on two axes, where `shape` has one. No gradient reaches one that is `fixed`.
     """
 
     path: str
@@ -88,6 +91,7 @@ class Parameter:
     pieces: tuple[Piece, ...]
     stacked: bool = False
     halves: bool = False
+    fixed: bool = False
 
     @property
     def made(self) -> tuple[int, ...]:
@@ -185,9 +189,21 @@ def attention(settings: Attention, dim: int) -> Iterator[Parameter]:
         yield from norm("k_norm", settings.qk_norm, settings.head_dim if each else kv)
     if settings.sinks:
         yield plain("sinks", settings.heads)
+    if settings.index:
+        narrow = settings.latent.q_rank if settings.latent else None
+        own = _index(settings.index, dim, narrow or dim)
+        yield from (replace(parameter.under("index"), fixed=True) for parameter in own)
     if settings.relative:
         for name, size in zip(("rel_rows", "rel_columns"), settings.relative, strict=True):
             yield plain(name, 2 * size - 1, settings.head_dim)
+
+
+def _index(settings: Index, dim: int, inside: int) -> Iterator[Parameter]:
+    """Weights of an indexer, whose queries come from vectors `inside` wide."""
+    yield from linear("wq", inside, settings.heads * settings.head_dim, bias=False)
+    yield from linear("wk", dim, settings.head_dim, bias=False)
+    yield from norm("k_norm", settings.norm, settings.head_dim)
+    yield from linear("weigh", dim, settings.heads, bias=False)
 
 
 def _latent(settings: Attention, latent: Latent, dim: int) -> Iterator[Parameter]:
@@ -245,7 +261,7 @@ def mlp(settings: Mlp, dim: int) -> Iterator[Parameter]:
 def _moe(settings: Mlp, moe: Moe, dim: int) -> Iterator[Parameter]:
     yield from linear("router", dim, moe.experts, moe.router.projection_bias)
     if moe.router.bias:
-        yield plain("router_bias", moe.experts)
+        yield replace(plain("router_bias", moe.experts), fixed=True)
     inner = ("gate", "up") if settings.gated else ("up",)
     first = "experts.gate_up" if settings.gated else "experts.up"
     yield replace(_stacked(first, moe.experts, inner, settings.hidden, dim), halves=moe.halves)

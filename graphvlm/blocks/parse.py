@@ -11,6 +11,7 @@ from ..problems import Problems
 from ..settings import Settings
 from ..tree import Tree
 from .layer import Layer, path_of
+from .parse_index import check_choices, with_index
 from .parse_linear import check_unread
 from .parse_norm import parse_norm
 from .parse_scopes import check_parted
@@ -95,6 +96,7 @@ def parse_stack(
     if not check_ports([kind for kind, _ in found.kinds], settings, inferred.node, problems):
         return None
     stack = _ordered(found, order, inferred.sizes["dim"], entries)
+    check_choices(stack, [layers[key] for key in chosen], inferred.node, problems)
     return replace(stack, segments=read_segments(settings))
 
 
@@ -157,7 +159,10 @@ def _groups(layer: Layer, found: _Found) -> tuple[tuple[Sublayer, ...], ...] | N
     for name, own in sublayers.items():
         if isinstance(own.op, Attention) and own.op.cross is None:
             rope = parse_rope(layer.settings, layer.inferred, own.op, layer.max_tokens, layer.problems)
-            sublayers[name] = replace(own, op=replace(own.op, rope=found.rope(rope)))
+            indexed = with_index(own.op, rope, layer)
+            if indexed is None:
+                return None
+            sublayers[name] = replace(own, op=replace(indexed, rope=found.rope(rope)))
     groups = tuple(tuple(sublayers[name] for name in group) for group in order)
     checked = _check_places(layer, groups) and check_parted(layer, groups)
     return groups if checked and all(check_skip(layer, group) for group in groups) else None

@@ -11,7 +11,8 @@ from ..settings import Settings
 from ..words import listed
 from .parse_attention import divisors, either
 from .parse_norm import make_norm, norm_settings
-from .settings import Delta, Norm
+from .settings import Norm
+from .settings_linear import Delta
 
 
 def is_linear(settings: Settings) -> bool:

@@ -24,7 +24,7 @@ def parse_relative(
     kind = settings.get("position", "type") if settings.get("position") else ""
     if kind not in ("relative", "alibi"):
         return None
-    _check_scores(settings, inferred, problems)
+    _check_scores(settings, inferred, blocks, problems)
     heads = _heads(settings, inferred, blocks, problems)
     if heads is None:
         return None
@@ -50,10 +50,12 @@ def _table(settings: Settings, inferred: Inferred, heads: int, problems: Problem
     return Relative(buckets, most, heads, both)
 
 
-def _check_scores(settings: Settings, inferred: Inferred, problems: Problems) -> None:
+def _check_scores(settings: Settings, inferred: Inferred, blocks: Stack, problems: Problems) -> None:
     """Scores are those that numbers can be added to."""
     node, span = inferred.node, settings.span("position")
     other = next((key for key in ("softcap", "sinks") if settings.get("attention", key)), "")
+    if not other and (blocks.indexed or blocks.handed):
+        other = "indexer"
     if other or settings.has("segments"):
         problems.clash(
             "relative-conflict",

@@ -13,6 +13,8 @@ from typing import Any, Literal, TypeAlias
 from .experts import Moe
 from .segments import Segment
 from .settings_grid import GridMask, Windows
+from .settings_index import Index
+from .settings_linear import Delta
 from .settings_position import Rope
 
 NormType = Literal["rms", "layer"]
@@ -62,7 +64,8 @@ class Attention:
     rows and columns, of at most so many, lie between it and a key. With `chunk`, tokens are counted off in runs of so
     many, and a query sees the keys of its own run alone. `temperature` scales the scores of later queries. Each segment
     of `by` has projections of its own. There are `maps` linear maps behind the heads. With `context`, ranks have some
-    tokens each, and all tokens of some heads inside.
+    tokens each, and all tokens of some heads inside. Of the keys it could see, a query sees those that `index` chooses,
+    or (`follows`) that the last indexer before it has chosen.
     """
 
     heads: int
@@ -89,6 +92,8 @@ class Attention:
     temperature: Temperature | None = None
     by: tuple[str, ...] = ()
     maps: int = 1
+    index: Index | None = None
+    follows: bool = False
     context: bool = False
 
     @property
@@ -143,26 +148,6 @@ class Latent:
     rope_dim: int
     value_dim: int
     norm: Norm
-
-
-@dataclass(frozen=True, slots=True)
-class Delta:
-    """Linear attention by the gated delta rule: a state [key_dim, value_dim] in place of a sequence of keys and values.
-
-    Each token lets the state of a head fade, overwrites what it holds at the token's key, by up to `beta_max`, and
-    reads it with its query. `value_heads` states share `key_heads` queries and keys. A causal convolution of `conv`
-    tokens and an activation stand before; `norm` and a gate, by head, after. `apart`: none of its matrices are joined.
-    """
-
-    key_heads: int
-    value_heads: int
-    key_dim: int
-    value_dim: int
-    conv: int
-    activation: str
-    beta_max: float
-    norm: Norm
-    apart: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -290,6 +275,16 @@ class Stack:
         return self._by_layer(lambda attention: attention.chunk)
 
     @property
+    def indexed(self) -> bool:
+        """Whether some attention chooses its keys."""
+        return any(attention.index for attention in self.attentions)
+
+    @property
+    def handed(self) -> bool:
+        """Whether the choice of one layer is that of others too, so that layers hand it on."""
+        return any(attention.follows for attention in self.attentions)
+
+    @property
     def tempered(self) -> bool:
         """Whether some attention has to know where its queries stand."""
         return any(attention.temperature for attention in self.attentions)
@@ -382,5 +377,6 @@ def norms_of(sublayer: Sublayer) -> Iterator[Norm | None]:
         yield sublayer.op.qk_norm
         yield sublayer.op.cross.norm if sublayer.op.cross else None
         yield sublayer.op.latent.norm if sublayer.op.latent else None
+        yield sublayer.op.index.norm if sublayer.op.index else None
     elif isinstance(sublayer.op, Delta):
         yield sublayer.op.norm

@@ -62,5 +62,6 @@ def causal_use(stack: Stack, *, masked: bool = False) -> Use:
     If it is `masked`, there is more to a mask than the order.
     """
     limited = all(map(any, zip(stack.windows, stack.chunks, strict=True)))
-    always = masked or limited or any(op.softcap or op.sinks for op in stack.attentions)
+    own = any(op.softcap or op.sinks for op in stack.attentions)
+    always = masked or limited or own or stack.indexed
     return Use(("batch", "seq"), mask="Tensor" if always else "Tensor | None", causal=True, cached=stack.one_by_one)

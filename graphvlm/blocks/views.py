@@ -10,9 +10,11 @@ from ..code import Field, literal
 from ..names import class_name
 from .experts import Moe
 from .expressions import Fields, norm_expression, pattern
-from .settings import Attention, Delta, LayerKind, Mlp, Norm, Op, Stack, Sublayer, norms_of
+from .settings import Attention, LayerKind, Mlp, Norm, Op, Stack, Sublayer, norms_of
+from .settings_linear import Delta
 from .use import Use
 from .views_cross import CrossView, SourceView, cross_view, read_by, source_types, source_views
+from .views_index import IndexView, index_view
 from .views_lines import block_lines, passed
 from .views_mlp import MlpView, MoeView, mlp_view, moe_view, of_several_widths, shared_by_all
 from .views_ops import (
@@ -60,7 +62,10 @@ class BlockView:
     def parameters(self) -> tuple[str, ...]:
         """The parameters of `forward`. All layers are called alike: the name of what this one does not read says so."""
         own, *given = self.given.block_parameters
-        read = {name for line in self.lines for name in re.findall(r"(?<![.\w])[a-z]\w*", line)}
+        values = [line.partition(" = ")[2] or line for line in self.lines]
+        read = {name for value in values for name in re.findall(r"(?<![.\w])[a-z]\w*", value)}
+        if not any(", chosen = " in line for line in self.lines):  # it is handed on as it is
+            read.add("chosen")
         parts = (re.fullmatch(r"(\**)((\w+).*)", each) for each in given)
         return (own, *(f"{part[1]}{'' if part[3] in read else '_'}{part[2]}" for part in parts if part))
 
@@ -73,6 +78,7 @@ class StackView:
     config: str
     attentions: tuple[AttentionView, ...]
     latents: tuple[LatentView, ...]
+    indexes: tuple[IndexView, ...]
     deltas: tuple[DeltaView, ...]
     crosses: tuple[CrossView, ...]
     mlps: tuple[MlpView, ...]
@@ -165,7 +171,7 @@ class StackView:
     def scored(self) -> bool:
         """Whether they do where activations are modules."""
         scores = [view.scores for view in self.attentions] + [view.scores for view in self.latents]
-        known = self.moes or self.deltas or self.offset_norm or self.crosses
+        known = self.moes or self.deltas or self.offset_norm or self.crosses or self.indexes
         return bool(known) or not all(each.own for each in scores) or any(view.padded for view in self.attentions)
 
     @property
@@ -174,7 +180,9 @@ class StackView:
         split = any(attention.merged and attention.grouped for attention in self.attentions)
         tables = any(block.gated for block in self.blocks) or any(cross.own for cross in self.crosses)
         gated = any(view.scores.gated or view.scores.relative for view in self.attentions)
-        known = gated or self.quick_gelu or self.offset_norm or self.own_scores or self.moes or self.deltas
+        known = (
+            gated or self.quick_gelu or self.offset_norm or self.own_scores or self.moes or self.deltas or self.indexes
+        )
         return split or tables or bool(known)
 
 
@@ -194,6 +202,7 @@ def stack_view(stack: Stack, config: str, use: Use, *, tp: int, outer: tuple[Nor
         config=config,
         attentions=tuple(classes.attentions.values()),
         latents=tuple(classes.latents.values()),
+        indexes=tuple(classes.indexes.values()),
         deltas=tuple(classes.deltas.values()),
         crosses=tuple(classes.crosses.values()),
         mlps=tuple(classes.mlps.values()),
@@ -241,7 +250,7 @@ def pattern_field(name: str, values: list[str], item: str) -> Field:
     return Field(name, f"tuple[{item}, ...]", line.lstrip().removeprefix(head))
 
 
-_View = TypeVar("_View", AttentionView, LatentView, DeltaView, CrossView, MlpView, MoeView, BlockView)
+_View = TypeVar("_View", AttentionView, LatentView, IndexView, DeltaView, CrossView, MlpView, MoeView, BlockView)
 
 
 class _Classes:
@@ -253,6 +262,7 @@ class _Classes:
         self.fields.add("layers", len(stack.order))
         self.attentions: dict[AttentionView, AttentionView] = {}
         self.latents: dict[LatentView, LatentView] = {}
+        self.indexes: dict[IndexView, IndexView] = {}
         self.deltas: dict[DeltaView, DeltaView] = {}
         self.crosses: dict[CrossView, CrossView] = {}
         self.mlps: dict[MlpView, MlpView] = {}
@@ -265,7 +275,8 @@ class _Classes:
         rope = rotation_type(stack, self._rotations) or use.rope
         parts = parts_type(stack) if stack.parted else ()
         sources = source_types(stack, direct=use.direct)
-        self.given = use.given(rope, sources, parts, placed=stack.tempered, real=stack.choosing)
+        given = use.given(rope, sources, parts, placed=stack.tempered, real=stack.choosing)
+        self.given = replace(given, chosen=stack.handed)
         self._turned: dict[int, str] = {}  # number of rotary positions -> how much of a head they turn
         self._sized = of_several_widths(stack)
 
@@ -319,13 +330,24 @@ class _Classes:
             return self._once(self.crosses, cross, "CrossAttention", kind.name)
         if op.latent:
             latent = latent_view(op, op.latent, kind, self.fields, given=self.given, tp=self._tp)
+            latent = replace(latent, scores=replace(latent.scores, index=self._index(op, latent.q_rank, kind)))
             name = self._once(self.latents, latent, "LatentAttention", kind.name)
         else:
             view = attention_view(op, kind, self.fields, self.given, self._tp)
+            view = replace(view, scores=replace(view.scores, index=self._index(op, "", kind)))
             name = self._once(self.attentions, view, "Attention", kind.name)
         if op.rope is not None and op.rope not in self._turned:
             self._turned[op.rope] = rope_dim(op, self._stack.rotary[op.rope], kind, self.fields)
         return name
+
+    def _index(self, op: Attention, narrow: str, kind: LayerKind) -> IndexView | None:
+        """The class of an indexer, whose queries may come from a narrow vector."""
+        if op.index is None:
+            return None
+        rope = None if op.rope is None else self._stack.rotary[op.rope]
+        given = (self.given.rope, self.given.memory if self.given.cached else "")
+        view = index_view(op.index, kind, self.fields, narrow=narrow, rope=rope, given=given)
+        return replace(view, name=self._once(self.indexes, view, "Indexer", kind.name))
 
     def _mlp(self, op: Mlp, kind: LayerKind, field: str = "mlp_hidden", name: str = "") -> tuple[str, str]:
         width = self.fields.add(field, op.hidden, kind.name)

@@ -22,7 +22,7 @@ class Passed:
     the tensors that may not be there. `part`
     says which tokens are of which of the `segments`, for what has weights by segment; `marked` is the one whose tokens
     it marks, if it does not say how many each has. Where one `segment` is updated by itself, its own weights are at
-    hand.
+    hand. If `chosen`, what an indexer chooses is handed on.
     """
 
     own: tuple[str, ...]
@@ -36,6 +36,7 @@ class Passed:
     segments: tuple[str, ...] = ()
     marked: str = ""
     segment: str = ""
+    chosen: bool = False
 
     def crossed(self, cross: Cross) -> tuple[str, ...]:
         """What it hands on to attention over a port."""
@@ -64,6 +65,7 @@ def passed(stack: Stack, given: Given, linear: Given, open_: frozenset[str]) -> 
         given.parts[0] if given.parts else "",
         tuple(segment.name for segment in stack.segments),
         marked.name if marked else "",
+        chosen=given.chosen,
     )
 
 
@@ -148,6 +150,9 @@ def _group_lines(
     if shared:
         yield f"h = {_norm(replace(group[0], name=shared), x, given)}"
         source = "h"
+    for each in group:
+        if _chooses(each, given):
+            yield f"{each.name}, chosen = {_call(each, _read(each, source, given, x), given)}"
     terms = dict(_terms(group, given, source, x))
     skip = f"{x} + " if group[0].residual.skip else ""
     line = f"{x} = {skip}{' + '.join(terms.values())}"
@@ -182,6 +187,12 @@ def _update(sublayer: Sublayer, given: Passed, room: int, x: str) -> Iterator[st
     factor, read = _factor(sublayer, given), _read(sublayer, "", given, x)
     skip = f"{x} + " if sublayer.residual.skip else ""
     call = _call(sublayer, read, given)
+    if _chooses(sublayer, given):
+        if len(f"h, chosen = {call}") > room and read != x:
+            yield f"h = {read}"
+            call = _call(sublayer, "h", given)
+        yield f"h, chosen = {call}"
+        call = "h"
     for inner in (call, "h"):
         whole = _placed(sublayer, inner, given)
         line = f"{x} = {skip}{factor}{whole}"
@@ -197,13 +208,21 @@ def _update(sublayer: Sublayer, given: Passed, room: int, x: str) -> Iterator[st
 
 
 def _branch(sublayer: Sublayer, read: str, given: Passed) -> str:
-    return _placed(sublayer, _call(sublayer, read, given), given)
+    call = sublayer.name if _chooses(sublayer, given) else _call(sublayer, read, given)
+    return _placed(sublayer, call, given)
+
+
+def _chooses(sublayer: Sublayer, given: Passed) -> bool:
+    """Whether an operation gives, beside its result, the keys that it has chosen for other layers too."""
+    return given.chosen and isinstance(sublayer.op, Attention) and sublayer.op.index is not None
 
 
 def _call(sublayer: Sublayer, read: str, given: Passed) -> str:
     op, more = sublayer.op, given.linear
     if isinstance(op, Attention):
         own = given.placed if op.temperature else given.own
+        if op.follows:
+            own = tuple("mask & chosen" if name == "mask" else name for name in own)
         more = given.crossed(op.cross) if op.cross else own
     elif isinstance(op, Mlp):
         more = (_real(given),) if is_choosing(op) else ()

@@ -7,7 +7,9 @@ from typing import Any, Literal
 
 from ..code import Field, literal
 from .expressions import Fields, activated, bias_argument, norm_expression
-from .settings import Attention, Delta, Latent, LayerKind
+from .settings import Attention, Latent, LayerKind
+from .settings_linear import Delta
+from .views_index import IndexView
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +23,8 @@ class Given:
     `placed` if layers are told where their tokens stand. `parts` says which tokens are of which segment: (name, type),
     empty if no layer asks; `real` if layers ask which tokens stand at all. Sources are one value each, or (`direct`)
     tensors. The cache of a layer is a `memory`; `more` are parameters that are handed on unread.
-    Blocks are told how many `frames` a video has, if some attention is within these.
+    Blocks are told how many `frames` a video has, if some attention is within these. With `chosen`, they hand on which
+    keys the last indexer has chosen.
     """
 
     axes: tuple[str, str]
@@ -37,6 +40,7 @@ class Given:
     memory: str = "LayerCache"
     more: tuple[str, ...] = ()
     frames: bool = False
+    chosen: bool = False
 
     @property
     def _own(self) -> tuple[str, ...]:
@@ -56,10 +60,17 @@ class Given:
     @property
     def block_parameters(self) -> tuple[str, ...]:
         """The parameters of a block's `forward`."""
+        chosen = ("chosen: Tensor",) if self.chosen else ()
         parts = (": ".join(self.parts),) if self.parts else ()
         real = ("real: Tensor | None",) if self.real else ()
         frames = ("frames: int",) if self.frames else ()
-        return (*self.parameters, *parts, *real, *frames, *(f"{port}: {type_}" for port, type_ in self.sources))
+        sources = (f"{port}: {type_}" for port, type_ in self.sources)
+        return (*self.parameters, *chosen, *parts, *real, *frames, *sources)
+
+    @property
+    def result(self) -> str:
+        """The type of what a block gives."""
+        return "tuple[Tensor, Tensor]" if self.chosen else "Tensor"
 
     @property
     def grouped(self) -> bool:
@@ -90,7 +101,8 @@ class Given:
 @dataclass(frozen=True, slots=True)
 class Scores:
     """How an attention makes its scores and how they count, and what it is given. `scale` and `softcap` are config
-    fields, and so are the two of `temperature`; a `gated` one multiplies what its heads give."""
+    fields, and so are the two of `temperature`; a `gated` one multiplies what its heads give. With an `index` it
+    chooses keys, which are part of its result if others share the choice."""
 
     given: Given
     scale: str
@@ -100,6 +112,17 @@ class Scores:
     relative: bool
     tp: bool
     temperature: TemperatureView | None = None
+    index: IndexView | None = None
+
+    @property
+    def handed(self) -> bool:
+        """Whether the keys that it has chosen are part of its result."""
+        return self.index is not None and self.given.chosen
+
+    @property
+    def result(self) -> str:
+        """The type of its result."""
+        return "tuple[Tensor, Tensor]" if self.handed else "Tensor"
 
     @property
     def turns(self) -> Literal["", "some", "always"]:

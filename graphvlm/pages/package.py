@@ -45,10 +45,11 @@ class GenerateView:
 @dataclass(frozen=True, slots=True)
 class MemoryView:
     """What the cache of a layer holds: keys and values, states of linear attention, or in some layers the ones and in
-    some the others."""
+    some the others; beside keys and values, also the keys of an indexer."""
 
     linear: bool
     keyed: bool
+    indexed: bool
 
 
 def make(graph: Graph) -> dict[str, Page]:
@@ -113,7 +114,8 @@ def _features(view: model.ModelView) -> dict[str, str]:
 def _memory(graph: Graph) -> MemoryView:
     stacks = [node.spec.stack for node in graph.nodes.values() if node.kind == "decoder"]
     linear = [each for stack in stacks if stack for each in stack.linear]
-    return MemoryView(linear=any(linear), keyed=not all(linear))
+    indexed = any(stack.indexed for stack in stacks if stack)
+    return MemoryView(linear=any(linear), keyed=not all(linear), indexed=indexed)
 
 
 def _together(pages: Mapping[str, NodePage]) -> Mapping[str, NodePage]:

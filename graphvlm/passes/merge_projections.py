@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from ..blocks.settings import Attention, Delta, Op
+from ..blocks.settings import Attention, Op
+from ..blocks.settings_linear import Delta
 from ..ir import Graph, Node
 
 

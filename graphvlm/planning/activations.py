@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from ..blocks.settings import Attention, Delta, Mlp, Sublayer
+from ..blocks.settings import Attention, Mlp, Sublayer
+from ..blocks.settings_linear import Delta
 from ..ir import Graph, Node
 from ..vocabulary import gives_parts
 from .arithmetic import Work, layers_run, left_out, scoped

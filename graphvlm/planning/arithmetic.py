@@ -7,7 +7,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from ..blocks.run import read_run
-from ..blocks.settings import Attention, Delta, Op, Sublayer
+from ..blocks.settings import Attention, Op, Sublayer
+from ..blocks.settings_linear import Delta
 from ..component import Port
 from ..ir import Graph, Node
 from ..settings import Settings

@@ -48,7 +48,7 @@ def weights(graph: Graph) -> tuple[Weight, ...]:
         for parameter in node.spec.parameters():
             own = f"{node.name}.{parameter.path}"
             pieces = [f"{node.name}.{piece.path}" for piece in parameter.pieces]
-            trained = node.name not in whole and own not in frozen and not all(piece in frozen for piece in pieces)
+            kept = node.name in whole or own in frozen or all(piece in frozen for piece in pieces)
             shape = _local(parameter, ways, node.tensor_parallel)
             module = parameter.path.rpartition(".")[0]
             expert = starred(module)[0].removeprefix("layers.*.") in spread
@@ -72,7 +72,7 @@ def weights(graph: Graph) -> tuple[Weight, ...]:
                     count=parameter.count if own_weight else 0,
                     held=prod(shape),
                     stored=prod(stored) if own_weight else 0,
-                    trained=trained,
+                    trained=not (kept or parameter.fixed),
                     unit=f"{node.name}.{module}" if expert else fsdp_unit(node, parameter.path),
                     axis=axis,
                     ranks=ranks,

@@ -27,7 +27,7 @@ def transformer(made: Growing, stream: Stream, dim: int, others: list[Features])
         **made.maybe(final_norm=made.chance),
     }
     reads: Plain = {"features": stream.ref}
-    for change in (_long, _latent, _three_numbers, _marks, _inject, segments, _cross, _order):
+    for change in (_long, _latent, _three_numbers, _marks, _inject, segments, _indexer, _cross, _order):
         change(made, settings, reads, stream, others)
     embedded = made.nodes.get(f"{stream.ref.partition('.')[0]}", {}).get("type") in ("linear", "mlp")
     head = _head(made, tied=bool(stream.ids) and not embedded)
@@ -83,6 +83,24 @@ def _latent(made: Growing, settings: Plain, reads: Plain, stream: Stream, others
     scaling = settings["position"].get("scaling", {})
     if settings["position"].pop("dim", None) or scaling.get("type") == "longrope":
         settings["position"].pop("scaling", None)
+
+
+def _indexer(made: Growing, settings: Plain, reads: Plain, stream: Stream, others: list[Features]) -> None:
+    """Keys that small heads choose, in some layers for the next ones too."""
+    own, position = settings["attention"], settings["position"]
+    if "weights_by" in own or (isinstance(position, dict) and position["type"] in ("relative", "alibi")):
+        return
+    if not made.chance(4):
+        return
+    # With few heads, several keys of a query would have a score of zero, and any of them could be chosen.
+    own["indexer"] = {"heads": 17, "head_dim": 12, "top": made.pick(1, 3, 50)}
+    if _rope(settings) and not any(entry.get("position") == "none" for entry in _where(settings)):
+        own["indexer"] |= made.maybe(style=lambda: made.pick("half", "interleaved"))
+    if _count(settings) > 1 and made.chance():
+        found = settings["layers"]
+        last = {"name": "sharing", "at": [_count(settings) - 1], "attention": {"indexer": "shared"}}
+        layers_ = found if isinstance(found, dict) else {"count": found}
+        settings["layers"] = {**layers_, "where": [*layers_.get("where", []), last]}
 
 
 def _three_numbers(made: Growing, settings: Plain, reads: Plain, stream: Stream, others: list[Features]) -> None:

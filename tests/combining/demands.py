@@ -154,9 +154,15 @@ def _names(parameter: Parameter) -> list[str]:
 def _frozen(graph: Graph, path: str) -> bool:
     """Whether a parameter learns nothing before the first step."""
     node = path.split(".", maxsplit=1)[0]
-    return path.endswith(".router_bias") or any(  # which no gradient reaches
-        fnmatchcase(node, found.pattern) or fnmatchcase(path, found.pattern) or fnmatchcase(path, f"{found.pattern}.*")
-        for found in graph.freeze
+    return (
+        path.endswith(".router_bias")
+        or ".attn.index." in path
+        or any(  # which no gradient reaches
+            fnmatchcase(node, found.pattern)
+            or fnmatchcase(path, found.pattern)
+            or fnmatchcase(path, f"{found.pattern}.*")
+            for found in graph.freeze
+        )
     )
 
 

@@ -57,6 +57,8 @@ _DEEPSEEK = {
     "first_k_dense_replace": 1,
     "routed_scaling_factor": 2.5,
 }
+# So many heads that no two keys of a query have a score of zero from all: nothing says which of them would be chosen.
+_INDEXED = {"index_n_heads": 17, "index_topk": 6}
 _SPARSE = {
     "moe_intermediate_size": 20,
     "n_routed_experts": 12,
@@ -141,6 +143,20 @@ FAMILIES: Mapping[str, Make] = MappingProxyType(
             rope_interleave=False,
             attention_bias=True,
             max_position_embeddings=4 * ORIGINAL,
+        ),
+        "deepseek_v32": _family(
+            "deepseek_v32", **_rope(**_YARN), **_DEEPSEEK, **_INDEXED, index_head_dim=10, q_lora_rank=16
+        ),
+        # the second layer shares the choice of the first
+        "glm_moe_dsa": _family(
+            "glm_moe_dsa",
+            **_rope(),
+            **{**_DEEPSEEK, "n_group": 1, "topk_group": 1},
+            **_INDEXED,
+            index_head_dim=6,
+            q_lora_rank=16,
+            indexer_types=["full", "shared", "full"],
+            mlp_layer_types=["sparse", "dense", "sparse"],
         ),
         "phi3": _family("phi3", **_rope(partial_rotary_factor=0.5), hidden_size=96, sliding_window=7),
         "phi3_short": _family(

@@ -61,6 +61,9 @@ _HERE: Mapping[str, frozenset[str]] = {
     "cohere2": frozenset({"head_dim"}),
     "deepseek_v2": frozenset({"head_dim"}),
     "deepseek_v3": frozenset({"head_dim"}),
+    # a list names the layers with experts, and of one group nothing is chosen
+    "deepseek_v32": frozenset({"head_dim", "first_k_dense_replace"}),
+    "glm_moe_dsa": frozenset({"head_dim", "first_k_dense_replace", "topk_group"}),
     **dict.fromkeys(("mistral3", "lighton_ocr"), frozenset({"vision_config.head_dim", "vision_config.image_size"})),
     "bloom": frozenset({"slow_but_exact"}),  # how sums over devices are rounded
     "mpt": frozenset(

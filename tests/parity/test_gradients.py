@@ -49,7 +49,16 @@ BLOCKS = (
         "gemma2",
         "qwen2_moe_dense_window",
     ),  # norms, gates, windows
-    *("deepseek_v3", "qwen3_next", "gpt_oss", "minimax_m2", "cohere2", "granite", "glm4_moe"),  # attention and experts
+    *(
+        "deepseek_v3",
+        "qwen3_next",
+        "gpt_oss",
+        "minimax_m2",
+        "cohere2",
+        "granite",
+        "glm4_moe",
+        "glm_moe_dsa",
+    ),  # attention and experts
     *("gemma3_text", "opt", "opt_post", "phi3_long", "gpt_neox", "exaone4", "olmo", "smollm3", "llama4_text"),
 )
 

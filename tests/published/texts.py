@@ -202,6 +202,26 @@ TEXTS: dict[str, Published] = {
         | {"max_position_embeddings": 163840, "rope_scaling": _yarn(40, 1.0), "num_nextn_predict_layers": 1},
         671_026_419_200,
     ),
+    "deepseek_v3_2": Published(
+        "DeepSeek-V3.2",
+        f"{HUB}deepseek-ai/DeepSeek-V3.2",
+        _latent("deepseek_v32", 7168, 18432, 61, 128, 128)
+        | {"max_position_embeddings": 163840, "rope_scaling": _yarn(40, 1.0), "num_nextn_predict_layers": 1},
+        671_877_944_064,
+    ),
+    "glm_5": Published(
+        "GLM-5",
+        f"{HUB}zai-org/GLM-5",
+        {"model_type": "glm_moe_dsa", "rope_theta": 1000000, "num_nextn_predict_layers": 1},
+        743_911_218_432,
+    ),
+    "glm_5_2": Published(
+        "GLM-5.2",
+        f"{HUB}zai-org/GLM-5.2",
+        {"model_type": "glm_moe_dsa", "rope_theta": 8000000, "max_position_embeddings": 1048576}
+        | {"index_topk_freq": 4, "index_skip_topk_offset": 3, "num_nextn_predict_layers": 1},
+        743_377_019_904,
+    ),
     "kimi_k2": Published(
         "Kimi K2",
         f"{HUB}moonshotai/Kimi-K2-Instruct",

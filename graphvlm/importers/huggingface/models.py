@@ -129,6 +129,8 @@ TEXT: Mapping[str, str] = MappingProxyType(
         "granite": "GraniteForCausalLM",
         "deepseek_v2": "DeepseekV2ForCausalLM",
         "deepseek_v3": "DeepseekV3ForCausalLM",
+        "deepseek_v32": "DeepseekV32ForCausalLM",
+        "glm_moe_dsa": "GlmMoeDsaForCausalLM",
         "bloom": "BloomForCausalLM",
         "mpt": "MptForCausalLM",
         "llama4_text": "Llama4ForCausalLM",

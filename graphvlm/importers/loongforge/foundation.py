@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 from ..findings import shown
 from .by_kind import read_by_kind
 from .component import Component, Path
+from .latent import INDEXED, LATENT, read_latent, read_latent_position, share_choices
 from .tables import HARMLESS, NEUTRAL
 
 _CHECKPOINTS: Mapping[str, str] = MappingProxyType(
@@ -21,6 +21,7 @@ _CHECKPOINTS: Mapping[str, str] = MappingProxyType(
         "Qwen3NextConfig": "checkpoint/qwen3_next",
         "Qwen35Config": "checkpoint/qwen3_5",
         "DeepseekConfig": "checkpoint/deepseek",
+        "GlmConfig": "checkpoint/deepseek",
     }
 )
 
@@ -45,6 +46,8 @@ ABOUT: Mapping[Path, tuple[str, ...]] = MappingProxyType(
         ("position", "scaling", "original_max_tokens"): ("original_max_position_embeddings",),
         ("position", "scaling", "mscale"): ("mscale",),
         ("position", "scaling", "mscale_all_dim"): ("mscale_all_dim",),
+        ("attention", "indexer", "style"): ("dsa_indexer_rope_interleaved",),
+        ("attention", "indexer", "norm", "eps"): ("dsa_indexer_k_norm_epsilon",),
         ("mlp", "moe", "top"): ("moe_router_topk",),
         ("mlp", "moe", "router", "score"): ("moe_router_score_function",),
         ("mlp", "moe", "router", "bias"): ("moe_router_enable_expert_bias",),
@@ -63,13 +66,16 @@ def read_foundation(config: Component, inputs: str, *, grid: bool = False) -> di
         attention = _attention(config, heads, config.integer_or_none("kv_channels") or dim // heads, 1.0)
         return read_by_kind(config, inputs, read_vocab(config), attention, grid=grid)
     config.check_names(HARMLESS, f"a `{config.stem}`")
-    config.neutral(NEUTRAL)
-    latent = config.stem == "DeepseekConfig"
+    latent = config.stem in LATENT
+    config.neutral({**NEUTRAL, **({"experimental_attention_variant": (INDEXED,)} if latent else {})})
+    indexed = latent and config.has("experimental_attention_variant")
     dim, heads = config.integer("hidden_size"), config.integer("num_attention_heads")
     head_dim = config.integer_or_none("kv_channels") or dim // heads
     eps = config.number("layernorm_epsilon" if config.has("layernorm_epsilon") else "norm_epsilon")
     mlp, layers = _mlp(config)
     hybrid = "full_attention_interval" in config.defaults
+    if indexed:
+        layers = share_choices(config, layers)
     if hybrid:
         layers = _hybrid_layers(config)
     node = {
@@ -81,12 +87,15 @@ def read_foundation(config: Component, inputs: str, *, grid: bool = False) -> di
         "max_tokens": config.integer("max_position_embeddings"),
         "layers": layers,
         "norm": {"type": "rms", "eps": eps} | ({"unit_offset": True} if hybrid else {}),
-        "attention": _latent(config, heads) if latent else _attention(config, heads, head_dim, eps),
+        "attention": read_latent(config, heads, indexed=indexed)
+        if latent
+        else _attention(config, heads, head_dim, eps),
         "mlp": mlp,
-        "position": _latent_position(config) if latent else _position(config, head_dim, grid),
+        "position": read_latent_position(config) if latent else _position(config, head_dim, grid),
         "head": {"tied": not config.boolean("untie_embeddings_and_output_weights"), "bias": False},
     }
-    return node | ({"checkpoint": {"use": _CHECKPOINTS[config.stem]}} if config.stem in _CHECKPOINTS else {})
+    names = "checkpoint/deepseek_indexed" if indexed else _CHECKPOINTS.get(config.stem)
+    return node | ({"checkpoint": {"use": names}} if names else {})
 
 
 def read_vocab(config: Component) -> int:
@@ -162,39 +171,6 @@ def _sections(config: Component) -> list[int]:
         return sections
     config.wrong("mrope_section", "three whole numbers")
     return [0, 0, 0]
-
-
-def _latent(config: Component, heads: int) -> dict[str, Any]:
-    """Latent attention. Its scores are scaled with the square of what the long positions are sharpened with."""
-    config.neutral({"multi_latent_attention": (True,), "qk_layernorm": (True,), "rope_type": ("yarn",)})
-    nope, rope = config.integer("qk_head_dim"), config.integer("qk_pos_emb_head_dim")
-    sharper = _sharpened(config.number("rotary_scaling_factor"), config.number("mscale_all_dim"))
-    widths = {
-        "q_rank": config.integer_or_none("q_lora_rank"),
-        "kv_rank": config.integer("kv_lora_rank"),
-        "nope_dim": nope,
-        "rope_dim": rope,
-        "value_dim": config.integer("v_head_dim"),
-    }
-    latent = {name: width for name, width in widths.items() if width is not None}
-    return {"heads": heads, "bias": False, "scale": sharper**2 * (nope + rope) ** -0.5, "latent": latent}
-
-
-def _sharpened(factor: float, weight: float) -> float:
-    return 0.1 * weight * math.log(factor) + 1.0 if factor > 1 else 1.0
-
-
-def _latent_position(config: Component) -> dict[str, Any]:
-    scaling = {
-        "type": "yarn",
-        "factor": config.number("rotary_scaling_factor"),
-        "original_max_tokens": config.integer("original_max_position_embeddings"),
-        "beta_fast": config.number("beta_fast"),
-        "beta_slow": config.number("beta_slow"),
-        "mscale": config.number("mscale"),
-        "mscale_all_dim": config.number("mscale_all_dim"),
-    }
-    return {"type": "rope", "theta": config.number("rotary_base"), "style": "interleaved", "scaling": scaling}
 
 
 def _mlp(config: Component) -> tuple[dict[str, Any], int | dict[str, Any]]:

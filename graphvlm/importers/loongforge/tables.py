@@ -9,7 +9,8 @@ from typing import Any
 Values = Mapping[str, Any]
 
 # What no weight and no output depends on: which kernels run, how the model is trained, stored and converted, where its
-# code lies. `mtp_*` are layers that predict further tokens while training; checkpoints run without them.
+# code lies. `mtp_*` are layers that predict further tokens while training; checkpoints run without them. The rotation
+# of an indexer (`rotate_activation`) turns queries and keys alike, and leaves their products as they are.
 HARMLESS = frozenset(
     """
     _target_ model_type model_spec convert_file freeze peft_config
@@ -18,6 +19,7 @@ HARMLESS = frozenset(
     attention_dropout hidden_dropout initializer_factor variable_seq_lengths make_vocab_size_divisible_by
     mtp_num_layers mtp_loss_coef mtp_loss_scaling_factor mtp_loss_scaling_factor_decay_ratio
     moe_token_dispatcher_type max_sequence_length
+    dsa_indexer_loss_coeff dsa_indexer_use_sparse_loss dsa_indexer_rotate_activation
     """.split()  # noqa: SIM905
 )
 
@@ -75,7 +77,18 @@ _FOUNDATION: Values = MappingProxyType(
 _LATENT = """
     multi_latent_attention q_lora_rank kv_lora_rank qk_head_dim qk_pos_emb_head_dim v_head_dim rope_type
     rotary_scaling_factor original_max_position_embeddings beta_fast beta_slow mscale mscale_all_dim
+    dsa_indexer_n_heads dsa_indexer_head_dim dsa_indexer_topk dsa_indexer_k_norm_epsilon dsa_indexer_rope_interleaved
     """.split()  # noqa: SIM905
+_INDEXED: Values = MappingProxyType(
+    {
+        **_FOUNDATION,
+        **dict.fromkeys(_LATENT),
+        "beta_fast": 32,
+        "beta_slow": 1,
+        "dsa_indexer_topk_freq": 1,
+        "dsa_indexer_skip_topk_offset": 0,
+    }
+)
 
 _HYBRID: Values = MappingProxyType(
     {
@@ -122,7 +135,8 @@ FOUNDATIONS: Mapping[str, Values] = MappingProxyType(
             "num_moe_experts": None,
             "im_patch_id": None,
         },
-        "DeepseekConfig": {**_FOUNDATION, **dict.fromkeys(_LATENT), "beta_fast": 32, "beta_slow": 1},
+        "DeepseekConfig": _INDEXED,
+        "GlmConfig": _INDEXED,
     }
 )
 
@@ -231,7 +245,6 @@ PROJECTORS: Mapping[str, Values] = MappingProxyType(
 # Classes that exist, and what the language lacks for them.
 LATER: Mapping[str, str] = MappingProxyType(
     {
-        "GlmConfig": "attention to the keys that an indexer chooses (`experimental_attention_variant: dsa`)",
         "DeepseekV4Config": "hyper-connections, compressed attention and hashed experts",
         "MiniCPMV46VisionConfig": "a merger of neighbouring patches between the layers of an encoder",
     }

@@ -90,7 +90,12 @@ SCRIPTS = (
         moe_router_topk_scaling_factor=16.0,
     ),
     _script("deepseek3/deepseek_v3", "deepseek_v3/pretrain/pretrain_deepseek_v3_group_bf16.sh", **_V3),
-    _script("deepseek3/deepseek_v3_2_sparse", "deepseek_v3/pretrain/pretrain_deepseek_v32_group_fp8.sh", **_V3),
+    _script(
+        "deepseek3/deepseek_v3_2_sparse",
+        "deepseek_v3/pretrain/pretrain_deepseek_v32_group_fp8.sh",
+        **_V3,
+        dsa_indexer_k_norm_epsilon=1e-6,
+    ),
     _script(
         "deepseek4/*",
         "deepseek_v4/pretrain/pretrain_deepseek_v4_flash_fp8.sh",
@@ -298,6 +303,13 @@ PUBLISHED = (
         MappingProxyType({"rotary_base": 500000}),
     ),
     Unsaid(
+        ("glm5/*", "glm5.2/*", "glm5.2_vit/*"),
+        "the published config of GLM-5 (no `rope_scaling`, `indexer_rope_interleave`)",
+        MappingProxyType(
+            {"rope_type": "rope", "dsa_indexer_rope_interleaved": True, "dsa_indexer_k_norm_epsilon": 1e-6}
+        ),
+    ),
+    Unsaid(
         ("kimi_k2/*", "kimi_k2.5/*", "kimi_k2.6/*"),
         "the published config of Kimi-K2 (`rms_norm_eps`)",
         MappingProxyType({"norm_epsilon": 1e-6}),
@@ -356,6 +368,7 @@ MEGATRON = Unsaid(
             "rotary_percent": 1.0,
             "rope_scaling_factor": 8.0,
             "rope_type": "yarn",
+            "dsa_indexer_rope_interleaved": False,
             "rotary_scaling_factor": 40,
             "original_max_position_embeddings": 4096,
             "group_query_attention": False,

@@ -49,6 +49,10 @@ NAMES: dict[str, list[str]] = {
     "llm.layers.*.attn.wo": ["model.layers.*.self_attn.o_proj"],
     "llm.layers.*.attn.q_norm": ["model.layers.*.self_attn.q_norm"],
     "llm.layers.*.attn.k_norm": ["model.layers.*.self_attn.k_norm"],
+    "llm.layers.*.attn.index.wq": ["layers.*.attn.index.wq"],
+    "llm.layers.*.attn.index.wk": ["layers.*.attn.index.wk"],
+    "llm.layers.*.attn.index.k_norm": ["layers.*.attn.index.k_norm"],
+    "llm.layers.*.attn.index.weigh": ["layers.*.attn.index.weigh"],
     "llm.norm": ["model.norm"],
     "llm.head": ["lm_head"],
 }

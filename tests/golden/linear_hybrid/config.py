@@ -29,6 +29,9 @@ class LlmConfig:
     heads: int = 6
     kv_heads: int = 2
     head_dim: int = 20
+    index_head_dim: int = 12
+    index_heads: int = 17
+    index_top: int = 16
     rope_dim: int = 8
     linear: tuple[bool, ...] = (*[True] * 3, False, *[True] * 3, False)
     rope_theta: float = 10000.0

@@ -28,6 +28,8 @@ class LayerCache:
         self.size, self.slot, self.last = size, slot, last
         self.k: Tensor | None = None
         self.v: Tensor | None = None
+        # Keys of an indexer, [batch, 1, size, head_dim].
+        self.index: Tensor | None = None
         self.state: Tensor | None = None
         self.inputs: Tensor | None = None
 
@@ -44,6 +46,16 @@ class LayerCache:
         self.k.index_copy_(2, self.slot, k)
         self.v.index_copy_(2, self.slot, v)
         return self.k, self.v
+
+    def update_index(self, k: Tensor) -> Tensor:
+        """The same for the keys of an indexer, [batch, 1, seq, head_dim]."""
+        if self.index is None:
+            self.index = k.new_zeros(*k.shape[:2], self.size, k.size(3))
+        if k.size(2) > 1:
+            self.index[:, :, : k.size(2)] = k
+            return k
+        self.index.index_copy_(2, self.slot, k)
+        return self.index
 
     def extend(self, x: Tensor, before: int) -> Tensor:
         """Inputs [batch, channels, seq] of a convolution after those `before` them."""

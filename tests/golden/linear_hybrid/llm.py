@@ -80,7 +80,96 @@ class OffsetRMSNorm(nn.Module):
         return F.rms_norm(x.float(), weight.shape, weight, self.eps).type_as(x)
 
 
+class Indexer(nn.Module):
+    """Small heads that choose, for each query, which of the keys it could see it looks at."""
+
+    def __init__(self, config: LlmConfig) -> None:
+        super().__init__()
+        self.head_dim = config.index_head_dim
+        self.top = config.index_top
+        self.wq = nn.Linear(
+            config.dim,
+            config.index_heads * config.index_head_dim,
+            bias=False,
+        )
+        self.wk = nn.Linear(config.dim, config.index_head_dim, bias=False)
+        self.k_norm = nn.LayerNorm(config.index_head_dim, eps=config.norm_eps)
+        self.weigh = nn.Linear(config.dim, config.index_heads, bias=False)
+        # No gradient goes through a choice: it takes a loss of its own to train it.
+        self.requires_grad_(False)
+
+    @torch.no_grad()
+    def forward(
+        self,
+        x: Tensor,
+        rope: Rotation,
+        mask: Tensor,
+        cache: LayerCache | None,
+    ) -> Tensor:
+        """`mask` without the keys that were not chosen, [batch, 1, seq, keys]."""
+        batch, seq, _ = x.shape
+        q = self.wq(x).view(batch, seq, -1, self.head_dim).transpose(1, 2)
+        k = self.k_norm(self.wk(x)).unsqueeze(1)  # one for all heads
+        q, k = self.turn(q, rope), self.turn(k, rope)
+        if cache is not None:
+            k = cache.update_index(k)
+        # What counts is only their order, so nothing is scaled.
+        scores = (q.float() @ k.float().transpose(2, 3)).relu()
+        scores = torch.einsum("bqh,bhqk->bqk", self.weigh(x).float(), scores)
+        scores = scores.unsqueeze(1).masked_fill(~mask, -torch.inf)
+        # There may be fewer keys than `top`: behind them stand some that are never seen.
+        scores = F.pad(scores, (0, self.top), value=-torch.inf)
+        best = scores.topk(self.top).indices
+        chosen = torch.zeros_like(scores, dtype=torch.bool).scatter(-1, best, True)
+        return mask & chosen[..., : k.size(2)]
+
+    def turn(self, x: Tensor, rope: Rotation) -> Tensor:
+        """Queries or keys after their turn."""
+        x, rest = x.tensor_split([rope.cos.size(-1)], dim=-1)
+        # Pairs are (2 i, 2 i + 1): they are put half a width apart, in queries as in keys.
+        x = x.view(*x.shape[:-1], -1, 2).transpose(-1, -2).flatten(-2)
+        return torch.cat((rope(x), rest), dim=-1)
+
+
 class Attention(nn.Module):
+    def __init__(self, config: LlmConfig) -> None:
+        super().__init__()
+        self.heads = config.heads
+        self.kv_heads = config.kv_heads
+        self.head_dim = config.head_dim
+        self.wqkv = nn.Linear(
+            config.dim,
+            (config.heads + 2 * config.kv_heads) * config.head_dim,
+            bias=False,
+        )
+        self.wg = nn.Linear(config.dim, config.heads * config.head_dim, bias=False)
+        self.wo = nn.Linear(config.heads * config.head_dim, config.dim, bias=False)
+        self.q_norm = OffsetRMSNorm(config.head_dim, eps=config.norm_eps)
+        self.k_norm = OffsetRMSNorm(config.head_dim, eps=config.norm_eps)
+        self.index = Indexer(config)
+
+    def forward(
+        self,
+        x: Tensor,
+        rope: Rotation,
+        mask: Tensor,
+        cache: LayerCache | None,
+    ) -> tuple[Tensor, Tensor]:  # [batch, seq, dim]
+        batch, seq, _ = x.shape
+        gate = torch.sigmoid(self.wg(x))
+        qkv = self.wqkv(x).view(batch, seq, -1, self.head_dim).transpose(1, 2)
+        heads = [self.heads, self.kv_heads, self.kv_heads]
+        q, k, v = torch.split(qkv, heads, dim=1)
+        q, k = rope(self.q_norm(q)), rope(self.k_norm(k))
+        mask = self.index(x, rope, mask, cache)
+        if cache is not None:
+            k, v = cache.update(k, v)
+        x = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, enable_gqa=True)
+        x = self.wo(x.transpose(1, 2).flatten(2) * gate)
+        return x, mask
+
+
+class FullSharingAttention(nn.Module):
     def __init__(self, config: LlmConfig) -> None:
         super().__init__()
         self.heads = config.heads
@@ -100,7 +189,7 @@ class Attention(nn.Module):
         self,
         x: Tensor,
         rope: Rotation,
-        mask: Tensor | None,
+        mask: Tensor,
         cache: LayerCache | None,
     ) -> Tensor:  # [batch, seq, dim]
         batch, seq, _ = x.shape
@@ -111,15 +200,7 @@ class Attention(nn.Module):
         q, k = rope(self.q_norm(q)), rope(self.k_norm(k))
         if cache is not None:
             k, v = cache.update(k, v)
-        # Without a mask the order of the tokens is the mask.
-        x = F.scaled_dot_product_attention(
-            q,
-            k,
-            v,
-            attn_mask=mask,
-            is_causal=mask is None,
-            enable_gqa=True,
-        )
+        x = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, enable_gqa=True)
         x = self.wo(x.transpose(1, 2).flatten(2) * gate)
         return x
 
@@ -382,10 +463,11 @@ class Block(nn.Module):
         _rope: Rotation,
         mask: Tensor | None,
         cache: LayerCache | None,
-    ) -> Tensor:  # [batch, seq, dim]
+        chosen: Tensor,
+    ) -> tuple[Tensor, Tensor]:  # [batch, seq, dim]
         x = x + self.attn(self.attn_norm(x), mask, cache)
         x = x + self.mlp(self.mlp_norm(x))
-        return x
+        return x, chosen
 
 
 class FullBlock(nn.Module):
@@ -400,35 +482,53 @@ class FullBlock(nn.Module):
         self,
         x: Tensor,
         rope: Rotation,
-        mask: Tensor | None,
+        mask: Tensor,
         cache: LayerCache | None,
-    ) -> Tensor:  # [batch, seq, dim]
-        x = x + self.attn(self.attn_norm(x), rope, mask, cache)
+        _chosen: Tensor,
+    ) -> tuple[Tensor, Tensor]:  # [batch, seq, dim]
+        h, chosen = self.attn(self.attn_norm(x), rope, mask, cache)
+        x = x + h
         x = x + self.mlp(self.mlp_norm(x))
-        return x
+        return x, chosen
+
+
+class FullSharingBlock(nn.Module):
+    def __init__(self, config: LlmConfig) -> None:
+        super().__init__()
+        self.attn_norm = OffsetRMSNorm(config.dim, eps=config.norm_eps)
+        self.attn = FullSharingAttention(config)
+        self.mlp_norm = OffsetRMSNorm(config.dim, eps=config.norm_eps)
+        self.mlp = MoE(config)
+
+    def forward(
+        self,
+        x: Tensor,
+        rope: Rotation,
+        mask: Tensor,
+        cache: LayerCache | None,
+        chosen: Tensor,
+    ) -> tuple[Tensor, Tensor]:  # [batch, seq, dim]
+        x = x + self.attn(self.attn_norm(x), rope, mask & chosen, cache)
+        x = x + self.mlp(self.mlp_norm(x))
+        return x, chosen
 
 
 def attention_mask(
     x: Tensor,
     mask: Tensor | None,
     cache: KVCache | None,
-) -> Tensor | None:
-    """True where a query sees a key: [batch or 1, 1, seq, keys]; None means causal."""
+) -> Tensor:
+    """True where a query sees a key: [batch or 1, 1, seq, keys]."""
     seq = x.size(1)
     if cache is not None and seq == 1:
         return cache.tokens[:, None, None, :]
-    if mask is None or no_padding(mask):
-        return None
     place = torch.arange(seq, device=x.device)
     back = place[:, None] - place  # how far a key lies behind its query
     seen = back >= 0
+    if mask is None:
+        return seen[None, None]
     # Every token sees itself, so that rows of padding stay finite.
     return (seen & mask[:, None, None, :].bool()) | (back == 0)
-
-
-def no_padding(mask: Tensor) -> bool:
-    """Whether nothing is masked; a compiled or exported graph does not look."""
-    return not (torch.compiler.is_compiling() or mask.is_meta) and bool(mask.all())
 
 
 def positions_of(x: Tensor, mask: Tensor | None, cache: KVCache | None) -> Tensor:
@@ -445,7 +545,7 @@ class Llm(nn.Module):
         super().__init__()
         self.linear = config.linear
         self.rope = Rope(config)
-        kinds = (*[Block] * 3, FullBlock, *[Block] * 3, FullBlock)
+        kinds = (*[Block] * 3, FullBlock, *[Block] * 3, FullSharingBlock)
         self.layers = nn.ModuleList(kind(config) for kind in kinds)
         self.norm = OffsetRMSNorm(config.dim, eps=config.norm_eps)
         self.head = nn.Linear(config.dim, config.vocab, bias=False)
@@ -467,8 +567,11 @@ class Llm(nn.Module):
         rope = self.rope(positions_of(x, mask, cache), x.dtype)
         tokens = None if mask is None else mask.bool().unsqueeze(-1)  # [batch, seq, 1]
         visible = attention_mask(x, mask, cache)
+        # Which keys were chosen last: all, before a choice.
+        chosen = torch.ones(1, dtype=torch.bool, device=x.device)
         for i, layer in enumerate(self.layers):
             shown = tokens if self.linear[i] else visible
-            x = layer(x, rope, shown, None if cache is None else cache.layers[i])
+            own = None if cache is None else cache.layers[i]
+            x, chosen = layer(x, rope, shown, own, chosen)
         x = self.norm(x)
         return x

@@ -9,6 +9,7 @@ from ..rope import read_position, rotary_object, yarn_scale
 from ..tables import ConfigTable
 from ..text_fields import ROPE, ROUTER_LOSS
 from ..text_kind import Experts, Node, Position, TextKind, Variant
+from ..text_layers import layers_of_type
 
 DEEPSEEK_V2 = ConfigTable(
     "deepseek_v2",
@@ -215,7 +216,7 @@ _LATENT = {
 _EPS = 1e-6  # of the norms of the narrow vectors, whatever the config says
 
 
-def _position(text: Fields, kind: TextKind, head_dim: int) -> Position:
+def rope_part(text: Fields, kind: TextKind, head_dim: int) -> Position:
     """Only a part of each head knows positions, and all of that part is turned."""
     return read_position(text, kind, text.integer("qk_rope_head_dim"))
 
@@ -227,7 +228,7 @@ def _experts_v2(text: Fields, mlp: Node) -> Experts:
     return _experts(text, mlp, router)
 
 
-def _experts_v3(text: Fields, mlp: Node) -> Experts:
+def experts_by_sigmoid(text: Fields, mlp: Node) -> Experts:
     groups = _groups(text)
     router: Node = {"score": "sigmoid", "bias": True, **groups} | ({"group_score": "top2"} if groups else {})
     router |= {"normalize": True} if text.boolean("norm_topk_prob") else {}
@@ -241,19 +242,28 @@ def _groups(text: Fields) -> Node:
 
 
 def _experts(text: Fields, mlp: Node, router: Node) -> Experts:
-    count = text.integer("num_hidden_layers")
-    first = text.integer("first_k_dense_replace", least=0)
+    layers = _sparse_layers(text)
     hidden = text.integer("moe_intermediate_size")
     moe: Node = {"experts": text.integer("n_routed_experts"), "top": text.integer("num_experts_per_tok")}
     moe["shared"] = {"hidden": hidden * text.integer("n_shared_experts")}
     sparse: Node = {"hidden": hidden, "moe": moe | ({"router": router} if router else {})}
-    if first >= count:
+    if not layers:
         return Experts(mlp)
-    layers = tuple(range(first, count))
-    return Experts(mlp, (Variant("sparse", layers, {"mlp": sparse}),)) if first else Experts({**mlp, **sparse})
+    every = len(layers) == text.integer("num_hidden_layers")
+    return Experts({**mlp, **sparse}) if every else Experts(mlp, (Variant("sparse", layers, {"mlp": sparse}),))
 
 
-def _adapt(text: Fields, node: Node) -> None:
+def _sparse_layers(text: Fields) -> tuple[int, ...]:
+    """The layers with experts: those that a list names, or all behind the first few."""
+    count = text.integer("num_hidden_layers")
+    named = layers_of_type(text, count, _MLP_TYPES, "mlp_layer_types") if text.knows("mlp_layer_types") else None
+    return tuple(range(text.integer("first_k_dense_replace", least=0), count)) if named is None else tuple(named)
+
+
+_MLP_TYPES = {"dense": False, "sparse": True}
+
+
+def make_latent(text: Fields, node: Node) -> None:
     """Latent attention in place of the usual one."""
     usual = node["attention"]
     if "kv_heads" in usual:
@@ -281,17 +291,17 @@ def _scale(text: Fields, width: int) -> dict[str, Any]:
 def _adapt_glm(text: Fields, node: Node) -> None:
     if text.boolean("use_qk_norm"):
         node["attention"]["qk_norm"] = {"type": "rms", "eps": node["norm"]["eps"]}
-    _ignore_further(text, node)
+    ignore_further(text, node)
 
 
 def _adapt_v3(text: Fields, node: Node) -> None:
-    _adapt(text, node)
+    make_latent(text, node)
     if not text.boolean("rope_interleave"):
         del node["position"]["style"]
-    _ignore_further(text, node)
+    ignore_further(text, node)
 
 
-def _ignore_further(text: Fields, node: Node) -> None:
+def ignore_further(text: Fields, node: Node) -> None:
     """Layers behind the last predict further tokens, and are no part of the model."""
     further = next((name for name in ("num_nextn_predict_layers", "num_mtp_layers") if text.has(name)), "")
     if further:
@@ -305,17 +315,17 @@ KINDS = (
         DEEPSEEK_V2,
         bias="attention_bias",
         style="interleaved",
-        position=_position,
+        position=rope_part,
         experts=_experts_v2,
-        adapt=_adapt,
+        adapt=make_latent,
         checkpoint="checkpoint/deepseek",
     ),
     TextKind(
         DEEPSEEK_V3,
         bias="attention_bias",
         style="interleaved",
-        position=_position,
-        experts=_experts_v3,
+        position=rope_part,
+        experts=experts_by_sigmoid,
         adapt=_adapt_v3,
         checkpoint="checkpoint/deepseek",
     ),
@@ -323,7 +333,7 @@ KINDS = (
         GLM4_MOE,
         bias={"q": "attention_bias", "k": "attention_bias", "v": "attention_bias", "o": False},
         partial=True,
-        experts=_experts_v3,
+        experts=experts_by_sigmoid,
         adapt=_adapt_glm,
         checkpoint="checkpoint/deepseek",
     ),
@@ -332,8 +342,8 @@ KINDS = (
         bias={"q": "attention_bias", "k": "attention_bias", "v": "attention_bias", "o": False},
         partial=True,
         sections=(8, 12, 12),
-        experts=_experts_v3,
-        adapt=_ignore_further,
+        experts=experts_by_sigmoid,
+        adapt=ignore_further,
         checkpoint="checkpoint/deepseek",
     ),
     TextKind(
@@ -341,7 +351,7 @@ KINDS = (
         bias="attention_bias",
         qk_norm="head",
         window="some",
-        experts=_experts_v3,
+        experts=experts_by_sigmoid,
         checkpoint="checkpoint/deepseek",
     ),
 )

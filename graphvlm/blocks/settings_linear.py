@@ -1,0 +1,29 @@
+"""Values of linear attention: what keeps a state of fixed size in place of keys and values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .settings import Norm
+
+
+@dataclass(frozen=True, slots=True)
+class Delta:
+    """Linear attention by the gated delta rule: a state [key_dim, value_dim] in place of a sequence of keys and values.
+
+    Each token lets the state of a head fade, overwrites what it holds at the token's key, by up to `beta_max`, and
+    reads it with its query. `value_heads` states share `key_heads` queries and keys. A causal convolution of `conv`
+    tokens and an activation stand before; `norm` and a gate, by head, after. `apart`: none of its matrices are joined.
+    """
+
+    key_heads: int
+    value_heads: int
+    key_dim: int
+    value_dim: int
+    conv: int
+    activation: str
+    beta_max: float
+    norm: Norm
+    apart: bool = False
