@@ -22,7 +22,7 @@ EXAMPLES = """
     graphvlm plan llava_1_5_7b --world 8
     graphvlm plan llava_1_5_7b 'parallelism.mesh={dp: 4, tp: 2}' parallelism.nodes.vision.tp=1
     graphvlm plan qwen3_8b_vl.yaml --world 16 --gpu h200-141g --seq 8192 --size images=4 --recompute
-    graphvlm plan llava_1_5_13b --world 8 --search         # every mesh, the fastest that fits first
+    graphvlm plan llava_1_5_13b --world 8 --search         # meshes, the fastest that fits first
     graphvlm plan llava_1_5_7b --world 8 --json
 """
 
@@ -32,7 +32,7 @@ def options(parser: argparse.ArgumentParser) -> None:
     shared.add_changes(parser)
     parser.add_argument("--json", dest="format", action="store_const", const="json", help="the same as --format json")
     parser.add_argument("--world", metavar="N", type=_positive, help="devices (default: as many as the mesh has)")
-    parser.add_argument("--search", action="store_true", help="plan every mesh of --world devices")
+    parser.add_argument("--search", action="store_true", help="plan the meshes of --world devices")
     group = parser.add_argument_group("what a step is")
     group.add_argument("--gpu", metavar="NAME", default="h100-80g", help="the device (default: h100-80g)")
     group.add_argument("--batch", metavar="N", type=_positive, default=1, help="sequences a data-parallel rank (1)")

@@ -61,7 +61,7 @@ def read_parallelism(
             of_node = Settings(own) if own else None
             laid[name] = _laid(node, int(mesh.get("tp", 1)), settings, of_node, problems)
             laid[name] = with_context(laid[name], int(mesh.get("cp", 1)), settings, of_node, problems)
-            if int(mesh.get("ep", 1)) > 1 and _experts(node):
+            if int(mesh.get("ep", 1)) > 1 and experts_of(node):
                 laid[name] = replace(laid[name], expert_parallel=int(mesh["ep"]))
     return Parallelism(mesh), {name: _as_owner(node, laid) for name, node in nodes.items()}
 
@@ -140,7 +140,7 @@ def _check_tokens(node: Node, degree: int, own: Settings, problems: Problems) ->
         problems.error("tokens-not-shared", message, own.span("sequence"), help=edit)
 
 
-def _experts(node: Node) -> tuple[int, ...]:
+def experts_of(node: Node) -> tuple[int, ...]:
     """How many experts there are in each mixture of a node whose tokens choose."""
     kinds = node.spec.stack.kinds if node.spec.stack else ()
     ops = (sublayer.op for kind in kinds for sublayer in kind.sublayers)
@@ -153,7 +153,7 @@ def _check_experts(nodes: Mapping[str, Node], mesh: Mapping[str, int], settings:
     if degree == 1:
         return
     place, axes = settings.span("parallelism", "mesh", "ep"), [axis for axis in mesh if axis in ("dp", "ep", "tp")]
-    mixtures = {name: _experts(node) for name, node in nodes.items() if not node.owner and _experts(node)}
+    mixtures = {name: experts_of(node) for name, node in nodes.items() if not node.owner and experts_of(node)}
     why = edit = ""
     if not mixtures:
         why, edit = "no node has experts that tokens choose", "remove `ep`"

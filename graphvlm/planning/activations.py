@@ -52,7 +52,7 @@ def _of_node(node: Node, work: Work, sizes: Mapping[str, int], asked: Workload) 
         )
         for kind in stack.kinds
     ]
-    ends = work.tokens * stack.dim * 2.0  # the final norm, and what the head reads
+    ends = work.tokens * node.context * stack.dim * 2.0  # the final norm, and what the head reads, of all tokens
     layers = layers_run(node)
     if (asked.recompute or node.recompute) and stack.order:
         return work.tokens * stack.dim * len(layers) + max(each) + ends
@@ -90,6 +90,8 @@ def _of_attention(op: Attention, split: int) -> float:
         found += queries + keys
     if op.gated:
         found += 2 * result
+    if op.context:  # before and after heads are exchanged for tokens
+        found += result
     if op.latent:
         narrow = (op.latent.q_rank or 0) + op.latent.kv_rank
         found += 2 * narrow + op.latent.rope_dim

@@ -55,18 +55,19 @@ def search_json(candidates: Sequence[Candidate]) -> list[dict[str, Any]]:
 
 def search_text(candidates: Sequence[Candidate], device: Device) -> str:
     """A line a mesh, the best first."""
-    lines = [f"{'mesh':16}  {'memory':>9}  {'step':>9}  {'tokens/s':>10}  {'MFU':>4}"]
+    width = max(16, *(len(_mesh(candidate.mesh)) for candidate in candidates))
+    lines = [f"{'mesh':{width}}  {'memory':>9}  {'step':>9}  {'tokens/s':>10}  {'MFU':>4}"]
     for candidate in candidates:
         mesh = _mesh(candidate.mesh)
         if candidate.plan is None:
             why = f"{candidate.refused.rule}: {candidate.refused.message}" if candidate.refused else ""
-            lines.append(f"{mesh:16}  refused: {why}")
+            lines.append(f"{mesh:{width}}  refused: {why}")
             continue
         plan = candidate.plan
         figures = (
             f"{_bytes(plan.memory.total):>9}  {_seconds(plan.seconds):>9}  {_tokens(plan):>10,.0f}  {plan.mfu:4.0%}"
         )
-        lines.append(f"{mesh:16}  {figures}" + ("" if plan.fits else f"  does not fit {device.name}"))
+        lines.append(f"{mesh:{width}}  {figures}" + ("" if plan.fits else f"  does not fit {device.name}"))
     return "\n".join(lines)
 
 
