@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 
 import torch
 from torch import Tensor
+
+from ..ir import Graph
 
 # One of everything; more than was traced; a batch with few images.
 SIZES: tuple[Mapping[str, int], ...] = (
@@ -15,6 +17,14 @@ SIZES: tuple[Mapping[str, int], ...] = (
     {"batch": 3, "seq": 13, "images": 5, "tokens": 9, "clips": 3, "tiles": 3, "height": 84, "width": 126},
     {"batch": 4, "seq": 5, "images": 2, "tokens": 6, "clips": 2, "tiles": 2, "height": 126, "width": 84},
 )
+
+
+def sizes(graph: Graph) -> Iterator[Mapping[str, int]]:
+    """The sizes that a graph is compared at; what is computed chunk by chunk gets some chunks once."""
+    stacks = [node.spec.stack for node in graph.nodes.values()]
+    chunks = any(any(stack.linear) for stack in stacks if stack is not None)
+    for number, each in enumerate(SIZES):
+        yield {**each, "seq": each["seq"] + 128} if chunks and number == 1 else each
 
 
 # Of the largest number that comes out, by the type of the weights.

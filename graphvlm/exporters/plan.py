@@ -10,9 +10,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from ..blocks.segments import marked_segment
 from ..component import What
 from ..dims import Dim, Many, Sum, Var
-from ..ir import Graph, Ref
+from ..ir import Graph, Node, Ref
 from ..pages.arguments import EncodeView
 from ..pages.model import ModelView
 from ..pages.model import make as model_pages
@@ -46,7 +47,7 @@ class Encoder:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The programs of a graph. `sequence` is how long the stream is that its decoder reads.
+    """The programs of a graph. `sequence` is how long the streams are that its decoder reads one behind the other.
 
     `joint` names the method of the joint stage, empty if there is none, `results` the outputs of the graph that it
     makes. `names` are the open sizes, by the keys of their variables, as people are told of them.
@@ -58,13 +59,13 @@ class Plan:
     joint: str
     inputs: tuple[Value, ...]
     results: tuple[str, ...]
-    sequence: Dim
+    sequence: tuple[Dim, ...]
     names: Mapping[str, str]
 
     @property
     def generates(self) -> bool:
         """Whether there is a decoder that goes on from a prompt."""
-        return bool(self.view.decoder)
+        return bool(self.view.decoder) and self.view.cached
 
     @property
     def programs(self) -> tuple[str, ...]:
@@ -103,9 +104,17 @@ def make(graph: Graph) -> Plan:
         joint=view.joint,
         inputs=inputs,
         results=tuple(name for name, ref in graph.outputs.items() if ref.name in stages.joint),
-        sequence=graph.port(decoder.inputs[decoder.signature.stream]).shape[1] if decoder else 0,
+        sequence=tuple(graph.port(decoder.inputs[port]).shape[1] for port in _streams(decoder)) if decoder else (),
         names=_names(graph),
     )
+
+
+def _streams(decoder: Node) -> tuple[str, ...]:
+    """The ports of a decoder whose tokens stand one behind the other."""
+    segments = decoder.spec.stack.segments if decoder.spec.stack else ()
+    if not segments or marked_segment(segments):
+        return (decoder.signature.stream,)
+    return tuple(segment.name for segment in segments)
 
 
 def _given(graph: Graph, name: str) -> Value:

@@ -131,7 +131,7 @@ class Prefill(Joint):
             for axis, dim in enumerate(value.shape)
             if isinstance(dim, Var)
         }
-        return evaluate(self.plan.sequence, sizes)
+        return sum(evaluate(dim, sizes) for dim in self.plan.sequence)
 
 
 class Decode(Joint):

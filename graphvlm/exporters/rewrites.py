@@ -110,6 +110,32 @@ def argsort(x: Tensor, dim: int = -1, descending: bool = False, *, stable: bool 
     return torch.zeros_like(place).scatter(dim, place, order)
 
 
+def index_add(x: Tensor, dim: int, index: Tensor, source: Tensor) -> Tensor:
+    """Rows of `source` added to those of `x` that they belong to, several to one: a product with flags."""
+    assert dim == 0, "rows are added"
+    places = torch.arange(x.size(0), device=x.device)
+    return x + (places[:, None] == index).to(x.dtype) @ source
+
+
+def solve_triangular(a: Tensor, b: Tensor, *, upper: bool, left: bool = True, unitriangular: bool = False) -> Tensor:
+    """What a lower triangle with ones on its diagonal makes `b` of, by its inverse.
+
+    The inverse of twice as large blocks on the diagonal follows exactly from that of their halves: it is made of what
+    it is in the end, and not of powers, which grow and cancel where rows are alike.
+    """
+    assert unitriangular
+    assert left
+    assert not upper
+    place = torch.arange(a.size(-1), device=a.device)
+    inverse, block = torch.eye(a.size(-1), dtype=a.dtype, device=a.device), 1
+    while block < a.size(-1):
+        part = place // block
+        beside = (part[:, None] % 2 == 1) & (part[:, None] - 1 == part)
+        inverse = inverse - inverse @ (a * beside) @ inverse
+        block *= 2
+    return inverse @ b
+
+
 @contextlib.contextmanager
 def all_experts(model: nn.Module) -> Iterator[None]:
     """Within, tokens go through all experts in every type: which of them a token chose is no shape of a graph."""
@@ -161,19 +187,22 @@ REPLACED: Table = MappingProxyType(
         Tensor.masked_scatter: masked_scatter,
         Tensor.index_copy_: index_copy_,
         Tensor.index_fill_: index_fill_,
+        Tensor.index_add: index_add,
         Tensor.masked_fill: masked_fill,
         Tensor.repeat_interleave: repeat_interleave,
         torch.searchsorted: searchsorted,
         torch.bucketize: bucketize,
         Tensor.argsort: argsort,
+        torch.linalg.solve_triangular: solve_triangular,
         torch.nn.functional.scaled_dot_product_attention: attention,
     }
 )
 # What torch's own compiler has kernels for stays as it is.
-NATIVE: Table = MappingProxyType(
-    {
-        function: other
-        for function, other in REPLACED.items()
-        if function not in (torch.nn.functional.scaled_dot_product_attention, Tensor.index_copy_, Tensor.index_fill_)
-    }
+_KERNELS = (
+    torch.nn.functional.scaled_dot_product_attention,
+    Tensor.index_copy_,
+    Tensor.index_fill_,
+    Tensor.index_add,
+    torch.linalg.solve_triangular,
 )
+NATIVE: Table = MappingProxyType({function: other for function, other in REPLACED.items() if function not in _KERNELS})

@@ -6,7 +6,7 @@ features take is counted in what they give.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import groupby
 from math import prod
 from types import MappingProxyType
@@ -47,7 +47,8 @@ class Samples:
             for encoder in plan.encoders:
                 self._stacks()
                 for value in encoder.inputs:
-                    self.given[value.name] = self._ahead(value).to(self.device)
+                    if value.name not in self.given:
+                        self.given[value.name] = self._ahead(value, padded).to(self.device)
                 made = getattr(model, encoder.method)(
                     **{value.argument: self.given[value.name] for value in encoder.inputs}
                 )
@@ -78,17 +79,24 @@ class Samples:
         known = spec.resolutions or ((spec.tile, 2 * spec.tile), (2 * spec.tile, spec.tile))
         return [known[index % len(known)] for index in range(images)]
 
-    def _ahead(self, value: Value) -> Tensor:
+    def _ahead(self, value: Value, padded: bool) -> Tensor:
         """An input of an encoder."""
         shape = [evaluate(dim, self.numbers) for dim in value.shape]
-        make = {
+        make: Callable[[], Tensor] | None = {
+            "tokens": lambda: self._tokens(value),
+            "arrangement": lambda: self._numbers(shape),
+            "token_types": lambda: self._numbers(shape),
+            "classes": lambda: self._numbers(shape),
+            "labels": lambda: self._numbers(shape),
+            "seconds": lambda: torch.rand(shape, generator=self.generator),
             "grid": lambda: self._grid(value.name, shape[0]),
             "tile_grid": lambda: _two_tiles(shape),
             "sizes": lambda: torch.tensor(self._sizes(value, shape[0])),
             "counts": lambda: torch.tensor(_shared_out(self._images(value.name), shape[0])),
             "pixel_mask": lambda: _margin(shape),
             "stack_mask": lambda: _margin(shape),
-            "mask": lambda: torch.ones(shape, dtype=torch.long),
+            "tile_mask": lambda: _first_alone(shape),
+            "mask": lambda: self._mask(value, shape, padded),
         }.get(value.what)
         return make() if make else torch.randn(shape, generator=self.generator).to(self.dtype)
 
@@ -129,15 +137,25 @@ class Samples:
         for value in new:
             shape = [evaluate(dim, self.numbers) for dim in value.shape]
             if value.what == "mask":
-                self.given[value.name] = torch.ones(shape, dtype=torch.long)
-                if padded:
-                    self.given[value.name][0, :2] = 0
+                self.given[value.name] = self._mask(value, shape, padded)
             elif value.what == "visible":
-                self.given[value.name] = torch.randint(0, 2, self._runs(value), generator=self.generator)
+                self.given[value.name] = self._numbers(self._runs(value))
             elif value.what != "tokens":
-                self.given[value.name] = self._ahead(value)
+                self.given[value.name] = self._ahead(value, padded)
 
         self.given = {name: tensor.to(self.device) for name, tensor in self.given.items()}
+
+    def _numbers(self, shape: list[int]) -> Tensor:
+        """Zeros and ones: flags, or numbers of which there are two or more."""
+        return torch.randint(0, 2, shape, generator=self.generator)
+
+    def _mask(self, value: Value, shape: list[int], padded: bool) -> Tensor:
+        """Everything is seen; `padded`, but for the first two tokens of the first text."""
+        mask = torch.ones(shape, dtype=torch.long)
+        texts = [given.port.shape for given in self.graph.inputs.values() if given.port.what == "tokens"]
+        if padded and any(text[1:2] == value.shape[1:2] for text in texts):
+            mask[0, :2] = 0
+        return mask
 
     def _runs(self, value: Value) -> list[int]:
         """A shape of flags that shares out the keys evenly."""
@@ -175,14 +193,21 @@ class Samples:
 
         All that the features fill, or as many as a mask lets stand.
         """
-        made = {value.ref: self.given[value.name] for encoder in self.plan.encoders for value in encoder.outputs}
+        values = [value for encoder in self.plan.encoders for value in encoder.outputs]
+        made = {value.ref: self.given[value.name] for value in values if value.name in self.given}
         for node in self.graph.nodes.values():
             if isinstance(node.spec, Scatter) and node.inputs["ids"] == Ref(tokens):
                 for port, token in node.spec.placeholder:
                     mask = node.inputs.get(f"{port}_mask") if port in node.spec.masked else None
-                    counted = mask is not None and self.device.type != "meta"
-                    rows = made[mask].sum() if mask and counted else made[node.inputs[port]][..., 0].numel()
-                    yield token, int(rows), dict(node.spec.between).get(port, ())
+                    ref = node.inputs[port]
+                    if mask in made and self.device.type != "meta":
+                        rows = int(made[mask].sum())
+                    elif ref in made:
+                        rows = made[ref][..., 0].numel()
+                    else:
+                        # Encoded in the same stage as the text.
+                        rows = prod(evaluate(dim, self.numbers) for dim in self.graph.port(ref).shape[:-1])
+                    yield token, rows, dict(node.spec.between).get(port, ())
 
 
 def with_markers(run: Tensor, wanted: Sequence[tuple[int, int, tuple[int, ...]]]) -> Tensor:
@@ -199,6 +224,13 @@ def _two_tiles(shape: list[int]) -> Tensor:
     grid = torch.ones(shape, dtype=torch.long)
     grid[:, -1, 1] = 2
     return grid
+
+
+def _first_alone(shape: list[int]) -> Tensor:
+    """All tiles but of the last image of each row, which is the first alone."""
+    mask = torch.ones(shape, dtype=torch.long)
+    mask[:, -1, 1] = 0
+    return mask
 
 
 def _margin(shape: list[int]) -> Tensor:

@@ -172,3 +172,32 @@ def test_weights_of_half_the_size(dtype: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["tiny", "mixtral_8x7b", "gpt_oss_20b", "qwen2_5_vl_7b"])
 def test_graphs_in_half_the_size(name: str, dtype: str, tmp_path: Path) -> None:
     assert export(small(name), tmp_path / "x", Options(dtype=dtype), lambda _: None).agrees
+
+
+def test_what_roundings_do_is_told_from_what_is_wrong() -> None:
+    from graphvlm.exporters.onnx.verify import Difference
+
+    assert Difference("decode", {}, 1e-4, "logits").within(1e-4)
+    assert not Difference("decode", {}, 2e-4, "logits").within(1e-4)
+    assert Difference("decode", {}, 4e-4, "logits", (2e-4, 3e-4)).within(1e-4)
+    assert not Difference("decode", {}, 4e-4, "logits", (2e-4, 1.9e-4)).within(1e-4)
+
+
+def test_a_program_in_double_precision(one_thread: None) -> None:
+    """Linear attention asks for single precision by name, and gets double."""
+    from graphvlm.exporters import plan as plans
+    from graphvlm.exporters.exact import exact
+    from graphvlm.exporters.models import loaded
+    from graphvlm.exporters.programs import Prefill
+    from graphvlm.exporters.samples import TRACED, Samples
+    from graphvlm.exporters.tracing import run
+
+    graph = variant("linear_attention")
+    package, model = loaded(graph, None, 0, None)
+    plan = plans.make(graph)
+    done = run(Prefill(plan, model, package), Samples(plan, model, TRACED, 0, padded=True).given)
+    right = exact(done)["logits"]
+    assert right.dtype == torch.float64
+    assert torch.equal(right, right.float().double()) is False
+    assert torch.allclose(done.outputs["logits"].double(), right, atol=1e-4 * float(right.abs().max()))
+    assert next(model.parameters()).dtype == torch.float32

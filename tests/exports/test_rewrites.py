@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 import torch
 import torch.nn.functional as F
 
 from graphvlm.exporters import rewrites
+
+from ..running import packaged, variant
 
 
 def random(*shape: int) -> torch.Tensor:
@@ -112,3 +116,35 @@ def test_the_order_of_flags_along_an_axis(dim: int) -> None:
     for descending in (True, False):
         expected = flags.int().argsort(dim=dim, descending=descending, stable=True)
         assert torch.equal(rewrites.argsort(flags.int(), dim, descending, stable=True), expected)
+
+
+def test_rows_are_added_to_the_rows_they_belong_to() -> None:
+    x, index, rows = random(4, 3), torch.tensor([2, 0, 2]), random(3, 3)
+    assert torch.allclose(rewrites.index_add(x, 0, index, rows), x.index_add(0, index, rows))
+
+
+@pytest.mark.parametrize("size", [1, 2, 13, 64])
+@pytest.mark.parametrize("alike", [True, False])
+def test_a_triangle(size: int, alike: bool) -> None:
+    """Rows that are alike make powers that grow without bound."""
+    a = torch.ones(2, size, size) if alike else random(2, size, size)
+    b = random(2, size, 3)
+    expected = torch.linalg.solve_triangular(a.double(), b.double(), upper=False, unitriangular=True)
+    made = rewrites.solve_triangular(a, b, upper=False, unitriangular=True)
+    assert torch.allclose(made.double(), expected, rtol=1e-4, atol=1e-5 * float(expected.abs().max()))
+
+
+@pytest.mark.parametrize("alike", [True, False])
+def test_chunks_without_a_loop(alike: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Linear attention in an exported program, over more chunks than one, reads what the loop reads."""
+    package = packaged(variant("linear_attention"))
+    delta = sys.modules[f"{package.__name__}.llm"]
+    q, k, v = (torch.ones(1, 2, 200, 6) if alike else random(2, 3, 200, 6) for _ in range(3))
+    k = k / k.norm(dim=-1, keepdim=True)
+    decay, beta = -torch.rand(q.shape[:3]) / 50, torch.rand(q.shape[:3])
+    read, state = delta.delta_chunks(q, k, v, decay, beta)
+    monkeypatch.setattr(torch.compiler, "is_exporting", lambda: True)
+    with rewrites.Rewritten():
+        other, last = delta.delta_chunks(q, k, v, decay, beta)
+    assert torch.allclose(other, read, atol=1e-5 * float(read.abs().max()))
+    assert torch.allclose(last, state, atol=1e-5 * float(state.abs().max()))

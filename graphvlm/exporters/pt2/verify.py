@@ -14,7 +14,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from ..comparing import SIZES, as_long, difference
+from ..comparing import as_long, difference, sizes
 from ..plan import Plan
 from ..programs import Encode, Prefill
 from ..samples import Samples
@@ -58,18 +58,18 @@ class Difference:
 def verify(
     plan: Plan, model: torch.nn.Module, traced: list[Traced], folder: Path, say: Callable[[str], None]
 ) -> Iterator[Difference]:
-    """Every file of every program at all `SIZES`, with padding and without."""
+    """Every file of every program at all `sizes`, with padding and without."""
     runs = list(_runs(plan, model, traced))
     for found in _answers(runs, folder):
-        sizes = ", ".join(f"{name} {list(shape)}" for name, shape in list(found.shapes.items())[:3])
-        say(f"{found.file}: {found.worst:.1e} from the package ({sizes})")
+        shown = ", ".join(f"{name} {list(shape)}" for name, shape in list(found.shapes.items())[:3])
+        say(f"{found.file}: {found.worst:.1e} from the package ({shown})")
         yield found
 
 
 def _runs(plan: Plan, model: torch.nn.Module, traced: list[Traced]) -> Iterator[Run]:
     programs = [each.run.program for each in traced if each.name != "decode"]
     axes = next((cache_axes(each) for each in traced if each.name == "prefill"), {})
-    for number, wanted in enumerate(SIZES):
+    for number, wanted in enumerate(sizes(plan.graph)):
         samples = Samples(plan, model, wanted, number + 1, padded=number != 0)
         for program in programs:
             done = run(program, samples.given)

@@ -211,6 +211,22 @@ def unit(x: Tensor) -> Tensor:
 
 
 CHUNK = 64  # tokens whose corrections are solved for at once
+DOUBLINGS = 12  # of chunks, in an exported program: it has room for 262144 tokens
+
+
+def states_behind(turn: Tensor, add: Tensor) -> Tensor:
+    """The state behind each chunk, which makes `turn @ state + add` of the one before it.
+
+    Runs of chunks are joined to runs twice as long: there is no loop over an open number.
+    """
+    number = torch.arange(add.size(2), device=add.device)
+    for i in range(DOUBLINGS):
+        # Runs that begin with the first chunk are complete.
+        turn = turn * (number >= 2**i).view(-1, 1, 1)
+        earlier = (number - 2**i).clamp(min=0)
+        add = add + turn @ add[:, :, earlier]
+        turn = turn @ turn[:, :, earlier]
+    return add
 
 
 def delta_chunks(
@@ -225,18 +241,16 @@ def delta_chunks(
     Queries and keys are [batch, heads, seq, key_dim], values [batch, heads, seq, value_dim];
     `decay`, in logarithms, and `beta` [batch, heads, seq].
     """
-    seq = q.size(2)
+    seq, exporting = q.size(2), torch.compiler.is_exporting()
+    chunks = (seq + CHUNK - 1) // CHUNK
+    if exporting:
+        chunks += 1  # at least two: an open number that may be one is taken for one
+    pad, shape = (0, 0, 0, chunks * CHUNK - seq), (*q.shape[:2], chunks, CHUNK)
     parts = [q, k, v, decay.unsqueeze(-1), beta.unsqueeze(-1)]
-    if torch.compiler.is_exporting():
-        # There is no loop over an open length: all of it is one chunk.
-        parts = [part.unsqueeze(2) for part in parts]
-    else:
-        pad = (0, 0, 0, -seq % CHUNK)
-        shape = (*q.shape[:2], -1, CHUNK)
-        parts = [F.pad(part, pad).view(*shape, part.size(3)) for part in parts]
-    q, k, v, decay, beta = parts  # [batch, heads, chunks, size, ...]
+    parts = [F.pad(part, pad).view(*shape, part.size(3)) for part in parts]
+    q, k, v, decay, beta = parts  # [batch, heads, chunks, CHUNK, ...]
     # How much is left, at each token, of what an earlier one wrote, and of the old state.
-    left = decay.expand(*decay.shape[:-1], q.size(3)).tril(-1).cumsum(-2).exp().tril()
+    left = decay.expand(*decay.shape[:-1], CHUNK).tril(-1).cumsum(-2).exp().tril()
     fade = decay.cumsum(-2).exp()
     # A token writes what the old state and the tokens before it have not at its key.
     written = torch.linalg.solve_triangular(
@@ -249,6 +263,13 @@ def delta_chunks(
     inside = q @ k.transpose(-1, -2) * left
     q, k = q * fade, k * left[..., -1:, :].transpose(-1, -2)
     state = q.new_zeros(*q.shape[:2], q.size(-1), v.size(-1))
+    if exporting:
+        kept = fade[..., -1:, :] * torch.eye(q.size(-1), device=q.device)
+        turn = kept - k.transpose(-1, -2) @ known
+        behind = states_behind(turn, k.transpose(-1, -2) @ written)
+        before = torch.cat((state.unsqueeze(2), behind[:, :, :-1]), dim=2)
+        y = q @ before + inside @ (written - known @ before)
+        return y.flatten(2, 3)[:, :, :seq], behind[:, :, -1]
     read = []
     for i in range(q.size(2)):
         value = written[:, :, i] - known[:, :, i] @ state
