@@ -13,16 +13,14 @@ import torch
 from torch import Tensor
 
 import graphvlm
-from graphvlm.components.encoder.native_vit import NativeVit
-from graphvlm.components.encoder.patches import Patches
 from graphvlm.components.encoder.token_embedding import TokenEmbedding
 from graphvlm.components.fusion.scatter import Scatter
-from graphvlm.components.projector.patch_merger import PatchMerger
 from graphvlm.dims import Var
 from graphvlm.exporters.samples import with_markers
 from graphvlm.ir import Graph, Ref
 
 from . import tiling
+from .grids import grid_of, sizes_of
 from .open_sizes import Sizes, of_encoders, of_patches, open_terms
 from .shrinking import LINEAR, shrunk
 from .variants import CALLS, TILES
@@ -302,17 +300,14 @@ def inputs(graph: Graph, known: Sizes | None = None, *, seed: int = 0, padded: b
             if padded and given.port.what == "mask" and _of_text(graph, name):
                 made[name][0, :2] = 0
         elif given.port.what == "grid":
-            made[name] = _grid(graph, name, shape[0], known)
+            made[name] = grid_of(graph, name, shape[0], known)
         elif given.port.what == "stack_mask":
             made[name] = torch.ones(shape, dtype=torch.bool)
             made[name][:, :, shape[2] // 2 :] = made[name][0, ..., shape[3] - 3 :] = False
         elif given.port.what == "counts":
             made[name] = torch.tensor(tiling.image_counts(_images_of(graph, name, known), shape[0]))
         elif given.port.what == "sizes":
-            readers = [node for node in graph.nodes.values() if Ref(name) in node.inputs.values()]
-            whole = next((node for node in readers if isinstance(node.spec, Patches)), None)
-            size = known.shape(whole.signature.inputs["image"].shape)[2:] if whole else ()
-            made[name] = torch.tensor([size] * shape[0] if whole else tiling.image_sizes(shape[0]))
+            made[name] = sizes_of(graph, name, shape[0], known)
         elif given.port.what in ("tile_grid", "tile_mask"):
             made[name] = torch.ones(shape, dtype=torch.long)
             made[name][:, -1, 1] = 2 if given.port.what == "tile_grid" else 0  # two tiles side by side; the first alone
@@ -322,17 +317,6 @@ def inputs(graph: Graph, known: Sizes | None = None, *, seed: int = 0, padded: b
             draw = torch.rand if given.port.what == "seconds" else torch.randn
             made[name] = draw(shape, generator=generator)
     return made
-
-
-def _grid(graph: Graph, name: str, images: int, known: Sizes) -> Tensor:
-    """One row of blocks of patches for each image, the last of which has what is left of all patches."""
-    reader = next(node for node in graph.nodes.values() if Ref(name) in node.inputs.values() and "grid" in node.inputs)
-    assert isinstance(reader.spec, NativeVit)
-    mergers = [node.spec.group for node in graph.owners if isinstance(node.spec, PatchMerger) and node.spec.rows]
-    side = reader.spec.patch.group * prod(mergers)
-    blocks = known.evaluate(reader.signature.inputs["patches"].shape[0]) // side**2
-    columns = [1] * (images - 1) + [blocks - images + 1]
-    return torch.tensor([[1, side, side * count] for count in columns])
 
 
 def _of_text(graph: Graph, mask: str) -> bool:

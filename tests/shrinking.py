@@ -79,8 +79,11 @@ def _native(node: Node) -> Iterator[str]:
     """Taps after the first layers, where they are few enough to be told apart."""
     assert isinstance(node.spec, NativeVit)
     taps = list(range(1, len(node.spec.taps) + 1))
-    yield f"={{dim: 24, layers: {len(taps) + 2}, patch: {{size: 7, channels: 2}}, output: {{taps: {taps}}}}}"
-    yield from (".attention.heads=3", f".mlp.hidden={_HIDDEN}")
+    patch = ", patch: {size: 7, channels: 2}" if node.spec.patch else ""
+    layers = "{count: 1}" if node.tree.get("layers", "each") else len(taps) + 2
+    yield f"={{dim: 24, layers: {layers}{patch}, output: {{taps: {taps}}}}}"
+    yield ".attention.heads=3"
+    yield from [f".mlp.hidden={_HIDDEN}"] if node.tree.get("mlp") else []
 
 
 def _patches(node: Node) -> Iterator[str]:
@@ -119,7 +122,7 @@ def _call(node: Node) -> Iterator[str]:
     """What calls a merger of a tap reads another; ranges of layers are those of a stack of four in two halves."""
     if layers := node.tree.get("call", "layers"):
         yield f".layers={[{0: 0, 6: 2, 12: 4}[place] for place in layers.plain()]}"
-    if isinstance(node.spec, PatchMerger) and node.inputs["features"].port != "features":
+    if isinstance(node.spec, PatchMerger) and node.inputs["features"].port != "features" and not node.spec.rows:
         yield f".inputs={node.inputs['features'].name}.layer_{node.name[-1]}"
 
 
@@ -127,6 +130,7 @@ def _merger(node: Node) -> Iterator[str]:
     """The mergers of taps end in the number of theirs."""
     yield from _call(node)
     yield f".out={24 if node.spec.resolved()['out'] == node.spec.resolved()['in'] else 48}"
+    yield from [f".hidden={_HIDDEN}"] if node.tree.get("hidden") else []
 
 
 def _projector(node: Node) -> Iterator[str]:

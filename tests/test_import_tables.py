@@ -24,6 +24,7 @@ from graphvlm.importers.huggingface.codebooks import VISION_TABLES as CODEBOOK_T
 from graphvlm.importers.huggingface.llama4 import VISION_TABLES as LLAMA4_TABLES
 from graphvlm.importers.huggingface.mllama import VISION_TABLES as MLLAMA_TABLES
 from graphvlm.importers.huggingface.models import FAMILIES as MODELS
+from graphvlm.importers.huggingface.narrowing import VISION_TABLES as NARROWING_TABLES
 from graphvlm.importers.huggingface.native_vision import NATIVE_TABLES
 from graphvlm.importers.huggingface.queried import QUERIED_TABLES
 from graphvlm.importers.huggingface.resampled import RESAMPLED_TABLES
@@ -46,6 +47,7 @@ TABLES: Mapping[str, ConfigTable] = {
     **RESAMPLED_TABLES,
     **MLLAMA_TABLES,
     **BY_KIND_TABLES,
+    **NARROWING_TABLES,
     **{name: family.table for name, family in FAMILIES.items()},
 }
 CLASSES: Mapping[str, Any] = {name: CONFIG_MAPPING[name] for name in TABLES}

@@ -21,7 +21,14 @@ PARTS = frozenset(
     (
         *("qwen2_vl_vision", "qwen2_5_vl_vision", "qwen3_vl_vision", "qwen3_vl_vision_small"),
         *("glm4v_vision", "pixtral_400m", "sam_vit_b", "internvit_300m_448", "internvit_6b_448"),
-        *("llama_4_vision", "ernie_4_5_vl_vision", "eva_vit_g_14_224", "aimv2_large_448", "aimv2_huge_448"),
+        *(
+            "llama_4_vision",
+            "ernie_4_5_vl_vision",
+            *("minicpm_v_4_6_vision", "minicpm_v_4_6_vision_upper"),
+            "eva_vit_g_14_224",
+            "aimv2_large_448",
+            "aimv2_huge_448",
+        ),
         *("deepseek_llm_7b", "got_ocr2_0_5b", "mistral_small_3_1_24b"),
     )
 )

@@ -324,8 +324,8 @@ class Stack:
         crosses = [(name, op.cross) for name, op in ops if isinstance(op, Attention) and op.cross]
         widths = {name: {"kv_dim": cross.dim} for name, cross in crosses if not cross.own}
         crossed = {"sublayers": widths} if widths else {}
-        attention = self.attention()
-        if len(self.kinds) != 1 or attention is None or attention.latent:
+        attention = next((op for name, op in ops if name == "attn"), None)
+        if len(self.kinds) != 1 or not isinstance(attention, Attention) or attention.latent:
             return crossed
         return crossed | {"attention": {"kv_heads": attention.kv_heads, "head_dim": attention.head_dim}}
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from math import prod
 
 from ..components.encoder.native_vit import NativeVit
+from ..components.projector.patch_merger import PatchMerger
 from ..ir import Graph, Input, Ref
 from ..stages import Stage, split
 
@@ -57,7 +59,9 @@ def _least(graph: Graph, given: Input) -> str:
     shape = given.port.shape
     if given.port.what in ("image", "video", "audio") and all(isinstance(dim, int) for dim in shape[1:]):
         return f"torch.zeros({', '.join(('1', *map(str, shape[1:])))}, device=device)"
-    side = next((spec.patch.group for spec in _readers(graph, given.name)), 0)
+    side = next((spec.patch.group for spec in _readers(graph, given.name) if spec.patch), 0) * prod(
+        node.spec.group for node in graph.owners if isinstance(node.spec, PatchMerger) and node.spec.rows
+    )
     if given.port.what == "patches" and side and isinstance(shape[-1], int):
         return f"torch.zeros({side**2}, {shape[-1]}, device=device)"
     return f"torch.tensor([[1, {side}, {side}]], device=device)" if given.port.what == "grid" and side else ""

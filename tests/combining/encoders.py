@@ -151,12 +151,20 @@ def native_vit(made: Growing) -> list[Features]:
     return _native(made, reads, {"size": 4, "group": group, **({"frames": frames} if frames else {})})
 
 
+def upper_tower(made: Growing, source: Features) -> Features | None:
+    """A tower over features that stand row by row, with the grid of their images."""
+    if not source.measured or source.group > 1 or source.frames > 1 or source.tokens == "merged":
+        return None
+    reads = {"features": source.ref, "grid": source.measured}
+    return replace(source, **{key: getattr(_native(made, reads, {})[-1], key) for key in ("ref", "dim")})
+
+
 def _native(made: Growing, reads: Plain, patch: Plain) -> list[Features]:
     heads, stack = made.pick(2, 4), None
     dim = heads * made.pick(4, 8)
     stack = _stack(made, heads)
     if made.chance():
-        stack["attention"]["mask"] = made.pick("frame", "image", {"grid_window": 2 * patch["group"]})
+        stack["attention"]["mask"] = made.pick("frame", "image", {"grid_window": 2 * patch.get("group", 1)})
     for entry in stack["layers"].get("where", []) if isinstance(stack["layers"], dict) else []:
         entry.get("attention", {}).pop("head_dim", None)
     stack["attention"].pop("head_dim", None)
@@ -167,6 +175,8 @@ def _native(made: Growing, reads: Plain, patch: Plain) -> list[Features]:
             interpolation=lambda: made.pick("bilinear", "bicubic"), align=lambda: made.pick("centers", "corners")
         ),
     }
+    if made.chance(3):
+        learned = {"type": "learned", "side": 5, "interpolation": "nearest"}
     turned = {
         "type": "rope2d",
         **made.maybe(
@@ -182,7 +192,7 @@ def _native(made: Growing, reads: Plain, patch: Plain) -> list[Features]:
     name = made.node(
         "encoder/native_vit",
         reads,
-        patch=patch | made.maybe(bias=made.chance, norm=made.chance),
+        **({"patch": patch | made.maybe(bias=made.chance, norm=made.chance)} if patch else {}),
         position=made.pick(turned, "none", learned, [turned, learned]),
         dim=dim,
         **stack,
@@ -192,7 +202,7 @@ def _native(made: Growing, reads: Plain, patch: Plain) -> list[Features]:
     )
     rows, measured = f"of {name}", str(reads["grid"])
     found = [name, *(f"{name}.layer_{tap}" for tap in taps)]
-    return [Features(ref, dim, rows, "patches", None, patch["group"], measured) for ref in found]
+    return [Features(ref, dim, rows, "patches", None, patch.get("group", 1), measured) for ref in found]
 
 
 def patches(made: Growing) -> list[Features]:

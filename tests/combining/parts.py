@@ -32,6 +32,7 @@ ENCODERS: Mapping[str, Encoder] = {
 }
 # Features -> features; None where these do not fit.
 PROJECTORS: Mapping[str, Projector] = {
+    "encoder/native_vit": encoders.upper_tower,
     "projector/linear": projectors.linear,
     "projector/mlp": projectors.mlp,
     "projector/pixel_shuffle": projectors.pixel_shuffle,

@@ -132,6 +132,9 @@ def patch_merger(made: Growing, source: Features) -> Features | None:
     if source.grid is not None and not _even(source):
         return None
     group = source.group if source.measured else made.pick(2, 1)
+    reads: Plain | str = source.ref
+    if source.measured and group == 1 and source.frames == 1 and made.chance() is False:
+        group, reads = 2, {"features": source.ref, "grid": source.measured}
     out = made.pick(12, 16)
     layers = made.pick(2, 1, 3)
     order = made.pick("patches", "channels", *(["convolution"] if layers == 1 else []))
@@ -147,7 +150,10 @@ def patch_merger(made: Growing, source: Features) -> Features | None:
         settings["skip"] = "mean"
     if "norm" in settings and made.chance():
         settings["norm_over"] = made.pick("patch", "block")
-    name = made.node("projector/patch_merger", source.ref, group=group, out=out, layers=layers, order=order, **settings)
+    name = made.node("projector/patch_merger", reads, group=group, out=out, layers=layers, order=order, **settings)
+    if isinstance(reads, dict):
+        rows = f"{source.rows} in squares"
+        return replace(source, ref=name, rows=rows, dim=out, tokens=f"of {name}", measured=f"{name}.grid")
     tokens: int | str = "merged" if source.measured else int(source.tokens) // group**2
     return replace(
         source, ref=name, dim=out, tokens=tokens, grid=None, group=1 if not source.measured else source.group

@@ -102,6 +102,9 @@ _HERE: Mapping[str, frozenset[str]] = {
     "qwen3_moe": frozenset({"intermediate_size"}),
     "voxtral": frozenset({"hidden_size", "audio_config.vocab_size"}),
     "qwen3_5_moe_text": frozenset({"rope_parameters.mrope_interleaved", "rope_parameters.mrope_section"}),  # text alone
+    # of the processor, or written again; nothing is merged between layers
+    "minicpmv4_6": frozenset({"image_size", "patch_size", "vision_config.insert_layer_id"}),
+    "minicpm_ocr": frozenset({"patch_size", "insert_layer_id", "vision_config.insert_layer_id"}),
     "qwen3_5_moe": frozenset({"text_config.intermediate_size"}),  # no layer without experts
 }
 

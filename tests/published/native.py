@@ -71,6 +71,12 @@ _MISTRAL |= {"max_position_embeddings": 131072, "rms_norm_eps": 1e-05, "rope_the
 _PIXTRAL = {"model_type": "pixtral", "patch_size": 14, "image_size": 1540, "hidden_act": "silu"}
 _SMALL = {"model_type": "mistral3", "text_config": _MISTRAL, "vision_config": _PIXTRAL, "tie_word_embeddings": False}
 
+_MINICPM_TEXT = _sizes("qwen3_5_text", 1024, 3584, 24, 8, 2, vocab_size=248094, head_dim=256)
+_MINICPM_TEXT |= {"linear_num_value_heads": 16, "max_position_embeddings": 262144, "rms_norm_eps": 1e-06}
+_MINICPM_TEXT |= {"rope_parameters": {"rope_theta": 1e7, "rope_type": "default", "partial_rotary_factor": 0.25}}
+_MINICPM_VISION = {"hidden_size": 1152, "intermediate_size": 4304, "num_hidden_layers": 27, "num_attention_heads": 16}
+_MINICPM_VISION |= {"image_size": 980, "patch_size": 14}
+
 NATIVE: dict[str, Published] = {
     "qwen2_vl_7b": Published(
         "Qwen2-VL 7B: images and videos of any size, positions of three numbers",
@@ -149,6 +155,19 @@ NATIVE: dict[str, Published] = {
         f"{HUB}baidu/ERNIE-4.5-VL-28B-A3B-PT",
         {"model_type": "ernie4_5_vl_moe"},  # the class has these sizes
         29_399_294_336,
+    ),
+    "minicpm_v_4_6": Published(
+        "MiniCPM-V 4.6: images and videos of any size, their patches merged within the tower and behind it",
+        f"{HUB}openbmb/MiniCPM-V-4.6",
+        {
+            "model_type": "minicpmv4_6",
+            "tie_word_embeddings": True,
+            "image_token_id": 248056,
+            "video_token_id": 248057,
+            "text_config": _MINICPM_TEXT,
+            "vision_config": _MINICPM_VISION,
+        },
+        1_300_428_016,
     ),
     "lighton_ocr_1b": Published(
         "LightOnOCR 1B, Pixtral tower and Qwen3 0.6B",

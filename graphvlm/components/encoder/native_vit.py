@@ -6,7 +6,7 @@ or a window of patches, layer by layer; and hidden states in between as outputs 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -53,10 +53,10 @@ class Patch:
 
 @dataclass(frozen=True, slots=True)
 class Square:
-    """A learned square of vectors with `side` rows, stretched over each image."""
+    """A learned square of vectors with `side` rows, stretched over each image, or taken as it is (`nearest`)."""
 
     side: int
-    interpolation: Literal["bilinear", "bicubic"]
+    interpolation: Literal["bilinear", "bicubic", "nearest"]
     align: Literal["centers", "corners"]
 
 
@@ -64,10 +64,11 @@ class Square:
 class NativeVit(Spec):
     """A decided encoder. After each number of layers in `taps` hidden states leave it; `features` leave if `whole`.
 
-    With a `class_token` each image has one, which sees its patches, turns by learned angles, and stays inside.
+    With a `class_token` each image has one, which sees its patches, turns by learned angles, and stays inside. Without
+    a `patch`, features come in, row by row.
     """
 
-    patch: Patch
+    patch: Patch | None
     rope: Rope2d | None
     square: Square | None
     norm: Norm
@@ -87,11 +88,12 @@ class NativeVit(Spec):
 
     def _parameters(self) -> Iterator[Parameter]:
         dim = self.layers.dim
-        yield plain("patch.weight", dim, self.patch.channels, *self.patch.kernel)
-        if self.patch.bias:
-            yield plain("patch.bias", dim)
-        if self.patch.norm:
-            yield from norm("patch_norm", self.norm, dim)
+        if self.patch:
+            yield plain("patch.weight", dim, self.patch.channels, *self.patch.kernel)
+            if self.patch.bias:
+                yield plain("patch.bias", dim)
+            if self.patch.norm:
+                yield from norm("patch_norm", self.norm, dim)
         if self.square:
             yield plain("position.weight", self.square.side**2, dim)
         if self.class_token:
@@ -106,7 +108,7 @@ class NativeVit(Spec):
 
     def summary(self) -> str:
         heads = f", {counted(self.layers.attentions[0].heads, 'head')}" if self.layers.attentions else ""
-        size = f"patches of {self.patch.size} px"
+        size = f"patches of {self.patch.size} px" if self.patch else "features"
         return f"native_vit, {size}, {counted(len(self.layers.order), 'layer')}, {self.layers.dim} wide{heads}"
 
     def resolved(self) -> dict[str, Any]:
@@ -136,7 +138,7 @@ class NativeVitView:
     summary: str
     stack: StackView
     grid: GridView
-    patch: Patch
+    patch: Patch | None
     patch_norm: str
     input_norm: str
     class_token: bool
@@ -150,12 +152,22 @@ class NativeVitView:
 
     @property
     def bias(self) -> str:
-        return "" if self.patch.bias else ", bias=False"
+        return "" if self.patch and self.patch.bias else ", bias=False"
 
     @property
     def conv(self) -> str:
         """The class of the patch projection."""
-        return "Conv2d" if self.patch.frames is None else "Conv3d"
+        return "Conv2d" if self.patch and self.patch.frames is None else "Conv3d"
+
+    @property
+    def given(self) -> str:
+        """The parameter of `forward` for what comes in."""
+        return "patches" if self.patch else "x"
+
+    @property
+    def group(self) -> bool:
+        """Whether patches of blocks stand together."""
+        return self.patch is not None and self.patch.group > 1
 
     @property
     def result(self) -> str:
@@ -172,17 +184,17 @@ class NativeVitComponent:
 
     def signature(self, name: str, settings: Settings) -> Signature:
         sizes, written = sizes_of(name, settings, "dim", removable=False)
-        patches, numbers = Var(f"{name}.patches", "patches"), Var(f"{name}.numbers", "numbers")
-        patch = _patch(settings)
-        text = f"{' x '.join(map(str, (patch.channels, *patch.kernel)))} numbers"
-        written[numbers] = Written(patch.numbers, settings.span("patch"), name, text=text)
+        patches, patch = Var(f"{name}.patches", "patches"), _patch(settings)
+        given = {"features": Port("features", (1, patches, sizes["dim"]))}
+        if patch:
+            numbers = Var(f"{name}.numbers", "numbers")
+            text = f"{' x '.join(map(str, (patch.channels, *patch.kernel)))} numbers"
+            written[numbers] = Written(patch.numbers, settings.span("patch"), name, text=text)
+            given = {"patches": Port("patches", (patches, numbers))}
         features = Port("features", (1, patches, sizes["dim"]))
         taps = settings.get("output", "taps", default=[])
         return Signature(
-            inputs={
-                "patches": Port("patches", (patches, numbers)),
-                "grid": Port("grid", (Var(f"{name}.images", "images"), 3)),
-            },
+            inputs={**given, "grid": Port("grid", (Var(f"{name}.images", "images"), 3))},
             outputs={"features": features, **{_port(tap): features for tap in taps}},
             sizes=sizes,
             written=written,
@@ -195,6 +207,7 @@ class NativeVitComponent:
         positions = settings.get("position")
         found = positions if isinstance(positions, list) else [] if positions == "none" else [positions]
         by_type = {each["type"]: each for each in found}
+        _check_nearest(inferred.node, settings, by_type.get("learned"), problems)
         rope, square = by_type.get("rope2d"), by_type.get("learned")
         return NativeVit(
             patch=_patch(settings),
@@ -215,7 +228,8 @@ class NativeVitComponent:
         assert isinstance(spec, NativeVit)
         name = class_name(node.name)
         config = f"{name}Config"
-        outer = spec.norm if spec.final_norm or spec.patch.norm or spec.input_norm else None
+        patch_norm = spec.patch is not None and spec.patch.norm
+        outer = spec.norm if spec.final_norm or patch_norm or spec.input_norm else None
         use = grid_use(spec.layers, turned=spec.rope is not None)
         blocks = stack_view(spec.layers, config, use, tp=node.tensor_parallel, outer=(outer,))
         grid, more = grid_view(spec.layers)
@@ -229,7 +243,7 @@ class NativeVitComponent:
             stack=blocks,
             grid=grid,
             patch=spec.patch,
-            patch_norm=built if spec.patch.norm else "",
+            patch_norm=built if patch_norm else "",
             input_norm=built if spec.input_norm else "",
             class_token=spec.class_token,
             rope=spec.rope,
@@ -244,7 +258,7 @@ class NativeVitComponent:
         call = Statement(
             ", ".join(wiring.results.get(port, "_") for port in ports),
             f"self.{node.module}",
-            (wiring.arguments["patches"], wiring.arguments["grid"]),
+            (wiring.arguments["patches" if spec.patch else "features"], wiring.arguments["grid"]),
             wiring.shapes["features"],
         )
         return NodePage("encoder/native_vit.py.j2", view, name, fields, f"{name}(config.{node.name})", (call,))
@@ -255,8 +269,11 @@ def _port(tap: int) -> str:
     return f"layer_{tap}"
 
 
-def _patch(settings: Settings) -> Patch:
+def _patch(settings: Settings) -> Patch | None:
+    """What a row of patches holds; nothing where features come in."""
     patch = settings.child("patch")
+    if not settings.has("patch"):
+        return None
     return Patch(
         size=int(patch.get("size")),
         channels=int(patch.get("channels", default=3)),
@@ -270,10 +287,11 @@ def _patch(settings: Settings) -> Patch:
 def _own_fields(spec: NativeVit) -> Iterator[Field]:
     """Config fields of what stands before the layers."""
     patch = spec.patch
-    yield Field("channels", "int", str(patch.channels))
-    axes = "height, width" if patch.frames is None else "frames, height, width"
-    yield Field("patch_size", f"tuple[{', '.join(['int'] * len(patch.kernel))}]", literal(patch.kernel), axes)
-    if patch.group > 1:
+    if patch:
+        yield Field("channels", "int", str(patch.channels))
+        axes = "height, width" if patch.frames is None else "frames, height, width"
+        yield Field("patch_size", f"tuple[{', '.join(['int'] * len(patch.kernel))}]", literal(patch.kernel), axes)
+    if patch and patch.group > 1:
         yield Field("group", "int", str(patch.group), "side of the blocks of patches that stand together")
     if spec.square:
         yield Field("side", "int", str(spec.square.side), "rows and columns of the square of positions")
@@ -310,6 +328,17 @@ def _check(name: str, settings: Settings, blocks: Stack, problems: Problems) -> 
         help=f"use numbers from 0 to {count}",
     )
     return False
+
+
+def _check_nearest(name: str, settings: Settings, square: Mapping[str, Any] | None, problems: Problems) -> None:
+    """Note corners of a square that is not stretched."""
+    if square and square.get("interpolation") == "nearest" and "align" in square:
+        problems.error(
+            "unread-setting",
+            f"`align` of the positions of `{name}` is not read: with `nearest`, a patch has that of its cell",
+            settings.span("position"),
+            help="remove `align`, or use another `interpolation`",
+        )
 
 
 def _check_class(name: str, settings: Settings, blocks: Stack, problems: Problems) -> bool:

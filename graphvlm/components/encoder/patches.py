@@ -1,4 +1,5 @@
-"""`encoder/patches`: images of different sizes, padded to one, as one sequence of patches and the grid of each."""
+"""`encoder/patches`: images of different sizes, padded to one or cut already, as one sequence of patches and the grid
+of each."""
 
 from __future__ import annotations
 
@@ -7,7 +8,7 @@ from typing import Any
 
 from ...code import Field, NodePage, Statement, Wiring
 from ...component import Inferred, Port, Signature, Spec
-from ...dims import Var, Written
+from ...dims import Dim, Many, Sum, Var, Written
 from ...ir import Node
 from ...names import class_name
 from ...problems import Problems
@@ -17,11 +18,12 @@ from ._order import check_read
 
 @dataclass(frozen=True, slots=True)
 class Patches(Spec):
-    """Decided patches of `size` by `size` pixels, in blocks of `group` by `group`."""
+    """Decided patches of `size` by `size` pixels, in blocks of `group` by `group`; `packed`: they come side by side."""
 
     size: int
     channels: int
     group: int
+    packed: bool
 
     @property
     def numbers(self) -> int:
@@ -46,6 +48,7 @@ class PatchesView:
     image: str
     numbers: int
     group: int
+    packed: bool
 
 
 class PatchesComponent:
@@ -56,14 +59,14 @@ class PatchesComponent:
     def signature(self, name: str, settings: Settings) -> Signature:
         images, channels = Var(f"{name}.images", "images"), Var(f"{name}.channels", "channels")
         height, width = Var(f"{name}.height", "height"), Var(f"{name}.width", "width")
-        spec = _spec(settings)
+        spec, patches = _spec(settings), Var(f"{name}.patches", "patches")
+        image: tuple[Dim, ...] = (images, channels, height, width)
+        if spec.packed:
+            image = (1, channels, spec.size, Sum((Many(spec.size, patches),)))
         return Signature(
-            inputs={
-                "image": Port("image", (images, channels, height, width)),
-                "sizes": Port("sizes", (images, 2)),
-            },
+            inputs={"image": Port("image", image), "sizes": Port("sizes", (images, 2))},
             outputs={
-                "patches": Port("patches", (Var(f"{name}.patches", "patches"), spec.numbers)),
+                "patches": Port("patches", (patches, spec.numbers)),
                 "grid": Port("grid", (images, 3)),
             },
             written={channels: Written(spec.channels, settings.span("patch"), name)},
@@ -71,6 +74,13 @@ class PatchesComponent:
 
     def lower(self, settings: Settings, inferred: Inferred, problems: Problems) -> Patches:
         check_read(inferred.node, "patches", settings, _UNREAD, problems)
+        if settings.get("packed", default=False) and settings.has("patch", "group"):
+            problems.error(
+                "unread-setting",
+                f"`patch.group` of `{inferred.node}` is not read: patches that come side by side stay as they are",
+                settings.span("patch", "group"),
+                help="remove `group`, or `packed`",
+            )
         return _spec(settings)
 
     def page(self, node: Node, wiring: Wiring) -> NodePage:
@@ -78,7 +88,9 @@ class PatchesComponent:
         assert isinstance(spec, Patches)
         name = class_name(node.name)
         image = f"[images, {spec.channels}, height, width]"
-        view = PatchesView(node.name, name, f"{name}Config", spec.summary(), image, spec.numbers, spec.group)
+        view = PatchesView(
+            node.name, name, f"{name}Config", spec.summary(), image, spec.numbers, spec.group, spec.packed
+        )
         fields = [Field("patch_size", "int", str(spec.size))]
         if spec.group > 1:
             fields.append(Field("group", "int", str(spec.group), "side of the blocks of patches that stand together"))
@@ -100,6 +112,7 @@ def _spec(settings: Settings) -> Patches:
         size=int(settings.get("patch", "size")),
         channels=int(settings.get("patch", "channels", default=3)),
         group=int(settings.get("patch", "group", default=1)),
+        packed=bool(settings.get("packed", default=False)),
     )
 
 

@@ -53,6 +53,8 @@ MULTIMODAL: Mapping[str, Model] = MappingProxyType(
         "qwen2_5_vl": Model("Qwen2_5_VLForConditionalGeneration", "native"),
         "mistral3": Model("Mistral3ForConditionalGeneration", "padded"),
         "ernie4_5_vl_moe": Model("Ernie4_5_VLMoeForConditionalGeneration", "by_kind"),
+        "minicpmv4_6": Model("MiniCPMV4_6ForConditionalGeneration", "narrowing"),
+        "minicpm_ocr": Model("MiniCPMOcrForConditionalGeneration", "narrowing"),
         "glm4v": Model("Glm4vForConditionalGeneration", "native"),
         "glm4v_moe": Model("Glm4vMoeForConditionalGeneration", "native"),
         "qwen3_vl_moe": Model("Qwen3VLMoeForConditionalGeneration", "native"),

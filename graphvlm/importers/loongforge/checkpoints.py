@@ -14,6 +14,7 @@ _TOWERS: Mapping[str, str] = MappingProxyType(
         "Qwen35VisionConfig": "checkpoint/qwen3_vision",
         "InternVisionConfig": "checkpoint/internvl_vision",
         "ErnieVisionConfig": "checkpoint/ernie4_5_vl_vision",
+        "MiniCPMV46VisionConfig": "checkpoint/minicpm_vision",
     }
 )
 _MERGERS: Mapping[str, str] = MappingProxyType(
@@ -32,6 +33,7 @@ _WHOLES: Mapping[tuple[str, str], str] = MappingProxyType(
         ("Qwen3VisionModelConfig", "Qwen3Config"): "checkpoint/qwen3_vl",
         ("InternVisionConfig", "Qwen2Config"): "checkpoint/llava",
         ("ErnieVisionConfig", "ErnieMoeConfig"): "checkpoint/ernie4_5_vl",
+        ("MiniCPMV46VisionConfig", "Qwen35Config"): "checkpoint/minicpm_v_4_6",
         ("InternVisionConfig", "Qwen3Config"): "checkpoint/llava",
     }
 )
@@ -53,6 +55,11 @@ def add_names(nodes: dict[str, Any], tower: str, foundation: str) -> dict[str, A
         if "projector" not in nodes:  # another projector than the published one
             return {}
         nodes["projector"]["checkpoint"] = {"names": {"linear": "mlp", "norm": "after_norm"}}
+    if tower == "MiniCPMV46VisionConfig":
+        if "reduced" not in nodes or "merger" not in nodes or foundation != "Qwen35Config":
+            return {}
+        nodes["merger"]["checkpoint"] = {"names": {"norm": "pre_norm"}}
+        nodes["llm"]["checkpoint"] = {"use": "checkpoint/qwen3_5_whole"}
     whole = _WHOLES.get((tower, foundation))
     if whole is None:
         return {}

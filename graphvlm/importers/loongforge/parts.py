@@ -16,7 +16,7 @@ from .compose import Composed, preset_of
 from .foundation import ABOUT, read_foundation, read_vocab
 from .projectors import deep_merger, read_projector
 from .tables import FOUNDATIONS, LATER, PROJECTORS, TOWER_TOKENS, TOWERS, Values
-from .towers import GROUP, Tower, read_tower
+from .towers import Tower, read_tower
 from .unsaid import ALONE, IMAGE_TOKENS, MEGATRON, PARTS, PUBLISHED, SCRIPTS, VOCABULARIES, unsaid_of
 
 
@@ -79,7 +79,7 @@ def _tower_alone(tower: Tower) -> Parts:
     graph = {
         "description": "An image encoder of LoongForge",
         "inputs": tower.inputs,
-        "nodes": {"vision": tower.node, **tower.more},
+        "nodes": tower.nodes,
         "outputs": {"image_features": tower.end, **taps},
     }
     return Parts(graph, _tower_notes(tower))
@@ -129,12 +129,16 @@ def read_composition(composed: Composed, problems: Findings) -> Parts:
     projector = _part(trees["image_projector"], "model.image_projector.", problems)
     config = _foundation(composed, trees["foundation"], "model.foundation.", problems)
     llm = read_foundation(config, "fused", grid=bool(tower.grid))
-    projected = read_projector(projector, tower.end)
+    projected = read_projector(projector, tower.features)
     last = next(reversed(projected))
-    nodes = {"vision": tower.node, **tower.more, **projected, **_deep(projector, tower)}
+    nodes = {**tower.nodes, **projected, **_deep(projector, tower)}
     nodes |= _language(tower, llm, last, token[0])
-    owners = {node: "image_encoder" if node in tower.more else _owner(node) for node in nodes}
-    frozen = [node for node, owner in owners.items() if owner in trees and node != "pairs" and _frozen(trees[owner])]
+    owners = {node: "image_encoder" if node in tower.nodes else _owner(node) for node in nodes}
+    frozen = [
+        node
+        for node, owner in owners.items()
+        if owner in trees and nodes[node]["type"] not in _WEIGHTLESS and _frozen(trees[owner])
+    ]
     graph = {
         "description": f"{_words(trees)} of LoongForge",
         "inputs": {**tower.inputs, "input_ids": "tokens", **_kinds(llm)},
@@ -149,6 +153,9 @@ def read_composition(composed: Composed, problems: Findings) -> Parts:
             if node in nodes:
                 notes["nodes", node, "placeholder"] = f"image: not in the source file; from {token[1]}"
     return Parts(graph, notes)
+
+
+_WEIGHTLESS = ("patches", "frame_merger")
 
 
 def _deep(projector: Component, tower: Tower) -> dict[str, Any]:
@@ -176,7 +183,7 @@ def _language(tower: Tower, llm: dict[str, Any], last: str, token: int) -> dict[
         inputs = {"ids": "input_ids", "image": tower.grid}
         node = {"kind": "encoder", "type": "grid_positions", "inputs": inputs, "placeholder": placeholder}
         merged = {"merged_frames": tower.frames} if tower.frames > 1 else {}
-        nodes["positions"] = {**node, "group": GROUP, **merged}
+        nodes["positions"] = {**node, "group": tower.group, **merged}
         wires["positions"] = "positions"
     if "segments" in llm:
         wires["vision_tokens"] = TYPES

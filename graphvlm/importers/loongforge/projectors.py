@@ -13,13 +13,16 @@ from .towers import GROUP, activation
 Nodes = dict[str, dict[str, Any]]
 
 
-def read_projector(config: Component, inputs: str) -> Nodes:
-    """The nodes between the node `inputs` and the language model; the last one is `merger` or `projector`."""
+Reads = str | dict[str, str]
+
+
+def read_projector(config: Component, inputs: Reads) -> Nodes:
+    """The nodes between what they read, `inputs`, and the language model; the last one is `merger` or `projector`."""
     config.check_names(HARMLESS, f"a `{config.stem}`")
     return READERS[config.stem](config, inputs)
 
 
-def deep_merger(config: Component, inputs: str) -> dict[str, Any]:
+def deep_merger(config: Component, inputs: Reads) -> dict[str, Any]:
     """The projector again, for hidden states of a layer: it normalises blocks, not patches."""
     return {**_merger(config, inputs)["merger"], "norm_over": "block"}
 
@@ -29,7 +32,7 @@ def _norm(config: Component) -> dict[str, Any]:
     return {"type": {"RMSNorm": "rms", "LayerNorm": "layer"}[name], "eps": config.number("layernorm_epsilon")}
 
 
-def _merger(config: Component, inputs: str) -> Nodes:
+def _merger(config: Component, inputs: Reads) -> Nodes:
     """Patches of a block side by side, through two linear maps, after a norm of each patch."""
     config.neutral({"gated_linear_unit": (False,)})
     node = {
@@ -45,7 +48,7 @@ def _merger(config: Component, inputs: str) -> Nodes:
     return {"merger": node}
 
 
-def _shuffled(config: Component, inputs: str) -> Nodes:
+def _shuffled(config: Component, inputs: Reads) -> Nodes:
     """Squares of tokens as one, a norm, and two linear maps; `hidden_size` is the width of the language model."""
     config.neutral({"downsample_ratio": (0.5,), "gated_linear_unit": (False,)})
     out, hidden = config.integer_or_none("hidden_size"), config.integer_or_none("ffn_hidden_size")
@@ -68,7 +71,7 @@ def _shuffled(config: Component, inputs: str) -> Nodes:
     }
 
 
-def _downsampled(config: Component, inputs: str) -> Nodes:
+def _downsampled(config: Component, inputs: Reads) -> Nodes:
     """Blocks of patches as one token, after a norm of the whole block."""
     config.neutral({"merger_times": (1,), "merge_kernel_size": ([GROUP, GROUP],)})
     merger = _merger(config, inputs)
@@ -76,13 +79,13 @@ def _downsampled(config: Component, inputs: str) -> Nodes:
     return merger
 
 
-def _normed(config: Component, inputs: str) -> Nodes:
+def _normed(config: Component, inputs: Reads) -> Nodes:
     """One linear map and a norm behind it; the widths in the file are not read there either."""
     norm = {"type": "rms", "eps": config.number("rms_norm_eps")}
     return {"projector": {"kind": "projector", "type": "linear", "inputs": inputs, "bias": True, "out_norm": norm}}
 
 
-READERS: Mapping[str, Callable[[Component, str], Nodes]] = MappingProxyType(
+READERS: Mapping[str, Callable[[Component, Reads], Nodes]] = MappingProxyType(
     {
         "MLPAdapterConfig": _merger,
         "PatchMergerMLPAdapterConfig": _merger,

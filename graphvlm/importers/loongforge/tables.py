@@ -200,6 +200,12 @@ TOWERS: Mapping[str, Values] = MappingProxyType(
             "resampler_hidden_in": None,
             "resampler_hidden_out": None,
         },
+        "MiniCPMV46VisionConfig": {
+            **_TOWER,
+            "insert_layer_id": 6,
+            "window_kernel_size": (2, 2),
+            "downsample_mode": "16x",
+        },
         "InternVisionConfig": {
             **_TOWER,
             "image_size": 448,
@@ -246,7 +252,6 @@ PROJECTORS: Mapping[str, Values] = MappingProxyType(
 LATER: Mapping[str, str] = MappingProxyType(
     {
         "DeepseekV4Config": "hyper-connections, compressed attention and hashed experts",
-        "MiniCPMV46VisionConfig": "a merger of neighbouring patches between the layers of an encoder",
     }
 )
 

@@ -10,6 +10,7 @@ from typing import Any
 from .by_kind import resampler
 from .checkpoints import tower_names
 from .component import Component
+from .narrowing import between
 from .tables import HARMLESS
 
 GROUP = 2  # patches of a block of so many rows and columns become one token, in every tower of native resolution
@@ -23,8 +24,9 @@ class Tower:
 
     `grid` is the input with the sizes of the images, where the tower takes any. `taps` are output ports of hidden
     states between the layers, in the order in which they are added to the layers of the language model. `note` says
-    what the node does not do. `more` are nodes behind it, of which the last gives the features, with so many frames as
-    one token.
+    what the node does not do. `before` and `more` are nodes around it, of which the last gives the features; a
+    token of the text is `group` by `group` patches of so many `frames`. Features that come row by row have the grid
+    `rows`.
     """
 
     inputs: dict[str, str]
@@ -32,8 +34,21 @@ class Tower:
     grid: str = ""
     taps: tuple[str, ...] = ()
     note: str = ""
+    before: Mapping[str, dict[str, Any]] = field(default_factory=dict)
     more: Mapping[str, dict[str, Any]] = field(default_factory=dict)
+    group: int = GROUP
     frames: int = 1
+    rows: str = ""
+
+    @property
+    def nodes(self) -> dict[str, dict[str, Any]]:
+        """All of them."""
+        return {**self.before, "vision": self.node, **self.more}
+
+    @property
+    def features(self) -> str | dict[str, str]:
+        """What a projector reads."""
+        return {"features": self.end, "grid": self.rows} if self.rows else self.end
 
     @property
     def end(self) -> str:
@@ -217,6 +232,49 @@ def _in_pairs(config: Component) -> Tower:
 _PAIR = 2
 
 
+def _narrowing(config: Component) -> Tower:
+    """Patches side by side, row by row; after some layers squares of them become one."""
+    config.neutral(
+        {
+            "position_embedding_type": ("none",),
+            "group_query_attention": (False,),
+            "window_kernel_size": ([_PAIR, _PAIR],),
+            "num_query_groups": (config.value("num_attention_heads"),),
+        }
+    )
+    stack, size = _stack(config), config.integer("patch_size")
+    merged = config.choice("downsample_mode", ("16x", "4x")) == "16x"
+    more = between(config, stack) if merged else {}
+    patch = {"size": size, "channels": config.integer("in_channels")}
+    patches = {
+        "kind": "encoder",
+        "type": "patches",
+        "inputs": {"image": "pixel_values", "sizes": "target_sizes"},
+        "patch": patch,
+        "packed": True,
+    }
+    node = {
+        "kind": "encoder",
+        "type": "native_vit",
+        "inputs": {"patches": "patches", "grid": "patches.grid"},
+        "patch": {**patch, "bias": True},
+        "position": {"type": "learned", "side": config.integer("image_size") // size, "interpolation": "nearest"},
+        **stack,
+    }
+    if merged:
+        node |= {"layers": stack["layers"] - more["upper"]["layers"], "final_norm": False}
+    return Tower(
+        {"pixel_values": "image", "target_sizes": "sizes"},
+        node,
+        "patches.grid",
+        note="not carried over: videos. Positions are three numbers, as LoongForge's are; in transformers, one",
+        before={"patches": patches},
+        more=more,
+        group=_PAIR**2 if merged else _PAIR,
+        rows="reduced.grid" if merged else "patches.grid",
+    )
+
+
 def _tiles(config: Component) -> Tower:
     """Square tiles with a class token, which is left out in the end."""
     config.neutral({"position_embedding_type": ("none",), "downsample_ratio": (0.5,), "select_layer": (-1,)})
@@ -249,5 +307,6 @@ READERS: Mapping[str, Callable[[Component], Tower]] = MappingProxyType(
         "MoonVisionModelConfig": _frames_apart,
         "InternVisionConfig": _tiles,
         "ErnieVisionConfig": _in_pairs,
+        "MiniCPMV46VisionConfig": _narrowing,
     }
 )

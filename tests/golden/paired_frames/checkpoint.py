@@ -18,6 +18,7 @@ from .model import Model
 # Several are joined by rows: merged matrices.
 NAMES: dict[str, list[str]] = {
     "vision.patch": ["vision.patch"],
+    "vision.position": ["vision.position"],
     "vision.layers.*.attn_norm": ["vision.layers.*.attn_norm"],
     "vision.layers.*.attn.wqkv": [
         "vision.layers.*.attn.wq",
@@ -28,10 +29,17 @@ NAMES: dict[str, list[str]] = {
     "vision.layers.*.mlp_norm": ["vision.layers.*.mlp_norm"],
     "vision.layers.*.mlp.up": ["vision.layers.*.mlp.up"],
     "vision.layers.*.mlp.down": ["vision.layers.*.mlp.down"],
-    "vision.norm": ["vision.norm"],
     "merger.norm": ["merger.norm"],
     "merger.linear_1": ["merger.linear_1"],
     "merger.linear_2": ["merger.linear_2"],
+    "upper.layers.*.attn_norm": ["upper.layers.*.attn_norm"],
+    "upper.layers.*.attn.wqkv": [
+        "upper.layers.*.attn.wq",
+        "upper.layers.*.attn.wk",
+        "upper.layers.*.attn.wv",
+    ],
+    "upper.layers.*.attn.wo": ["upper.layers.*.attn.wo"],
+    "upper.norm": ["upper.norm"],
     "temporal.linear_1": ["temporal.linear_1"],
     "temporal.linear_2": ["temporal.linear_2"],
     "temporal.out_norm": ["temporal.out_norm"],
@@ -66,6 +74,7 @@ UNUSED = [
 PARTS: dict[str, tuple[tuple[str, ...], dict[str, str]]] = {
     "vision": (("vision",), {"": "vision."}),
     "merger": (("merger",), {"": "merger."}),
+    "upper": (("upper",), {"": "upper."}),
     "temporal": (("temporal",), {"": "temporal."}),
     "projector": (("projector",), {"": "projector."}),
     "text": (("text",), {"": "text."}),

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 class VisionConfig:
     channels: int = 3
     patch_size: tuple[int, int] = (14, 14)  # height, width
+    side: int = 24  # rows and columns of the square of positions
     rope_theta: float = 10000.0
     dim: int = 96
     layers: int = 2
@@ -24,6 +25,16 @@ class MergerConfig:
     hidden_dim: int = 128
     group: int = 2  # side of a block of patches
     norm_eps: float = 1e-05
+
+
+@dataclass(frozen=True)
+class UpperConfig:
+    dim: int = 96
+    layers: int = 1
+    norm_eps: float = 1e-06
+    heads: int = 6
+    head_dim: int = 16
+    window: int = 2  # rows and columns of patches
 
 
 @dataclass(frozen=True)
@@ -81,6 +92,7 @@ class LlmConfig:
 class Config:
     vision: VisionConfig = VisionConfig()
     merger: MergerConfig = MergerConfig()
+    upper: UpperConfig = UpperConfig()
     pairs: PairsConfig = PairsConfig()
     temporal: TemporalConfig = TemporalConfig()
     projector: ProjectorConfig = ProjectorConfig()

@@ -3,7 +3,8 @@
 
 vision    <- pixel_values, image_grid_thw
 merger    <- vision, image_grid_thw
-pairs     <- merger
+upper     <- merger
+pairs     <- upper, merger
 temporal  <- pairs
 projector <- temporal
 text      <- input_ids
@@ -27,6 +28,7 @@ from .pairs import Pairs
 from .positions import Positions
 from .projector import Projector
 from .temporal import Temporal
+from .upper import Upper
 from .vision import Vision
 
 
@@ -45,6 +47,7 @@ class Model(nn.Module):
         self.config = config
         self.vision = Vision(config.vision)
         self.merger = Merger(config.merger)
+        self.upper = Upper(config.upper)
         self.pairs = Pairs(config.pairs)
         self.temporal = Temporal(config.temporal)
         self.projector = Projector(config.projector)
@@ -73,7 +76,8 @@ class Model(nn.Module):
     ) -> ImageFeatures:
         vision = self.vision(pixel_values, image_grid_thw)  # [1, 4 * tokens, 96]
         merger, merger_grid = self.merger(vision, image_grid_thw)  # [1, tokens, 96]
-        pairs = self.pairs(merger, merger_grid)  # [1, tokens, 192]
+        upper = self.upper(merger, merger_grid)  # [1, tokens, 96]
+        pairs = self.pairs(upper, merger_grid)  # [1, tokens, 192]
         temporal = self.temporal(pairs)  # [1, tokens, 96]
         projector = self.projector(temporal)  # [1, tokens, 64]
         return ImageFeatures(merger_grid, projector)

@@ -32,8 +32,8 @@ def with_blanks(model: Model, method: Callable[..., Any]) -> Callable[..., Any]:
         inputs, features = (given.get(name) for name in names)
         if features is None and not is_given(inputs):
             image = model.encode_image(
-                torch.zeros(1, 588, device=device),
-                torch.tensor([[1, 1, 1]], device=device),
+                torch.zeros(4, 588, device=device),
+                torch.tensor([[1, 2, 2]], device=device),
             )
             nothing = nothing + 0 * sum(each.sum() for each in image)
         output = method(*args, **options)
@@ -60,12 +60,15 @@ def parallelize(
         policy = MixedPrecisionPolicy(param_dtype=dtype, reduce_dtype=torch.float32)
         for layer in model.vision.layers:
             fully_shard(layer, mesh=mesh["dp"], mp_policy=policy)
+        for layer in model.upper.layers:
+            fully_shard(layer, mesh=mesh["dp"], mp_policy=policy)
         for layer in model.llm.layers:
             fully_shard(layer, mesh=mesh["dp"], mp_policy=policy)
         # By themselves, so that nothing is gathered for longer than it is used.
         for module in [
             model.vision,
             model.merger,
+            model.upper,
             model.temporal,
             model.projector,
             model.llm,

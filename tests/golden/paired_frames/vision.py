@@ -16,6 +16,8 @@ class Places(NamedTuple):
     frame: Tensor  # counted over all images
     row: Tensor
     column: Tensor
+    rows: Tensor  # of its image
+    columns: Tensor
 
 
 def places(grid: Tensor, patches: int) -> Places:
@@ -29,7 +31,7 @@ def places(grid: Tensor, patches: int) -> Places:
     _, rows, columns = grid[image].unbind(1)
     frame = (frames.cumsum(0) - frames)[image] + index // (rows * columns)
     row, column = index // columns % rows, index % columns
-    return Places(frame, row, column)
+    return Places(frame, row, column, rows, columns)
 
 
 class Rotation(NamedTuple):
@@ -150,9 +152,18 @@ class Vision(nn.Module):
         super().__init__()
         size = config.patch_size
         self.patch = nn.Conv2d(config.channels, config.dim, size, size, bias=False)
+        self.side = config.side
+        self.position = nn.Embedding(config.side**2, config.dim)
         self.head_dim, self.theta = config.head_dim, config.rope_theta
         self.layers = nn.ModuleList(Block(config) for _ in range(config.layers))
-        self.norm = nn.LayerNorm(config.dim, eps=config.norm_eps)
+
+    def positions(self, place: Places) -> Tensor:
+        """That of the learned vectors in whose cell a patch begins: [patches, dim]."""
+        edges = torch.arange(1 / self.side, 1.0, 1 / self.side, device=place.row.device)
+        row = torch.bucketize(place.row / place.rows, edges, right=True)
+        column = torch.bucketize(place.column / place.columns, edges, right=True)
+        found: Tensor = self.position(row * self.side + column)
+        return found
 
     def forward(self, patches: Tensor, grid: Tensor) -> Tensor:
         """Patches [patches, 588] of images behind each other -> [1, patches, 96].
@@ -164,9 +175,9 @@ class Vision(nn.Module):
         # Patches do not overlap, so that their convolution is one product.
         weight = self.patch.weight.flatten(1)
         x: Tensor = F.linear(patches, weight)[None]
+        x = x + self.positions(place).to(x.dtype)
         rope = rotation(place, self.head_dim, self.theta, x.dtype)
         groups = group(place.frame)
         for layer in self.layers:
             x = layer(x, rope, groups)
-        x = self.norm(x)
         return x
