@@ -324,7 +324,7 @@ def _check_names(node: Linked, problems: Problems) -> None:
     for where in ("names", "leading"):
         named = node.settings.tree.get("checkpoint", where)
         written += [(where, key, named.key_span(key)) for key, _ in named.items()] if named else []
-    for where in ("by_head", "transposed", "interleaved", "flat", "scalars", "rows"):
+    for where in ("by_head", "transposed", "interleaved", "flat", "square", "scalars", "rows"):
         listed = node.settings.tree.get("checkpoint", where)
         written += [(where, str(each.value), each.span) for each in listed.elements()] if listed else []
     sublayers = {name for name, _ in ports_of(node.settings)}

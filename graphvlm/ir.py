@@ -131,7 +131,8 @@ class NodeCheckpoint:
     `starts` are beginnings of names and what they become in a checkpoint of the whole; the first that fits counts.
     The joined matrices that begin with a module of `by_head` have the rows of a head together. `leading` is how many
     axes of length one the reference has before ours, `transposed` are modules whose matrix has our rows as columns.
-    The rows of stacked `interleaved` ones, two joined, take turns; those of `flat` ones have one axis.
+    The rows of stacked `interleaved` ones, two joined, take turns; those of `flat` ones have one axis, and those of
+    `square` tables stand in as many rows as columns.
     `scalars` are single numbers, which have no axis there, `rows` parameters that are one row each of a tensor there.
     """
 
@@ -142,6 +143,7 @@ class NodeCheckpoint:
     transposed: tuple[str, ...] = ()
     interleaved: tuple[str, ...] = ()
     flat: tuple[str, ...] = ()
+    square: tuple[str, ...] = ()
     scalars: tuple[str, ...] = ()
     rows: tuple[str, ...] = ()
     ignore: tuple[str, ...] = ()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from math import gcd, prod
+from math import gcd, isqrt, prod
 
 from .blocks.parameters import Parameter
 from .ir import Graph, Node
@@ -65,6 +65,8 @@ def _stored(node: Node, parameter: Parameter, shape: tuple[int, ...]) -> tuple[i
         return 1, *shape
     if is_flat(node, parameter):
         return shape[0], prod(shape[1:])
+    if is_square(node, parameter):
+        return isqrt(shape[0]), isqrt(shape[0]), *shape[1:]
     return (1,) * leading + ((*shape[:-2], shape[-1], shape[-2]) if transposed else shape)
 
 
@@ -91,6 +93,12 @@ def is_flat(node: Node, parameter: Parameter) -> bool:
     """Whether the reference keeps the rows of our tensor without axes of their own."""
     path = starred(parameter.path)[0]
     return bool({path, path.rpartition(".")[0]} & {*node.checkpoint.flat}) and len(parameter.shape) > 2
+
+
+def is_square(node: Node, parameter: Parameter) -> bool:
+    """Whether the rows of our table stand in as many rows as columns in the reference."""
+    path = starred(parameter.path)[0]
+    return bool({path, path.rpartition(".")[0]} & {*node.checkpoint.square})
 
 
 def is_row(node: Node, parameter: Parameter) -> bool:

@@ -185,6 +185,7 @@ def _checkpoint(linked: LinkedGraph, node: Linked, spec: Spec) -> NodeCheckpoint
         transposed=tuple(own.get("transposed") or ()),
         interleaved=tuple(own.get("interleaved") or ()),
         flat=tuple(own.get("flat") or ()),
+        square=tuple(own.get("square") or ()),
         scalars=tuple(own.get("scalars") or ()),
         rows=tuple(own.get("rows") or ()),
         ignore=tuple(own.get("ignore") or ()),

@@ -14,6 +14,7 @@ from ..keys import (
     ignored_patterns,
     is_flat,
     is_row,
+    is_square,
     named_rows,
     parts,
     plain_stars,
@@ -63,6 +64,7 @@ class CheckpointView:
     transposed: tuple[str, ...]
     interleaved: tuple[str, ...]
     flat: tuple[str, ...]
+    square: tuple[str, ...]
     halves: tuple[str, ...]
     scalars: tuple[str, ...]
     single: tuple[str, ...]
@@ -81,6 +83,7 @@ class CheckpointView:
             "LEADING": self.leading,
             "ROWS": self.single,
             "SCALARS": self.scalars,
+            "SQUARE": self.square,
             "TRANSPOSED": self.transposed,
         }
         return tuple(name for name, entries in tables.items() if entries)
@@ -126,6 +129,7 @@ def make(graph: Graph) -> CheckpointView:
         transposed=tuple(dict.fromkeys(starred(name)[0] for name, _, turned in _otherwise(graph) if turned)),
         interleaved=tuple(dict.fromkeys(_interleaved(graph))),
         flat=tuple(_flat(graph)),
+        square=tuple(_square(graph)),
         halves=tuple(dict.fromkeys(_halves(graph))),
         scalars=tuple(_scalars(graph)),
         single=tuple(dict.fromkeys(_single(graph))),
@@ -157,6 +161,14 @@ def _flat(graph: Graph) -> Iterator[str]:
     for node in graph.nodes.values():
         for parameter in node.stored:
             if is_flat(node, parameter):
+                yield node.checkpoint.whole(named_rows(node.checkpoint.names, parameter)[0][0])
+
+
+def _square(graph: Graph) -> Iterator[str]:
+    """The reference key of every table whose rows stand in a square there."""
+    for node in graph.owners:
+        for parameter in node.stored:
+            if is_square(node, parameter):
                 yield node.checkpoint.whole(named_rows(node.checkpoint.names, parameter)[0][0])
 
 

@@ -51,7 +51,7 @@ def shown_sources(
     for cross in crosses:
         names = [cross.port, *([seen_name(cross)] if is_masked(cross) else [])]
         arguments |= {name: name if cross.port in shapes else "None" for name in names}
-        arguments |= {name: f"self.{name}" for name in places_of(cross)}
+        arguments |= {name: f"self.places.{name}" for name in places_of(cross)}
     arguments |= {f"{port}_rows": f"{port}_rows" if port in shapes else "None" for port in rows}
     first = next((port for port in shapes if port in {cross.port for cross in crosses}), next(iter(shapes)))
     return Shown(

@@ -151,7 +151,7 @@ class QueriesView:
 class TransformerComponent:
     """Ports, checks and page of `projector/transformer`."""
 
-    modules = TEXT_MODULES
+    modules = TEXT_MODULES | {"places"}
     choices = frozenset(("sequence", "causal"))
 
     def signature(self, name: str, settings: Settings) -> Signature:

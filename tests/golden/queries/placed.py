@@ -74,7 +74,9 @@ def sincos(
     return torch.cat((column, row), dim=2).flatten(0, 1)
 
 
-class Placed(nn.Module):
+class Places(nn.Module):
+    """Fixed positions of what is read."""
+
     key_places: Tensor  # [12, 24]
 
     def __init__(self, config: PlacedConfig) -> None:
@@ -82,6 +84,17 @@ class Placed(nn.Module):
         self.grid, self.theta = config.grid, config.theta
         places = torch.empty(config.grid[0] * config.grid[1], config.image_dim)
         self.register_buffer("key_places", places, persistent=False)
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        dim, device = self.key_places.size(1), self.key_places.device
+        self.key_places.copy_(sincos(self.grid, dim, self.theta, device))
+
+
+class Placed(nn.Module):
+    def __init__(self, config: PlacedConfig) -> None:
+        super().__init__()
+        self.places = Places(config)
         self.query = nn.Parameter(torch.empty(config.tokens, config.dim))
         self.layers = nn.ModuleList(Block(config) for _ in range(config.layers))
         self.norm = nn.LayerNorm(config.dim, eps=config.norm_eps)
@@ -89,8 +102,6 @@ class Placed(nn.Module):
 
     def reset_parameters(self) -> None:
         nn.init.normal_(self.query, std=0.02)
-        dim, device = self.key_places.size(1), self.key_places.device
-        self.key_places.copy_(sincos(self.grid, dim, self.theta, device))
 
     def forward(self, image: Tensor, image_mask: Tensor) -> Tensor:
         """[batch, 12, 24] -> [batch, 6, 20]
@@ -102,6 +113,6 @@ class Placed(nn.Module):
         # Where nothing is seen all is: attention to nothing is not defined.
         image_seen = image_seen | ~image_seen.any(dim=3, keepdim=True)
         for layer in self.layers:
-            x = layer(x, image, image_seen, self.key_places)
+            x = layer(x, image, image_seen, self.places.key_places)
         x = self.norm(x)
         return x
