@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from math import gcd, isqrt, prod
 
 from .blocks.parameters import Parameter
+from .blocks.parameters import copies as shared_weights
 from .ir import Graph, Node
 
 
@@ -199,8 +200,14 @@ def ignored_patterns(graph: Graph) -> tuple[str, ...]:
         if node.tie
         for path in ("embed", *(each.path for each in node.spec.parameters() if not node.tie.keeps(each.path)))
     ]
+    shared = [
+        node.checkpoint.whole(reference_name(node.checkpoint.names, each.path))
+        for node in graph.owners
+        if node.spec.stack and node.spec.stack.shared
+        for each in shared_weights(node.spec.stack)
+    ]
     copied = (f"{name.removesuffix('.weight').removesuffix('.bias')}.*" for name in copies)
-    return tuple(dict.fromkeys([*graph.ignored, *named, *tied, *copied]))
+    return tuple(dict.fromkeys([*graph.ignored, *named, *tied, *shared, *copied]))
 
 
 def _module_name(names: Mapping[str, str], path: str) -> str:

@@ -50,6 +50,7 @@ OWN = (
     "speech",
     "text_to_text",
     "tiles",
+    "two_images",
     "two_towers",
     "videos",
 )

@@ -220,6 +220,32 @@ def test_the_answer_that_is_said_most_readily(name: str, tmp_path: Path) -> None
     assert output.answer.equal(case.outputs["rank.best"])
 
 
+@pytest.mark.parametrize("name", ["albef_nlvr", "blip_nlvr"])
+def test_whether_a_text_is_true_of_two_images(name: str, tmp_path: Path) -> None:
+    """Layers attend to the images in turn, with keys and values of pairs together, or to both and put them together."""
+    case = recorded(f"lavis/{name}", tmp_path)
+    model = loaded(name, case)
+    given = {key: value for key, value in case.inputs.items() if key == "label"}
+    given |= {"image_0": case.inputs["image0"], "image_1": case.inputs["image1"]}
+    given |= {key: case.inputs[f"text.{key}"] for key in ("input_ids", "attention_mask")}
+    if name == "albef_nlvr":
+        model.begin_step(step_of(case))
+    output = model(**given)
+    there = given["attention_mask"].bool()
+    assert agree(output.text[there], case.outputs["intermediate_output.encoder_output.last_hidden_state"][there])
+    assert agree(output.scores, case.outputs["tap.cls_head#0"])
+    assert agree(output.loss, case.outputs["loss"])
+    if name == "albef_nlvr":
+        assert agree(output.scores_teacher, case.outputs["tap.cls_head_m#0"])
+        predicted = loaded(name, case).eval()(**given).scores
+        assert agree(predicted, case.outputs["predict.predictions"])
+        kept = {key: value for key, value in case.outputs.items() if "after.text_encoder_m." not in key}
+        check_step(model, output, case._replace(outputs=kept), {})
+    else:
+        output.loss.backward()
+        check_gradients(model, case)
+
+
 # Pairs with the same id belong together.
 BY_ID = (
     "inputs.image_ids=classes",

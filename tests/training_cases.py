@@ -65,7 +65,9 @@ def _stack(node: Node, config: dict[str, Any]) -> dict[str, Any]:
         return _opt(config["opt"])
     if "t5" in config:
         return _t5(config["t5"], cross=node.kind == "decoder")
-    own = config.get("decoder") if node.kind == "decoder" else config.get("text")
+    own: dict[str, Any] = (config.get("decoder") if node.kind == "decoder" else config.get("text")) or {}
+    if node.tree.get("layers", "share") or "two_image_cross_attention" in own:
+        return _pairs(own)
     found = _text(own or config.get("text") or config["decoder"])
     if node.tree.get("layers", "run"):
         found["layers"]["run"] = [0, config["text"]["fusion_layer"]]
@@ -106,6 +108,22 @@ def _queries(sizes: dict[str, Any], *, text: bool) -> dict[str, Any]:
         "mlp": mlp,
         "sublayers": {"cross": {"heads": heads}, **({"text_mlp": mlp} if text else {})},
     }
+
+
+def _pairs(sizes: dict[str, Any]) -> dict[str, Any]:
+    """A stack that attends to two images: which layers do is as published."""
+    found = _text({**sizes, "fusion_layer": 0})
+    found["layers"] = {"count": sizes["layers"]}
+    heads = {"heads": sizes["heads"]}
+    if "two_image_cross_attention" not in sizes:
+        return found | {"sublayers": {"cross": heads}}
+    joined: dict[str, Any] = {
+        "cross_0": {"residual": {"scale": 1.0, "join": True}},
+        "cross_1": {"residual": {"scale": 1.0}},
+    }
+    where = {"name": "joined", "range": [sizes["concat_merge_from_layer"], sizes["layers"]], "sublayers": joined}
+    found["layers"]["where"] = [where]
+    return found | {"sublayers": {"cross_0": heads, "cross_1": heads}}
 
 
 def _opt(sizes: dict[str, Any]) -> dict[str, Any]:

@@ -117,3 +117,10 @@ def _elements(runs: list[tuple[str, int]]) -> tuple[str, ...]:
 
 def _runs(items: list[str]) -> list[tuple[str, int]]:
     return [(item, len(list(group))) for item, group in groupby(items)]
+
+
+def pattern_field(name: str, values: list[str], item: str) -> Field:
+    """A field that has a value for each layer."""
+    head = f"{name}: tuple[{item}, ...] = "
+    line = pattern(head, values, 4)
+    return Field(name, f"tuple[{item}, ...]", line.lstrip().removeprefix(head))

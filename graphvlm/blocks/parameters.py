@@ -22,7 +22,7 @@ MODULES = frozenset(
         *("attn.a_log", "attn.dt_bias", "attn.norm", "attn.out"),
         *("attn.wq_a", "attn.q_a_norm", "attn.wq_b", "attn.wkv_a", "attn.kv_a_norm", "attn.wkv_b"),
         *("attn.index.wq", "attn.index.wk", "attn.index.k_norm", "attn.index.weigh"),
-        *("mlp_norm", "mlp_post_norm", "mlp_gate", "mlp.gate", "mlp.up", "mlp.down"),
+        *("mlp_norm", "mlp_post_norm", "mlp_gate", "mlp.gate", "mlp.up", "mlp.down", "attn_join", "mlp_join"),
         *("mlp.router", "mlp.router_bias", "mlp.experts.*.gate", "mlp.experts.*.up", "mlp.experts.*.down"),
         *("mlp.experts.gate_up", "mlp.experts.up", "mlp.experts.down"),
         *("mlp.experts.gate_up_bias", "mlp.experts.up_bias", "mlp.experts.down_bias"),
@@ -295,6 +295,7 @@ def _weights(op: Op, dim: int) -> Iterator[Parameter]:
 
 def layer(kind: LayerKind, dim: int) -> Iterator[Parameter]:
     """Weights of one layer."""
+    width = {group[0].name: len(group) * dim for group in kind.groups if group[0].residual.join}
     for sublayer in kind.sublayers:
         if sublayer.normed:
             yield from norm(f"{sublayer.name}_norm", sublayer.norm, dim)
@@ -304,15 +305,45 @@ def layer(kind: LayerKind, dim: int) -> Iterator[Parameter]:
             yield from norm(f"{sublayer.name}_post_norm", sublayer.norm, dim)
         if sublayer.residual.gate:
             yield plain(f"{sublayer.name}_gate", dim if sublayer.residual.gate == "layer_scale" else 1)
+        if sublayer.name in width:
+            yield from linear(f"{sublayer.name}_join", width[sublayer.name], dim, bias=True)
 
 
 @cache
 def stack(settings: Stack) -> tuple[Parameter, ...]:
-    """Weights of all layers, in order."""
+    """Weights of all layers, in order; those that several have together once, with the first of these."""
+    return tuple(_parameters(settings, copied=False))
+
+
+def copies(settings: Stack) -> tuple[Parameter, ...]:
+    """Weights that a layer has together with one before it, as if they were its own."""
+    return tuple(_parameters(settings, copied=True))
+
+
+def shared_layers(settings: Stack) -> dict[str, tuple[tuple[int, ...], ...]]:
+    """Module of a layer -> the runs of layers that have its weights together."""
+    paths = [[parameter.path for parameter in layer(kind, settings.dim)] for kind in settings.kinds]
+    found = {}
+    for module, count in settings.shared:
+        have = [
+            index
+            for index, kind in enumerate(settings.order)
+            if any(path.startswith(f"{module}.") for path in paths[kind])
+        ]
+        found[module] = tuple(tuple(have[start : start + count]) for start in range(0, len(have), count))
+    return found
+
+
+def _parameters(settings: Stack, *, copied: bool) -> Iterator[Parameter]:
     of_kind = [tuple(layer(kind, settings.dim)) for kind in settings.kinds]
-    return tuple(
-        parameter.under(f"layers.{index}") for index, kind in enumerate(settings.order) for parameter in of_kind[kind]
-    )
+    later = [
+        (index, f"{module}.") for module, runs in shared_layers(settings).items() for run in runs for index in run[1:]
+    ]
+    for index, kind in enumerate(settings.order):
+        modules = tuple(module for layer_, module in later if layer_ == index)
+        for parameter in of_kind[kind]:
+            if (bool(modules) and parameter.path.startswith(modules)) == copied:
+                yield parameter.under(f"layers.{index}")
 
 
 def _join(prefix: str, path: str) -> str:

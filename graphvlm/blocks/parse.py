@@ -11,6 +11,8 @@ from ..problems import Problems
 from ..settings import Settings
 from ..tree import Tree
 from .layer import Layer, path_of
+from .parameters import Parameter, copies, shared_layers
+from .parameters import stack as weights_of
 from .parse_index import check_choices, with_index
 from .parse_linear import check_unread
 from .parse_norm import parse_norm
@@ -97,7 +99,32 @@ def parse_stack(
         return None
     stack = _ordered(found, order, inferred.sizes["dim"], entries)
     check_choices(stack, [layers[key] for key in chosen], inferred.node, problems)
-    return replace(stack, segments=read_segments(settings))
+    return _with_shared(replace(stack, segments=read_segments(settings)), settings, inferred.node, problems)
+
+
+def _with_shared(stack: Stack, settings: Settings, node: str, problems: Problems) -> Stack | None:
+    """The stack with what its layers have together; modules that they do not have, or in other shapes, are noted."""
+    written = settings.tree.get("layers", "share")
+    if written is None:
+        return stack
+    found = replace(stack, shared=tuple((module, int(count.plain())) for module, count in written.items()))
+    whole = [*weights_of(found), *copies(found)]
+    for module, runs in shared_layers(found).items():
+        if runs and all(_alike(whole, module, run) for run in runs):
+            continue
+        why = "and these have other shapes in one layer than in the next" if runs else "and no layer has that"
+        edit = "give the layers of a run the same sizes" if runs else "write a module of a layer, such as `cross.wk`"
+        message = f"layers of `{node}` have the weights of `{module}` together, {why}"
+        problems.error("bad-share", message, written.key_span(module), help=edit)
+        return None
+    return found
+
+
+def _alike(weights: list[Parameter], module: str, run: tuple[int, ...]) -> bool:
+    """Whether a module has the same parameters in all layers of a run."""
+    stems = [f"layers.{layer}.{module}." for layer in run]
+    found = [{each.path.removeprefix(s): each.shape for each in weights if each.path.startswith(s)} for s in stems]
+    return all(each == found[0] for each in found)
 
 
 def _check_used(found: _Found, settings: Settings, node: str, problems: Problems) -> bool:
@@ -164,7 +191,7 @@ def _groups(layer: Layer, found: _Found) -> tuple[tuple[Sublayer, ...], ...] | N
                 return None
             sublayers[name] = replace(own, op=replace(indexed, rope=found.rope(rope)))
     groups = tuple(tuple(sublayers[name] for name in group) for group in order)
-    checked = _check_places(layer, groups) and check_parted(layer, groups)
+    checked = _check_places(layer, groups) and check_parted(layer, groups) and _check_joined(layer, groups)
     return groups if checked and all(check_skip(layer, group) for group in groups) else None
 
 
@@ -188,12 +215,34 @@ def _check_places(layer: Layer, groups: tuple[tuple[Sublayer, ...], ...]) -> boo
 def _misplaced(group: tuple[Sublayer, ...]) -> tuple[Sublayer, str, str] | None:
     """The first sublayer whose norm cannot stand where it should: (it, why, an edit)."""
     for index, sublayer in enumerate(group):
-        if sublayer.place == "shared" and (index == 0 or group[0].place not in ("pre", "sandwich")):
+        if sublayer.place == "shared" and (index == 0 or group[0].place not in ("pre", "sandwich", "post")):
             why = "is `shared`, and no sublayer stands before it in the same brackets with a norm to share"
             return sublayer, why, "write `each: [[attn, mlp]]`, and `shared` for the second alone"
-        if sublayer.place == "post" and len(group) > 1:
-            return sublayer, "is `post`, and sublayers in brackets have one sum together", "write `place: pre`"
+        whole = index == 0 and all(each.place == "shared" and not each.scope for each in group[1:])
+        if sublayer.place == "post" and len(group) > 1 and (not whole or sublayer.scope):
+            edit = "write `place: shared` for all but the first, or `place: pre`"
+            return sublayer, "is `post`, and sublayers in brackets have one sum together", edit
     return None
+
+
+def _check_joined(layer: Layer, groups: tuple[tuple[Sublayer, ...], ...]) -> bool:
+    """Whether results are put side by side where there are several, as the first in brackets says."""
+    for group in groups:
+        for index, sublayer in enumerate(group):
+            scoped = any(each.scope for each in group)
+            if not sublayer.residual.join or (index == 0 and len(group) > 1 and not scoped):
+                continue
+            own = (*path_of(sublayer.name), "residual", "join")
+            layer.problems.error(
+                "bad-join",
+                f"`join` of `{sublayer.name}` of `{layer.inferred.node}` is of the results of all in brackets",
+                layer.settings.span(*own) if layer.settings.has(*own) else layer.settings.span("residual", "join"),
+                help="remove `scope`: those in brackets update the same tokens"
+                if scoped
+                else "write it for the first in the brackets of `each`, or remove it",
+            )
+            return False
+    return True
 
 
 def _where(settings: Settings) -> tuple[Tree, ...]:

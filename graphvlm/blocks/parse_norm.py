@@ -69,4 +69,5 @@ def make_residual(*values: Any) -> Residual:
         gate=None if gate == "none" else gate,
         init=float(found.get("init", 0.0)),
         skip=bool(found.get("skip", True)),
+        join=bool(found.get("join", False)),
     )

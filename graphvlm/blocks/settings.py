@@ -178,13 +178,15 @@ class Residual:
     """What an operation's result is multiplied with before it is added: `scale`, and a learned `gate`.
 
     `tanh` and `alpha` are one number (`tanh` goes through tanh), `layer_scale` is one a feature; `init` is its start.
-    Without `skip`, it takes the place of the tokens that it would be added to.
+    Without `skip`, it takes the place of the tokens that it would be added to. With `join`, a linear map makes one of
+    the results of all sublayers in the same brackets, in place of their sum.
     """
 
     scale: float = 1.0
     gate: Gate | None = None
     init: float = 0.0
     skip: bool = True
+    join: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,7 +231,8 @@ class LayerKind:
 class Stack:
     """`len(order)` layers of width `dim`; layer i is `kinds[order[i]]`. `rotary` are the rotary positions in use.
 
-    The tokens are those of all `segments`, or, without any, of one kind.
+    The tokens are those of all `segments`, or, without any, of one kind. So many layers in a row, of those that have a
+    module of `shared`, have its weights together.
     """
 
     dim: int
@@ -237,6 +240,7 @@ class Stack:
     order: tuple[int, ...]
     rotary: tuple[Rope, ...] = ()
     segments: tuple[Segment, ...] = ()
+    shared: tuple[tuple[str, int], ...] = ()
 
     @property
     def attentions(self) -> tuple[Attention, ...]:

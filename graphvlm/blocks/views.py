@@ -9,7 +9,7 @@ from typing import Literal, TypeVar
 from ..code import Field, literal
 from ..names import class_name
 from .experts import Moe
-from .expressions import Fields, norm_expression, pattern
+from .expressions import Fields, norm_expression, pattern, pattern_field
 from .settings import Attention, LayerKind, Mlp, Norm, Op, Stack, Sublayer, norms_of
 from .settings_linear import Delta
 from .use import Use
@@ -28,6 +28,7 @@ from .views_ops import (
 )
 from .views_parts import LimitView, PartsView, parts_type, parts_view
 from .views_rope import RopesView, rope_dim, ropes_view, rotation_type, rotation_views
+from .views_shared import SharedView, shared_views
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +43,7 @@ class SublayerView:
     gate: str
     gate_init: str
     scale: str
+    join: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +96,7 @@ class StackView:
     offset_norm: bool
     parts: PartsView | None
     fields: tuple[Field, ...]
+    shared: tuple[SharedView, ...] = ()
     peers: tuple[SourceView, ...] = ()  # the sources of all stacks of the package, if several have some: of one type
 
     @property
@@ -183,7 +186,8 @@ class StackView:
         known = (
             gated or self.quick_gelu or self.offset_norm or self.own_scores or self.moes or self.deltas or self.indexes
         )
-        return split or tables or bool(known)
+        joined = any(sublayer.join for block in self.blocks for sublayer in block.sublayers)
+        return split or tables or bool(known) or joined
 
 
 def stack_view(stack: Stack, config: str, use: Use, *, tp: int, outer: tuple[Norm | None, ...] = ()) -> StackView:
@@ -214,6 +218,7 @@ def stack_view(stack: Stack, config: str, use: Use, *, tp: int, outer: tuple[Nor
         linear="some" if len(set(stack.linear)) > 1 else "all" if any(stack.linear) else "",
         given=classes.given,
         sources=source_views(stack),
+        shared=tuple(shared_views(stack)),
         ropes=classes.ropes(),
         offset_norm=any(norm is not None and norm.unit_offset for norm in norms),
         parts=parts_view(stack, norms),
@@ -241,13 +246,6 @@ def _stem(sublayer: str) -> str:
 def _add_pattern(fields: Fields, name: str, values: list[str], item: str = "int | None") -> None:
     """A field that has a value for each layer."""
     fields.found[name] = pattern_field(name, values, item)
-
-
-def pattern_field(name: str, values: list[str], item: str) -> Field:
-    """A field that has a value for each layer."""
-    head = f"{name}: tuple[{item}, ...] = "
-    line = pattern(head, values, 4)
-    return Field(name, f"tuple[{item}, ...]", line.lstrip().removeprefix(head))
 
 
 _View = TypeVar("_View", AttentionView, LatentView, IndexView, DeltaView, CrossView, MlpView, MoeView, BlockView)
@@ -310,7 +308,12 @@ class _Classes:
             gate=size if residual.gate else "",
             gate_init=literal(residual.init),
             scale=self.fields.add(f"{name}_scale", residual.scale, kind.name) if scaled else "",
+            join=self._joined(sublayer, kind) if residual.join else "",
         )
+
+    def _joined(self, sublayer: Sublayer, kind: LayerKind) -> str:
+        """How many results become one."""
+        return str(next(len(group) for group in kind.groups if group[0] == sublayer))
 
     def _op(self, op: Op, kind: LayerKind) -> tuple[str, str]:
         """The class of an operation, and what its constructor is given."""

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..code import Field
+from .expressions import pattern_field
 from .settings import Stack
 from .settings_grid import GridMask
 from .use import Use
-from .views import pattern_field
 
 
 @dataclass(frozen=True, slots=True)

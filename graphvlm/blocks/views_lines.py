@@ -142,6 +142,9 @@ def _group_lines(
     group: tuple[Sublayer, ...], given: Passed, room: int, x: str = "x", shared: str = ""
 ) -> Iterator[str]:
     """The lines of sublayers that read the same `x`, through the norm of `shared` if they have one together."""
+    if len(group) > 1 and (group[0].place == "post" or group[0].residual.join):
+        yield from _joint_lines(group, given, room, x)
+        return
     shared = shared or (group[0].name if any(sublayer.place == "shared" for sublayer in group) else "")
     if len(group) == 1 and not (shared and group[0].place == "shared"):
         yield from _update(group[0], given, room, x)
@@ -162,6 +165,40 @@ def _group_lines(
     for name, term in terms.items():
         yield f"{name} = {term}"
     yield f"{x} = {skip}{' + '.join(terms)}"
+
+
+def _joint_lines(group: tuple[Sublayer, ...], given: Passed, room: int, x: str) -> Iterator[str]:
+    """The lines of sublayers in brackets whose results become one: by a linear map, or with a norm behind their sum."""
+    first, after = group[0], group[0].place == "post"
+    source = ""
+    if not after and any(sublayer.place == "shared" for sublayer in group):
+        yield f"h = {_norm(first, x, given)}"
+        source = "h"
+    plain = tuple(replace(each, place="none") for each in group) if after else group
+    terms = dict(_terms(plain, given, source, x))
+    skip = f"{x} + " if first.residual.skip else ""
+
+    def final(together: str) -> str:
+        line = f"{skip}{together}"
+        return f"{x} = {_norm(first, line, given) if after else line}"
+
+    line = final(_together(first, tuple(terms.values())))
+    if len(line) <= room:
+        yield line
+        return
+    yield from (f"{name} = {term}" for name, term in terms.items())
+    line = final(_together(first, tuple(terms)))
+    if first.residual.join and len(line) > room:
+        yield from _laid_out(Statement("h", f"self.{first.name}_join", (f"torch.cat(({', '.join(terms)}), dim=-1)",)))
+        line = final("h")
+    yield line
+
+
+def _together(first: Sublayer, results: tuple[str, ...]) -> str:
+    """What becomes of the results of sublayers in brackets."""
+    if first.residual.join:
+        return f"self.{first.name}_join(torch.cat(({', '.join(results)}), dim=-1))"
+    return " + ".join(results)
 
 
 def _terms(group: tuple[Sublayer, ...], given: Passed, source: str, x: str) -> Iterator[tuple[str, str]]:

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
+from ..blocks.expressions import pattern_field
 from ..blocks.settings import Attention, Mlp, Stack
-from ..blocks.views import pattern_field
 from ..code import Field, NodePage, literal, quoted
 from ..components.decoder.transformer import Transformer
 from ..components.encoder.token_embedding import TokenEmbedding

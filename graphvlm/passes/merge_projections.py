@@ -24,6 +24,8 @@ def _node(node: Node, frozen: frozenset[str]) -> Node:
     stack = node.spec.stack
     if stack is None or node.tensor_parallel > 1:
         return node
+    if stack.shared:
+        return node  # which names modules as they are
     merged = node.spec.with_stack(stack.map_ops(_merge))
     for parameter in merged.parameters():
         # A matrix of which only some rows learn cannot be one parameter.
