@@ -202,9 +202,11 @@ def main(folder: str, *names: str) -> None:
     torch.set_num_threads(1)
     dist.init_process_group("gloo")
     for name in names:
+        dtype = {"mixed": torch.bfloat16, "double": torch.float64}.get(name.split("_")[0], torch.float32)
+        torch.set_default_dtype(torch.float64 if dtype is torch.float64 else torch.float32)
         mesh = json.loads(Path(folder, f"{name}.mesh.json").read_text())
-        model = laid(import_module(name), mesh, torch.bfloat16 if name.startswith("mixed") else torch.float32)
-        assert {each.dtype for each in model.parameters()} == {torch.float32}
+        model = laid(import_module(name), mesh, dtype)
+        assert {each.dtype for each in model.parameters()} == {torch.get_default_dtype()}
         held = sum(local(each).numel() for each in model.parameters())
         loaded = stored(model, import_module(name), mesh, Path(folder, f"{name}.weights"))
         found = {"held": held, "off": compare(model, mesh, torch.load(Path(folder, f"{name}.pt"))), "loaded": loaded}

@@ -23,7 +23,7 @@ from graphvlm.planning.weights import weights
 
 from .laid_out import SEED, batch, mixed_reference, randomised, reference
 from .packages import python
-from .running import GRAPHS, RUN, inputs, packaged, shrinking, small
+from .running import GRAPHS, RUN, inputs, packaged, shrinking, sizes, small
 
 GRAPH = """
 version: 1
@@ -268,6 +268,31 @@ def test_a_rank_holds_what_the_plan_says(name: str, found: dict[str, dict[str, A
     first, *changes = sources(name)
     planned = weights(apply_all(graphvlm.load(first, *changes)))
     assert found[name]["held"] == sum(weight.stored for weight in planned)
+
+
+@pytest.mark.long
+def test_linear_attention_is_off_by_roundings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What makes its queries and keys, vectors of length one made of tiny ones, is 2e-4 off in float32, and not in
+    float64."""
+    monkeypatch.syspath_prepend(str(tmp_path))
+    graph, mesh = small("qwen3_next_80b_a3b"), {"dp": 2, "tp": 2}
+    changes = (*shrinking("qwen3_next_80b_a3b"), "parallelism.mesh={dp: 2, tp: 2}", "name=double")
+    for path in graphvlm.build(GRAPHS / "qwen3_next_80b_a3b.yaml", tmp_path, overrides=changes).glob("*.py"):
+        text = path.read_text(encoding="utf-8")
+        path.write_text(
+            text.replace("torch.float32", "torch.float64").replace(".float()", ".double()"), encoding="utf-8"
+        )
+    torch.set_default_dtype(torch.float64)
+    try:
+        given = [inputs(graph, sizes(graph), seed=seed) for seed in range(4)]
+        torch.save(reference(import_module("double"), given), tmp_path / "double.pt")
+    finally:
+        torch.set_default_dtype(torch.float32)
+    (tmp_path / "double.mesh.json").write_text(json.dumps(mesh))
+    launch = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "4")
+    python(*launch, "-m", "tests.laid_out", str(tmp_path), "double", environment={"OMP_NUM_THREADS": "1"})
+    off = json.loads((tmp_path / "double.found.json").read_text())["off"]
+    assert max(off.values()) < 1e-12
 
 
 @pytest.mark.parametrize("name", ["deepseek_v3", "gpt_oss_20b", "qwen3_next_80b_a3b"])
