@@ -246,6 +246,41 @@ def test_whether_a_text_is_true_of_two_images(name: str, tmp_path: Path) -> None
         check_gradients(model, case)
 
 
+def videos(case: Case) -> dict[str, torch.Tensor]:
+    """The frames of a case before its channels, and its texts."""
+    texts = {key: case.inputs[f"text.{key}"] for key in ("input_ids", "attention_mask")}
+    return {"video": case.inputs["video"].transpose(1, 2), **texts}
+
+
+def test_likeness_and_matching_of_videos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A text and a video in one sequence, through the upper layers of the text's stack."""
+    case = recorded("lavis/alpro_retrieval", tmp_path)
+    model = loaded("alpro_retrieval", case)
+    monkeypatch.setattr(torch, "multinomial", Drawn(case))
+    model.begin_step()
+    given = videos(case)
+    output = model(**given)
+    losses = {"loss": "loss", "vtc": "loss_vtc", "vtm": "loss_vtm", "matching": "intermediate_output.vtm_logits"}
+    for ours, theirs in losses.items():
+        assert agree(getattr(output, ours), case.outputs[theirs]), ours
+    there = F.pad(given["attention_mask"].bool(), (0, case.config["vision"]["output_tokens"]), value=True)
+    expected = case.outputs["intermediate_output.encoder_output.last_hidden_state"]
+    assert agree(output.fused[: len(expected)][there], expected[there])
+    output.loss.backward()
+    check_gradients(model, case)
+
+
+def test_answers_about_videos(tmp_path: Path) -> None:
+    case = recorded("lavis/alpro_qa", tmp_path)
+    model = loaded("alpro_qa", case)
+    output = model(**videos(case), label=case.inputs["answers"])
+    assert agree(output.scores, case.outputs["logits"])
+    assert agree(output.scores, case.outputs["predict.predictions"])
+    assert agree(output.loss, case.outputs["loss"])
+    output.loss.backward()
+    check_gradients(model, case)
+
+
 # Pairs with the same id belong together.
 BY_ID = (
     "inputs.image_ids=classes",

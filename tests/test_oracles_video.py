@@ -107,6 +107,20 @@ def test_transformers(kind: str, tmp_path: Path) -> None:
         assert relative_error(model(video).features, reference(video).last_hidden_state) <= LIMIT
 
 
+@pytest.mark.parametrize("own", [True, False])
+def test_the_mean_of_each_place_over_frames(own: bool) -> None:
+    """With a class token before them, or without one."""
+    plain, pooled = (
+        packaged(graphvlm.load(Source("divided.yaml", yaml.safe_dump(graph(class_token=own, pool=pool))))).Model()
+        for pool in ("none", "frames")
+    )
+    pooled.load_state_dict(plain.state_dict())
+    video = torch.randn(2, 3, 3, 24, 24, generator=torch.Generator().manual_seed(3))
+    whole = plain(video).features
+    places = whole[:, int(own) :].reshape(2, 9, 3, 24).mean(dim=2)
+    torch.testing.assert_close(pooled(video).features, torch.cat((whole[:, : int(own)], places), dim=1))
+
+
 def test_masks_of_images_are_not_those_of_videos() -> None:
     with pytest.raises(GraphError, match="have a frame and a place"):
         graphvlm.load(Source("divided.yaml", yaml.safe_dump(graph(attention={"heads": 3, "mask": "image"}))))

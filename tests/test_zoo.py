@@ -91,7 +91,14 @@ NATIVE_TOWERS: dict[str, tuple[str, dict[str, Any], tuple[str, ...]]] = {
 PARTS_OF_RECORDINGS = {"llama_3_2_vision_11b", "llama_3_2_vision_90b", "llama_3_2_vision_560"}
 # as the smaller ones, without an importer: experts chosen like DeepSeek V2's beside attention like Llama's
 PARTS_OF_RECORDINGS |= {"deepseek_moe_3b_vl2"}
-PARTS_OF_RECORDINGS |= {"blip_text_base", "vit_b_16_224", "albef_text_base", "albef_answer_base", "albef_text_pairs"}
+PARTS_OF_RECORDINGS |= {
+    "blip_text_base",
+    "vit_b_16_224",
+    "albef_text_base",
+    "albef_answer_base",
+    "albef_text_pairs",
+    "alpro_text_base",
+}
 PARTS_OF_RECORDINGS |= {"eva_vit_g_14_lavis", "blip_text_pairs"}  # as the others of tests/test_oracles_training.py
 
 

@@ -46,10 +46,14 @@ def _sizes(name: str, node: Node, config: dict[str, Any]) -> dict[str, Any]:
         return {"distill": {"weight": config["alpha"], "steps": steps}}
     known: dict[str, Callable[[], dict[str, Any]]] = {
         "vit": lambda: _vision(config["vision"]),
+        "video_vit": lambda: _video(config["vision"]),
         "projection": lambda: {"out": config["embed_dim"]},
         "similarity": lambda: {"temperature": config["temp"]} if not node.tree.get("temperature", "init") else {},
         "first_token": lambda: {"token": config["token_ids"][_FIRST.get(node.name) or _began(config)]},
-        "classifier": lambda: {"classes": config["num_classes"], "hidden": config["text"]["width"]},
+        "classifier": lambda: {
+            "classes": config["num_classes"],
+            "hidden": config["text"]["width"] * (2 if "frames" in config["vision"] else 1),
+        },
         "queue": lambda: {"size": config["queue_size"]},
         "candidates": lambda: {"top": config["num_ans_candidates"]},
     }
@@ -69,6 +73,9 @@ def _stack(node: Node, config: dict[str, Any]) -> dict[str, Any]:
     if node.tree.get("layers", "share") or "two_image_cross_attention" in own:
         return _pairs(own)
     found = _text(own or config.get("text") or config["decoder"])
+    if own.get("cross_attention") is False:
+        found = {key: value for key, value in found.items() if key != "sublayers"}
+        found["layers"] = {"count": own["layers"]}
     if node.tree.get("layers", "run"):
         found["layers"]["run"] = [0, config["text"]["fusion_layer"]]
     return found
@@ -149,6 +156,12 @@ def _t5(sizes: dict[str, Any], *, cross: bool) -> dict[str, Any]:
         "position": {"buckets": buckets, "max_distance": distance},
         **({"sublayers": {"cross": heads}, **vocab} if cross else {}),
     }
+
+
+def _video(sizes: dict[str, Any]) -> dict[str, Any]:
+    heads = {"heads": sizes["heads"]}
+    layers = {"count": sizes["layers"]}
+    return _vision(sizes) | {"frames": sizes["frames"], "layers": layers, "sublayers": {"time": heads}}
 
 
 # The layers of a published stack.

@@ -28,7 +28,10 @@ from ._patches import check_patches, image_size
 
 @dataclass(frozen=True, slots=True)
 class VideoVit(Spec):
-    """A decided tower for videos of so many frames, whose patches have a learned position each, as the frames have."""
+    """A decided tower for videos of so many frames, whose patches have a learned position each, as the frames have.
+
+    If it is `pooled`, it gives the mean of each place over all frames.
+    """
 
     height: int
     width: int
@@ -39,6 +42,7 @@ class VideoVit(Spec):
     class_token: bool
     final_norm: Norm | None
     layers: Stack
+    pooled: bool
 
     @property
     def stack(self) -> Stack:
@@ -51,7 +55,8 @@ class VideoVit(Spec):
 
     @property
     def tokens(self) -> int:
-        return self.patches * self.frames + self.class_token
+        """How many it gives."""
+        return self.patches * (1 if self.pooled else self.frames) + self.class_token
 
     @property
     def within(self) -> frozenset[str]:
@@ -101,6 +106,7 @@ class VideoVitView:
     class_token: bool
     final_norm: str
     within: frozenset[str]
+    pooled: bool
     video: str
     output: str
 
@@ -117,7 +123,9 @@ class VideoVitComponent:
         (high, wide), patch = image_size(settings), int(settings.get("patch", "size"))
         videos, own = Var(f"{name}.videos", "videos"), bool(settings.get("class_token", default=False))
         count, span = int(settings.get("frames")), settings.span("image", "size")
-        many = (high // patch) * (wide // patch) * count + own
+        pooled = settings.get("pool", default="none") == "frames"
+        many = (high // patch) * (wide // patch) * (1 if pooled else count) + own
+        of = "the mean of frames" if pooled else f"{count} frames"
         written |= {
             frames: Written(count, settings.span("frames"), name),
             channels: Written(
@@ -125,7 +133,7 @@ class VideoVitComponent:
             ),
             height: Written(high, span, name),
             width: Written(wide, span, name),
-            tokens: Written(many, span, name, text=f"{count} frames of {high // patch} x {wide // patch} patches"),
+            tokens: Written(many, span, name, text=f"{of} of {high // patch} x {wide // patch} patches"),
         }
         return Signature(
             inputs={"video": Port("video", (videos, frames, channels, height, width))},
@@ -152,6 +160,7 @@ class VideoVitComponent:
             class_token=bool(settings.get("class_token", default=False)),
             final_norm=parse_norm(settings, "norm") if settings.get("final_norm", default=True) else None,
             layers=blocks,
+            pooled=settings.get("pool", default="none") == "frames",
         )
 
     def page(self, node: Node, wiring: Wiring) -> NodePage:
@@ -179,6 +188,7 @@ class VideoVitComponent:
             class_token=spec.class_token,
             final_norm=final_norm,
             within=spec.within,
+            pooled=spec.pooled,
             video=f"[videos, {spec.frames}, {spec.channels}, {spec.height}, {spec.width}]",
             output=f"[videos, {spec.tokens}, {spec.layers.dim}]",
         )

@@ -43,7 +43,12 @@ def rows_signature(name: str, settings: Settings, *, alternate: bool) -> Signatu
 def _ports(settings: Settings) -> tuple[str, ...]:
     """The named ports; two that are missing, where fewer are named."""
     given = settings.get("inputs")
-    return tuple(given) if isinstance(given, dict) and len(given) > 1 else ("first", "second")
+    named = tuple(given) if isinstance(given, dict) else ()
+    # A mask may be written too, beside what it is of.
+    streams = tuple(
+        port for port in named if port.removesuffix("_mask") == port or port.removesuffix("_mask") not in named
+    )
+    return streams if len(streams) > 1 else ("first", "second")
 
 
 def one_call(node: Node, wiring: Wiring, *, masked: bool = False) -> tuple[Statement, ...]:
