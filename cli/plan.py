@@ -61,6 +61,8 @@ def run(args: argparse.Namespace) -> int:
     from graphvlm.planning.report import as_json, as_text
 
     graph = _laid(args)
+    if graph.parallelism.mesh.get("pp", 1) > 1:
+        raise UsageError("a mesh with `pp` is not planned yet")
     _check_sizes(graph, work)
     found = planning.plan(graph, work, device)
     if graph.imported:

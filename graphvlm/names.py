@@ -68,7 +68,7 @@ def _reserved() -> tuple[_Reserved, ...]:
         ),
         _Reserved(_words(_MODULE), ("node",), "torch.nn.Module has an attribute of this name"),
         _Reserved(
-            _words("checkpoint config generate losses model parallel sharded"),
+            _words("checkpoint config generate losses model parallel pipeline sharded stages"),
             ("node",),
             "the generated package has a file of this name",
         ),

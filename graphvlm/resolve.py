@@ -13,11 +13,12 @@ from .diagnostics import Label
 from .dims import Solver, Written
 from .freezing import read_freeze
 from .infer import infer, solved
-from .ir import Freeze, Generation, Graph, ImagePrompt, Node, NodeCheckpoint, Passes, Prompt, Tie
+from .ir import Freeze, Generation, Graph, ImagePrompt, Node, NodeCheckpoint, Parallelism, Passes, Prompt, Tie
 from .linked import Linked, LinkedGraph
 from .problems import Problems
 from .settings import Settings
 from .sharding import read_parallelism
+from .stage_checks import check_stages
 from .vocabulary import split_vocabulary
 
 
@@ -37,6 +38,15 @@ def resolve(linked: LinkedGraph) -> Graph:
     checks.check_token_ids(linked, nodes, problems)
     checks.check_checkpoint(linked, problems)
     problems.stop()
+    graph = _graph(linked, nodes, mesh, freeze, solver)
+    check_stages(graph, problems)
+    problems.stop()
+    return graph
+
+
+def _graph(
+    linked: LinkedGraph, nodes: dict[str, Node], mesh: Parallelism, freeze: tuple[Freeze, ...], solver: Solver
+) -> Graph:
     settings = Settings(linked.tree)
     graph = Graph(
         name=settings.get("name"),

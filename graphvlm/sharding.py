@@ -76,6 +76,7 @@ def _as_owner(node: Node, laid: Mapping[str, Node]) -> Node:
     if owner.context > 1 and stack is not None:
         node = replace(node, spec=node.spec.with_stack(stack.map_ops(shared)))
     node = replace(node, tensor_parallel=tp, expert_parallel=ep, context=owner.context, sequence=owner.sequence)
+    node = replace(node, stage=owner.stage, stages=owner.stages)
     return replace(node, fsdp=owner.fsdp, groups=owner.groups, recompute=owner.recompute)
 
 
@@ -113,7 +114,14 @@ def _laid(node: Node, degree: int, settings: Settings, own: Settings | None, pro
     fsdp = own is None or own.get("fsdp") != "none"
     recompute = own is not None and own.get("recompute") == "block"
     node = replace(node, tensor_parallel=wanted, fsdp=fsdp, groups=degree // wanted if spread else 1)
-    return replace(node, sequence=sequence, recompute=recompute)
+    stages = own.get("stages", default="auto") if own is not None else "auto"
+    return replace(
+        node,
+        sequence=sequence,
+        recompute=recompute,
+        stage=own.get("stage") if own is not None else None,
+        stages=() if stages == "auto" else tuple(map(int, stages)),
+    )
 
 
 def _check_tokens(node: Node, degree: int, own: Settings, problems: Problems) -> None:

@@ -170,3 +170,43 @@ def tail_of(graph: Graph, node: Node) -> Ref | None:
         before = graph.nodes.get(ref.name) if ref.port else None
         ref = before.inputs.get(before.signature.stream) if before else None
     return found
+
+
+def only_decoder(graph: Graph, stages: Stages) -> Node | None:
+    """The decoder of the joint stage, if there is one and no other."""
+    decoders = [graph.nodes[name] for name in stages.joint if graph.nodes[name].kind == "decoder"]
+    return decoders[0] if len(decoders) == 1 else None
+
+
+def scored_decoder(graph: Graph, stages: Stages) -> Node | None:
+    """The decoder whose logits labels can be scored by: the model needs its tokens and nothing else."""
+    decoder = only_decoder(graph, stages)
+    tokens = tokens_of(graph, decoder) if decoder else ""
+    if decoder is None or not tokens or Ref(decoder.name, "logits") not in graph.outputs.values():
+        return None
+    free = all(name == tokens or skippable(graph, stages, name) for name in joint_inputs(graph, stages))
+    return decoder if free and all(stage.optional for stage in stages.encoders) else None
+
+
+def tokens_of(graph: Graph, node: Node) -> str:
+    """The input of tokens that the stream through a node begins with; empty if it begins with something else."""
+    start, _ = graph.stream_start(node.name)
+    return start if start in graph.inputs and graph.inputs[start].port.what == "tokens" else ""
+
+
+def joint_inputs(graph: Graph, stages: Stages) -> list[str]:
+    """Graph inputs that nodes of the joint stage read themselves, tokens first."""
+    nodes = [graph.nodes[name] for name in stages.joint]
+    read = [ref.name for node in nodes for ref in (*node.inputs.values(), tail_of(graph, node)) if ref and not ref.port]
+    return [name for name in graph.inputs if name in read]
+
+
+def skippable(graph: Graph, stages: Stages, name: str) -> bool:
+    """Whether the joint stage can do without an input that it reads."""
+    ports = [
+        node.signature.inputs[port]
+        for node in map(graph.nodes.__getitem__, stages.joint)
+        for port, ref in node.inputs.items()
+        if ref == Ref(name)
+    ]
+    return bool(ports) and all(port.skippable or port.what == "mask" for port in ports)

@@ -22,6 +22,8 @@ from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.tensor import DTensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from . import in_stages
+
 SEED = 0
 
 
@@ -90,10 +92,15 @@ _COLLECTIVES = {
 
 def laid(package: ModuleType, mesh: dict[str, int], dtype: torch.dtype = torch.float32) -> Any:
     """A model with seeded weights over a mesh; the process group is there."""
-    torch.manual_seed(SEED)
-    model = randomised(package.Model())
+    model = alone(package)
     devices = init_device_mesh("cpu", tuple(mesh.values()), mesh_dim_names=tuple(mesh))
     return package.parallelize(model, devices, dtype=dtype)
+
+
+def alone(package: ModuleType) -> Any:
+    """The model with seeded weights on one device."""
+    torch.manual_seed(SEED)
+    return randomised(package.Model())
 
 
 def randomised(model: nn.Module) -> Any:
@@ -184,8 +191,7 @@ def mixed_reference(package: ModuleType, batches: list[dict[str, Tensor]]) -> di
 
 def reference(package: ModuleType, batches: list[dict[str, Tensor]]) -> dict[str, Any]:
     """Losses and gradients of one process: the mean over batches."""
-    torch.manual_seed(SEED)
-    model = randomised(package.Model())
+    model = alone(package)
     losses = [step(model, each) for each in batches]
     torch.stack(losses).mean().backward()  # type: ignore[no-untyped-call]
     gradients = {name: each.grad for name, each in model.named_parameters() if each.requires_grad}
@@ -208,8 +214,14 @@ def main(folder: str, *names: str) -> None:
         model = laid(import_module(name), mesh, dtype)
         assert {each.dtype for each in model.parameters()} == {torch.get_default_dtype()}
         held = sum(local(each).numel() for each in model.parameters())
-        loaded = stored(model, import_module(name), mesh, Path(folder, f"{name}.weights"))
-        found = {"held": held, "off": compare(model, mesh, torch.load(Path(folder, f"{name}.pt"))), "loaded": loaded}
+        package, expected = import_module(name), torch.load(Path(folder, f"{name}.pt"))
+        loaded = stored(model, package, mesh, Path(folder, f"{name}.weights"))
+        if "pp" in mesh:
+            devices = init_device_mesh("cpu", tuple(mesh.values()), mesh_dim_names=tuple(mesh))
+            off = in_stages.compare(package, model, devices, expected, alone(package))
+        else:
+            off = compare(model, mesh, expected)
+        found = {"held": held, "off": off, "loaded": loaded}
         if dist.get_rank() == 0:
             Path(folder, f"{name}.found.json").write_text(json.dumps(found))
     dist.barrier()

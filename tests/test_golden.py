@@ -48,6 +48,7 @@ OWN = (
     "sparse_latent",
     "chunked_experts",
     "speech",
+    "staged",
     "text_to_text",
     "tiles",
     "two_images",

@@ -267,7 +267,7 @@ def test_an_editor_checks_a_node(node: dict[str, Any], good: bool, checker: Draf
         {"nodez": {}},
         {"passes": {"dead_layer": True}},
         {"freeze": "vision"},
-        {"parallelism": {"mesh": {"pp": 2}}},
+        {"parallelism": {"mesh": {"sp": 2}}},
     ],
     ids=str,
 )

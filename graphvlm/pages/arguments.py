@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from ..code import Statement
-from ..ir import Graph, Node, Ref
-from ..stages import Stage, Stages, tail_of
+from ..ir import Graph, Node
+from ..stages import Stage, Stages, joint_inputs, skippable
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,24 +78,6 @@ def encode_arguments(graph: Graph, stage: Stage) -> Iterator[Argument]:
     masks = [name for name in stage.inputs[1:] if graph.inputs[name].optional]
     yield from (Argument(name, "Tensor") for name in stage.inputs if name not in masks)
     yield from (Argument(name, "Tensor | None", "None") for name in masks)
-
-
-def joint_inputs(graph: Graph, stages: Stages) -> list[str]:
-    """Graph inputs that nodes of the joint stage read themselves, tokens first."""
-    nodes = [graph.nodes[name] for name in stages.joint]
-    read = [ref.name for node in nodes for ref in (*node.inputs.values(), tail_of(graph, node)) if ref and not ref.port]
-    return [name for name in graph.inputs if name in read]
-
-
-def skippable(graph: Graph, stages: Stages, name: str) -> bool:
-    """Whether the joint stage can do without an input that it reads."""
-    ports = [
-        node.signature.inputs[port]
-        for node in map(graph.nodes.__getitem__, stages.joint)
-        for port, ref in node.inputs.items()
-        if ref == Ref(name)
-    ]
-    return bool(ports) and all(port.skippable or port.what == "mask" for port in ports)
 
 
 def joint_arguments(

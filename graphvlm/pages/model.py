@@ -12,7 +12,7 @@ from ..component import component
 from ..dims import show_shape
 from ..ir import Graph, Node, Ref, Tie
 from ..names import class_name
-from ..stages import Stage, Stages, split
+from ..stages import Stage, Stages, only_decoder, scored_decoder, split, tokens_of
 from ..vocabulary import gives_parts
 from . import frozen
 from .arguments import (
@@ -23,10 +23,8 @@ from .arguments import (
     encode_arguments,
     forward_arguments,
     joint_arguments,
-    joint_inputs,
-    skippable,
 )
-from .wiring import Namer, longer, tokens_of, wiring
+from .wiring import Namer, longer, wiring
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,16 +106,8 @@ def make(graph: Graph) -> Pages:
     """The pages of a graph after its passes."""
     stages = split(graph)
     namer = Namer(graph, stages)
-    decoders = [graph.nodes[name] for name in stages.joint if graph.nodes[name].kind == "decoder"]
-    decoder = decoders[0] if len(decoders) == 1 else None
-    tokens = tokens_of(graph, decoder) if decoder else ""
-    scored = (
-        decoder is not None
-        and Ref(decoder.name, "logits") in graph.outputs.values()
-        and bool(tokens)
-        and all(stage.optional for stage in stages.encoders)
-        and all(name == tokens or skippable(graph, stages, name) for name in joint_inputs(graph, stages))
-    )
+    decoder = only_decoder(graph, stages)
+    scored = scored_decoder(graph, stages) is not None
     keep = scored and graph.passes.label_logits
     pages: dict[str, NodePage] = {}
     for stage_nodes in [*(stage.nodes for stage in stages.encoders), stages.joint]:

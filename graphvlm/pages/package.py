@@ -12,7 +12,7 @@ from ..code import NodePage, literal
 from ..dims import Dim, Many, Sum
 from ..ir import Graph, Node
 from ..stages import split
-from . import checkpoint, model, parallel, readme
+from . import checkpoint, model, parallel, pipeline, readme
 from .wiring import Namer
 
 
@@ -56,6 +56,7 @@ def make(graph: Graph) -> dict[str, Page]:
     """The pages of a graph after its passes."""
     made = model.make(graph)
     view, names = made.model, checkpoint.make(graph)
+    laid = parallel.make(graph, view, _features(view), _methods(graph, made.nodes))
     pages = {
         "__init__.py": Page("package/__init__.py.j2", {"model": view}),
         "config.py": Page(
@@ -63,14 +64,15 @@ def make(graph: Graph) -> dict[str, Page]:
             {"config": [(name, page.fields) for name, page in made.nodes.items() if page.fields]},
         ),
         "model.py": Page("package/model.py.j2", {"model": view}),
-        "parallel.py": Page(
-            "package/parallel.py.j2",
-            {"parallel": parallel.make(graph, view, _features(view), _methods(graph, made.nodes))},
-        ),
+        "parallel.py": Page("package/parallel.py.j2", {"parallel": laid}),
         "checkpoint.py": Page("package/checkpoint.py.j2", {"checkpoint": names}),
     }
+    staged = pipeline.make(graph, view, _features(view))
     if graph.parallelism.mesh:
-        pages["sharded.py"] = Page("package/sharded.py.j2", {"checkpoint": names})
+        pages["sharded.py"] = Page("package/sharded.py.j2", {"checkpoint": names, "staged": staged is not None})
+    if staged:
+        views = {"pipeline": staged, "parallel": laid}
+        pages |= {f"{name}.py": Page(f"package/{name}.py.j2", views) for name in ("stages", "pipeline")}
     losses = _losses(made.nodes.values())
     if losses:
         pages["losses.py"] = Page("package/losses.py.j2", {"losses": losses, "stepped": view.stepped})

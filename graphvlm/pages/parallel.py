@@ -9,6 +9,7 @@ from ..code import quoted
 from ..ir import Graph, Node
 from ..sharding import fsdp_unit, tied_tables
 from ..splits import Part, Style, Way, by_width, contexts, differing, splits, spread_experts
+from ..staging import degree
 from . import blanks
 from .blanks import Blanks
 from .model import ModelView
@@ -55,6 +56,7 @@ class ParallelView:
     Experts lie on different ranks of the axes `mixtures`. Layers of `again` run a second time in the backward pass.
     Some nodes are split over the `narrow` degrees, less than the mesh has. The loss sums over the vocabulary of the
     node `summed`, of which ranks have parts, at the tokens that are `counted` or at all.
+    With `staged`, ranks of `pp` have different layers.
     """
 
     mesh: tuple[tuple[str, int], ...]
@@ -72,6 +74,12 @@ class ParallelView:
     narrow: tuple[int, ...]
     summed: str
     counted: bool
+    staged: bool
+
+    @property
+    def of_stages(self) -> tuple[str, ...]:
+        """What is imported from `stages.py`."""
+        return (*(("Elsewhere",) * bool(self.summed)), "keep_stage", *(("lay_out",) * self.split))
 
     @property
     def layers_again(self) -> tuple[str, ...]:
@@ -204,7 +212,9 @@ class ParallelView:
     @property
     def parallels(self) -> tuple[str, ...]:
         """What is imported from `torch.distributed.tensor.parallel`."""
-        found = {"ParallelStyle", "parallelize_module"} if self.plans else set[str]()
+        found = {"ParallelStyle"} if self.plans else set[str]()
+        if self.plans and (self.mixtures or not self.staged):
+            found |= {"parallelize_module"}
         names: tuple[tuple[Style, str], ...] = (
             ("column", "ColwiseParallel"),
             ("row", "RowwiseParallel"),
@@ -244,6 +254,7 @@ def make(graph: Graph, view: ModelView, variables: dict[str, str], inner: tuple[
         narrow=tuple(sorted({node.tensor_parallel for node in graph.owners if _is_narrow(node, mesh)})),
         summed=view.decoder if view.in_parts else "",
         counted=not view.keep,
+        staged=degree(graph) > 1,
     )
 
 

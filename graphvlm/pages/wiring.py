@@ -5,7 +5,7 @@ from __future__ import annotations
 from ..code import Wiring
 from ..dims import show_shape
 from ..ir import Graph, Node, Ref
-from ..stages import NOUNS, Stage, Stages, tail_of
+from ..stages import NOUNS, Stage, Stages, tail_of, tokens_of
 
 
 class Namer:
@@ -81,9 +81,3 @@ def longer(graph: Graph, decoder: Node) -> bool:
     """Whether the outputs of a decoder begin before the tokens of the text."""
     tokens = tokens_of(graph, decoder)
     return bool(tokens) and decoder.signature.outputs["hidden"].shape[1] != graph.inputs[tokens].port.shape[1]
-
-
-def tokens_of(graph: Graph, node: Node) -> str:
-    """The input of tokens that the stream through a node begins with; empty if it begins with something else."""
-    start, _ = graph.stream_start(node.name)
-    return start if start in graph.inputs and graph.inputs[start].port.what == "tokens" else ""

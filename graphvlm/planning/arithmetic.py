@@ -137,11 +137,14 @@ def _scores(node: Node, tokens: int, alone: float, sizes: Mapping[str, int]) -> 
     stack = node.spec.stack
     if stack is None:
         return 0.0
-    each = [
-        sum(_score(node, s.op, tokens, alone, sizes) for s in kind.sublayers if not left_out(node, s))
-        for kind in stack.kinds
-    ]
+    each = [scores_of(node, kind, tokens, alone, sizes) for kind in range(len(stack.kinds))]
     return sum(each[stack.order[layer]] for layer in layers_run(node))
+
+
+def scores_of(node: Node, kind: int, tokens: int, alone: float, sizes: Mapping[str, int]) -> float:
+    """Operations among tokens in a layer of a kind, on all ranks of `tp` together."""
+    sublayers = node.spec.stack.kinds[kind].sublayers if node.spec.stack else ()
+    return sum(_score(node, each.op, tokens, alone, sizes) for each in sublayers if not left_out(node, each))
 
 
 def layers_run(node: Node) -> range:

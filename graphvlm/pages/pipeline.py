@@ -1,0 +1,152 @@
+"""The views of `stages.py` and `pipeline.py`: which rank of `pp` has what, and what it does with a micro-batch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ..ir import Graph, Ref
+from ..planning.stages import cut_of
+from ..stages import Stage, split, tokens_of
+from ..staging import counted, holders, sent, shape_of
+from . import blanks
+from .arguments import EncodeView
+from .blanks import Blank
+from .model import ModelView
+
+
+@dataclass(frozen=True, slots=True)
+class Encoding:
+    """One `encode_*` method on a stage: its `first` input, what it is called with, and the names of what it gives.
+
+    It is `ahead` if other stages get what it gives, or (`told`) zeros as large, so that they know where tokens stand.
+    """
+
+    stage: int
+    method: str
+    variable: str
+    first: str
+    arguments: tuple[str, ...]
+    names: tuple[str, ...]
+    result: str
+    ahead: bool
+    told: bool
+    blank: Blank | None
+
+
+@dataclass(frozen=True, slots=True)
+class PipelineView:
+    """Everything on both pages.
+
+    Stage i has the layers `layers[i]` of the `decoder`, and the modules `parts[i]`. `embeddings` are those modules that
+    give a vector for each token. Those of `shared` are on several stages. `handed` are names of what stages hand on, of
+    which `sizes` are the shapes.
+    """
+
+    decoder: str
+    layers: tuple[tuple[int, int], ...]
+    parts: tuple[tuple[str, ...], ...]
+    embeddings: tuple[str, ...]
+    shared: tuple[tuple[str, tuple[int, ...]], ...]
+    handed: tuple[tuple[str, ...], ...]
+    sizes: tuple[tuple[str, tuple[str, ...]], ...]
+    encodings: tuple[Encoding, ...]
+    first: int
+    tokens: str
+    freeze: bool
+    scheduled: bool
+
+    @property
+    def of_model(self) -> tuple[str, ...]:
+        """What is imported from `model.py`."""
+        results = {each.result for each in self.encodings if each.ahead} - {"Tensor"}
+        asked = {"is_given"} if any(each.ahead or each.blank for each in self.encodings) else set[str]()
+        return tuple(sorted({"Model", "Output", *results, *asked}, key=lambda name: (name.islower(), name)))
+
+    @property
+    def blanks(self) -> bool:
+        """Whether something is encoded where there is nothing to encode."""
+        return any(each.blank for each in self.encodings)
+
+    @property
+    def ahead(self) -> bool:
+        """Whether some features are known before the rest of the stage runs."""
+        return any(each.ahead for each in self.encodings)
+
+
+def make(graph: Graph, model: ModelView, variables: dict[str, str]) -> PipelineView | None:
+    """The view of a graph after its passes, if it lies in stages; `variables` are what encoders give."""
+    cut = cut_of(graph)
+    if cut is None:
+        return None
+    held = holders(graph, cut)
+    decoder, stages = graph.nodes[cut.decoder], split(graph)
+    handed = sent(graph, cut)
+    made = {encoder.method.removeprefix("encode_"): encoder for encoder in model.encoders}
+    blank = {each.method: each for each in found.stages} if (found := blanks.make(graph, variables)) else {}
+    passed = frozenset(each.ref for stage in handed for each in stage if each.ref)
+    encodings = tuple(
+        _encoding(
+            encoder,
+            made[encoder.name],
+            cut.encoders[encoder.name],
+            told=counted(graph, decoder),
+            passed=bool(passed.intersection(encoder.values)),
+            blank=blank.get(made[encoder.name].method),
+        )
+        for encoder in stages.encoders
+    )
+    names = {ref: name for encoder in stages.encoders for ref, name in _names(encoder, made[encoder.name])}
+    shapes = {names[each.ref] if each.ref else "hidden": each.shape for stage in handed for each in stage}
+    for encoder, encoding in zip(stages.encoders, encodings, strict=True):
+        if encoding.ahead:
+            shapes |= {names[ref]: shape_of(graph, encoder, ref) for ref in encoder.values}
+    return PipelineView(
+        decoder=cut.decoder,
+        layers=tuple((own.start, own.stop) for own in cut.layers),
+        parts=tuple(
+            tuple(path for path, stages in held.items() if stage in stages) for stage in range(len(cut.layers))
+        ),
+        embeddings=tuple(path for path in held if _is_embedding(graph, path)),
+        shared=tuple((path, stages) for path, stages in held.items() if len(stages) > 1),
+        handed=tuple(tuple(names[each.ref] if each.ref else "hidden" for each in stage) for stage in handed),
+        sizes=tuple(shapes.items()),
+        encodings=encodings,
+        first=cut.first,
+        tokens=tokens_of(graph, decoder),
+        freeze=bool(model.freeze),
+        scheduled=model.scheduled,
+    )
+
+
+def _is_embedding(graph: Graph, path: str) -> bool:
+    node, _, inside = path.partition(".")
+    return inside == "position" or (not inside and graph.nodes[node].type == "token_embedding")
+
+
+def _names(encoder: Stage, view: EncodeView) -> list[tuple[Ref, str]]:
+    """What each value of an encoder is called on its way."""
+    if view.result == "Tensor":
+        return [(encoder.values[0], view.variable)]
+    return [(ref, value.name) for ref, value in zip(encoder.values, view.values, strict=True)]
+
+
+def _encoding(
+    encoder: Stage, view: EncodeView, stage: int, *, told: bool, passed: bool, blank: Blank | None
+) -> Encoding:
+    """How a modality is encoded. If what it gives is `passed` on, or `told` of to count tokens, it is so ahead."""
+    return Encoding(
+        stage=stage,
+        method=view.method,
+        variable=view.variable,
+        first=view.first,
+        arguments=tuple(_argument(view, name) for name in view.pass_on[1:]),
+        names=tuple(name for _, name in _names(encoder, view)),
+        result=view.result,
+        ahead=passed or told,
+        told=told,
+        blank=blank,
+    )
+
+
+def _argument(view: EncodeView, name: str) -> str:
+    return f'batch["{name}"]' if name in view.needed else f'batch.get("{name}")'

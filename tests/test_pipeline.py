@@ -1,0 +1,146 @@
+"""Packages in stages equal the same package on one device: real processes, both schedules, every gradient."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import dataclass, field
+from importlib import import_module
+from math import prod
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import graphvlm
+from graphvlm.passes import apply_all
+from graphvlm.planning.stages import cut_of
+from graphvlm.staging import balanced
+
+from .laid_out import SEED, randomised, reference
+from .packages import python
+from .running import GRAPHS, inputs, shrinking, sizes, small
+
+
+@dataclass(frozen=True)
+class Case:
+    """A ready graph at a tiny size, its mesh, and how its nodes are laid over it."""
+
+    graph: str
+    mesh: dict[str, int]
+    nodes: dict[str, Any] = field(default_factory=dict)
+    changes: tuple[str, ...] = ()
+
+    @property
+    def ranks(self) -> int:
+        return prod(self.mesh.values())
+
+
+_HEADS = ("nodes.llm.attention.heads=4", "nodes.llm.attention.kv_heads=2")
+_CROSSED = ("nodes.llm.sublayers.cross.heads=4", "nodes.llm.sublayers.cross.kv_heads=2")
+_TOWER = {"vision": {"tp": 1}}
+_SEQUENCE = {"llm": {"sequence": True, "recompute": "block"}, "projector": {"tp": 1}, **_TOWER}
+CASES = {
+    # Images stay where they are encoded, go to a decoder elsewhere, or go on with it.
+    "sharded": Case("llava_1_5_7b", {"pp": 2, "dp": 2}),
+    "ahead": Case("qwen2_5_vl_7b", {"pp": 2, "dp": 2}, {"llm": {"stages": [0, 2]}}),
+    "crossed": Case("llama_3_2_vision_11b", {"pp": 2, "tp": 2}, _TOWER, (*_HEADS, *_CROSSED)),
+    "four": Case("llama_3_2_vision_11b", {"pp": 4}),
+    "crossed_sharded": Case("llama_3_2_vision_11b", {"pp": 2, "dp": 2}),
+    "split": Case("qwen2_5_vl_7b", {"pp": 2, "tp": 2}, _TOWER, _HEADS),
+    "tokens": Case("tiny", {"pp": 2, "tp": 2}, _SEQUENCE, _HEADS),
+    "images": Case("llava_1_5_7b", {"pp": 2, "tp": 2}, {"vision": {"images": "shard"}}, _HEADS),
+    "mixture": Case("deepseek_v3", {"pp": 2, "dp": 1, "ep": 2}, {}, ("nodes.llm.mlp.moe.experts=6",)),
+    "tied": Case("gemma_2b", {"pp": 2, "tp": 2}, {}, _HEADS),
+    "prefix": Case("prefix_clip_llama", {"pp": 2, "dp": 2}),
+    "spans": Case("gemma_3_4b", {"pp": 2, "dp": 2}),
+    "two_towers": Case("kempnerforge_mot_7b", {"pp": 2, "dp": 2}),
+    "positions": Case("blip2_opt_2_7b", {"pp": 2, "dp": 2}),
+    "text_to_text": Case("t5_base", {"pp": 2, "dp": 2}),
+    "injected": Case("qwen3_vl_4b", {"pp": 2, "dp": 2}, {"llm": {"stages": [1, 2]}}),
+    "sound": Case("qwen2_audio_7b", {"pp": 2, "dp": 2}),
+    # Two processes and three.
+    "two": Case("llava_1_5_7b", {"pp": 2}),
+    "two_mixture": Case("deepseek_v3", {"pp": 2}),
+    "three": Case("t5_base", {"pp": 3}),
+    "three_injected": Case("qwen3_vl_4b", {"pp": 3}),
+    # Eight: in stages, sharded and split.
+    "eight": Case("qwen2_5_vl_7b", {"pp": 2, "dp": 2, "tp": 2}, _TOWER, _HEADS),
+    "eight_crossed": Case("llama_3_2_vision_11b", {"pp": 2, "dp": 2, "tp": 2}, _TOWER, (*_HEADS, *_CROSSED)),
+    "eight_tied": Case("gemma_2b", {"pp": 2, "dp": 2, "tp": 2}, {}, _HEADS),
+}
+_USUAL = ("sharded", "ahead", "crossed", "tied")
+NAMES = [name if name in _USUAL else pytest.param(name, marks=pytest.mark.long) for name in CASES]
+
+
+def batches(case: Case) -> list[dict[str, torch.Tensor]]:
+    """Four with labels, of other lengths and numbers of images, rows padded; alike where ranks share the tokens."""
+    even = any("sequence" in own for own in case.nodes.values())
+    found = []
+    for seed in range(4):
+        graph = small(case.graph)
+        known = sizes(graph, seq=8 if even else 6 + seed, images=4 if even else seed % 3 + 1)
+        given = inputs(graph, known, seed=seed, padded=True)
+        tokens = "decoder_input_ids" if "decoder_input_ids" in given else "input_ids"
+        found.append({**given, "labels": given[tokens].clone()})
+    return found
+
+
+@pytest.fixture(scope="session")
+def found(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> dict[str, dict[str, Any]]:
+    """What the processes find in every case that is asked for."""
+    own = [item for item in request.session.items if item.path == Path(__file__)]
+    asked = [item for item in own if "found" in getattr(item, "fixturenames", ())]
+    names = list(dict.fromkeys(getattr(item, "callspec").params["name"] for item in asked))  # noqa: B009
+    return compared(tmp_path_factory.mktemp("pipeline"), names)
+
+
+def compared(folder: Path, names: list[str]) -> dict[str, dict[str, Any]]:
+    """What the processes of these cases find, whose packages and references go to a folder."""
+    sys.path.insert(0, str(folder))
+    for name in names:
+        case = CASES[name]
+        layout = f"parallelism={json.dumps({'mesh': case.mesh, 'nodes': case.nodes})}"
+        changes = (*shrinking(case.graph), *case.changes, layout, f"name={name}")
+        graphvlm.build(GRAPHS / f"{case.graph}.yaml", folder, overrides=changes)
+        torch.save(reference(import_module(name), batches(case)), folder / f"{name}.pt")
+        (folder / f"{name}.mesh.json").write_text(json.dumps(case.mesh))
+        torch.manual_seed(SEED)
+        randomised(import_module(name).Model()).save_pretrained(folder / f"{name}.weights")
+    sys.path.remove(str(folder))
+    for ranks in sorted({CASES[name].ranks for name in names}):
+        launch = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(ranks))
+        together = [name for name in names if CASES[name].ranks == ranks]
+        python(*launch, "-m", "tests.laid_out", str(folder), *together, environment={"OMP_NUM_THREADS": "1"})
+    return {name: json.loads((folder / f"{name}.found.json").read_text()) for name in names}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_stages_equal_one_process(name: str, found: dict[str, dict[str, Any]]) -> None:
+    """GPipe and 1F1B: losses, outputs and every gradient, to 1e-5 of the largest."""
+    assert {path: off for path, off in found[name]["off"].items() if not off <= 1e-5} == {}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_each_stage_reads_its_parts(name: str, found: dict[str, dict[str, Any]]) -> None:
+    """Each rank has what it would have of the whole, and the whole can be written."""
+    assert found[name]["loaded"] is True
+
+
+def test_stages_take_equally_long() -> None:
+    assert balanced([1.0] * 10, [0.0, 0.0, 2.0]) == (4.0, (4, 4, 2))
+    assert balanced([5.0, 1.0, 1.0, 1.0], [0.0, 0.0]) == (5.0, (1, 3))
+
+
+def layers(graph: str, *overrides: str) -> list[int]:
+    found = cut_of(apply_all(graphvlm.load(GRAPHS / f"{graph}.yaml", overrides=overrides)))
+    assert found
+    return [len(own) for own in found.layers]
+
+
+def test_images_may_have_a_stage_of_their_own() -> None:
+    """Where encoding takes as long as many layers, and not where it takes as long as few."""
+    assert layers("qwen2_5_vl_7b", "parallelism.mesh.pp=4")[0] == 0
+    assert min(layers("llava_1_5_7b", "parallelism.mesh.pp=4")) > 0
+    assert layers("llava_1_5_7b", "parallelism.mesh.pp=3", "parallelism.nodes.llm.stages=[0, 16, 16]") == [0, 16, 16]
