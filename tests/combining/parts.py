@@ -35,6 +35,7 @@ PROJECTORS: Mapping[str, Projector] = {
     "encoder/native_vit": encoders.upper_tower,
     "projector/linear": projectors.linear,
     "projector/mlp": projectors.mlp,
+    "projector/module": projectors.module,
     "projector/pixel_shuffle": projectors.pixel_shuffle,
     "projector/pool": projectors.pool,
     "projector/conv": projectors.conv,
@@ -58,7 +59,7 @@ BROUGHT = frozenset(("encoder/grid_positions", "fusion/spread"))
 WAITING = frozenset(
     (
         *("encoder/first_token", "sampler/negatives", "sampler/repeat", "sampler/candidates"),
-        *("encoder/module", "encoder/hf_auto", "projector/module", "fusion/module"),
+        *("encoder/module", "encoder/hf_auto", "fusion/module"),
         *("head/projection", "head/classifier", "head/similarity", "head/ranking"),
         *("loss/contrastive", "loss/classification", "loss/language", "loss/sum", "state/queue"),
     )

@@ -15,6 +15,24 @@ def linear(made: Growing, source: Features) -> Features:
     return through(source, name, out)
 
 
+def module(made: Growing, source: Features) -> Features | None:
+    """A module of torch as one of somebody's own."""
+    if not source.dim:
+        return None
+    out = made.pick(12, 16, 18)
+    name = made.node(
+        "projector/module",
+        source.ref,
+        target="torch.nn:Linear",
+        arguments={"in_features": source.dim, "out_features": out, **made.maybe(bias=made.chance)},
+        ports={
+            "inputs": {"features": ["rows", "tokens", source.dim]},
+            "outputs": {"features": ["rows", "tokens", out]},
+        },
+    )
+    return through(source, name, out)
+
+
 def mlp(made: Growing, source: Features) -> Features:
     out = made.pick(12, 16, 18)
     name = made.node("projector/mlp", source.ref, **_sizes(made, source, out), **_mlp(made))
