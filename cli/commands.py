@@ -28,6 +28,7 @@ GROUPS = {
     },
     "use it": {
         "weights": "compare a checkpoint with a graph",
+        "convert": "write the weights of .pth files as safetensors",
         "run": "generate text with a graph",
     },
     "the shell": {

@@ -21,7 +21,7 @@ LAYERS = (
     {"checks", "stage_checks", "resolve"},
     {"passes", "keys"},
     {"pages", "drawing", "emit", "planning", "hub"},
-    {"rendering", "output", "weights"},
+    {"rendering", "output", "weights", "pickled"},
     {"cache", "importers", "rules", "excerpt"},
     {"exporters"},
     {""},  # graphvlm/__init__.py: the pipeline
