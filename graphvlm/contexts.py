@@ -8,7 +8,7 @@ from math import gcd
 
 from .blocks.parse_attention import divisors
 from .blocks.settings import Attention, Op
-from .blocks.settings_linear import Delta
+from .blocks.settings_linear import Linear
 from .ir import Node
 from .problems import Problems
 from .settings import Settings
@@ -82,7 +82,7 @@ def _whole(node: Node, own: Settings | None) -> str:
         "gates and flags of rows stand between its sublayers": any(s.residual.gate or s.rows for s in sublayers),
         "something comes in from elsewhere between its sublayers": stack.crossed
         or any(name.startswith("inject") for name in node.inputs),
-        "the state of its linear attention goes from token to token": any(isinstance(op, Delta) for op in ops),
+        "the state of its linear attention goes from token to token": any(isinstance(op, Linear) for op in ops),
         "positions or sinks of all heads would have to be parted with the heads": getattr(node.spec, "relative", None)
         or any(op.sinks for op in attentions),
         "norms over all heads would have to gather them": any(op.qk_norm and not op.norm_heads for op in attentions),

@@ -9,6 +9,7 @@ from math import gcd
 
 from .blocks.parse_attention import divisors
 from .blocks.settings import Attention, Mlp
+from .blocks.settings_linear import Fading
 from .contexts import check_axes, shared, with_context
 from .diagnostics import Label
 from .ir import Graph, Node, Parallelism
@@ -215,6 +216,8 @@ def _unsplit(node: Node, degree: int) -> str:
     for op in (sublayer.op for kind in stack.kinds for sublayer in kind.sublayers):
         if isinstance(op, Attention) and op.kv_heads % degree and op.qk_norm and not op.norm_heads:
             return f"a norm over all heads together, of which there are fewer of keys than tp {degree}"
+        if isinstance(op, Fading):
+            return "linear attention whose heads fade at rates of their own"
     path = conflict(stack, degree)
     return f"layers that differ in how `{path}` is split" if path else ""
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from .blocks.settings import Attention, Mlp, Op, Stack, Sublayer
-from .blocks.settings_linear import Delta
+from .blocks.settings_linear import Delta, Fading
 from .ir import Node
 
 Style = Literal[
@@ -145,6 +145,8 @@ def split_op(op: Op, ranks: int) -> dict[str, Way]:
         return dict(_latent(op) if op.latent else _attention(op, ranks))
     if isinstance(op, Delta):
         return dict(_delta())
+    if isinstance(op, Fading):
+        return {}
     each = _mlp(op)
     return {f"{name}.{path}": way for name in op.by for path, way in each.items()} if op.by else each
 

@@ -50,6 +50,8 @@ def why_not(graph: Graph) -> str:
         return "there is no decoder whose logits labels are for, or it needs more than its tokens"
     if graph.teachers or any(node.tie for node in graph.owners):
         return "weights follow others, which may lie elsewhere"
+    if decoder.spec.stack and decoder.spec.stack.handed:
+        return "its layers hand on which keys an indexer has chosen"
     before = _ancestors(graph, decoder.name)
     for name in stages.joint:
         node = graph.nodes[name]

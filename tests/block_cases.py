@@ -117,6 +117,12 @@ BLOCK_CASES = [
     ),
     Case(
         "bad-norm-place",
+        {**each("[[attn, mlp]]"), RMS: "norm: {type: rms, place: through}"},
+        *("through", ("[[attn, mlp]]",), "is `through`, and sublayers in brackets", "`place: pre`"),
+        {**each("[attn, mlp]"), RMS: "norm: {type: rms, place: through}"},
+    ),
+    Case(
+        "bad-norm-place",
         {RMS: "norm: {type: rms, place: shared}"},
         *("shared", (), "no sublayer stands before it", "`shared` for the second alone"),
         {**each("[[attn, mlp]]"), MLP: f"{MLP}, norm: {{place: shared}}"},
@@ -174,6 +180,17 @@ BLOCK_CASES = [
         "linear-conflict",
         {"attention: {heads: 3, bias: true}": "attention: {linear: {key_heads: 2, key_dim: 8}}"},
         *("{key_heads: 2, key_dim: 8}", (), "goes through a sequence in order", "remove `linear`"),
+    ),
+    Case(
+        "unread-setting",
+        linear("rule: fading, key_heads: 2, key_dim: 8, conv: 3"),
+        *("3", ("fading",), "`conv` of the linear attention of `llm` is of the delta rule", "remove `conv`"),
+        linear("rule: fading, key_heads: 2, value_heads: 2, key_dim: 8"),
+    ),
+    Case(
+        "unread-setting",
+        linear("rule: fading, key_heads: 2, value_heads: 4, key_dim: 8"),
+        *("4", ("fading",), "`value_heads` of the linear attention", "remove `value_heads`"),
     ),
     Case(
         "missing-key",
@@ -263,6 +280,14 @@ BLOCK_CASES = [
             ),
         )
     ),
+    Case(
+        "not-staged",
+        {
+            **indexed("{heads: 4, head_dim: 20, top: 9}", "{at: [1], attention: {indexer: shared}}"),
+            "generation": PARALLEL % ("pp: 2", ""),
+        },
+        *("2", (), "its layers hand on which keys an indexer has chosen", "remove `pp`"),
+    ),
     *(
         Case(rule, {**moe(f"top: 1{more}"), "generation": PARALLEL % (mesh, nodes)}, "2", (), what, edit)
         for rule, more, mesh, nodes, what, edit in (
@@ -290,6 +315,7 @@ BLOCK_CASES = [
                 {COUNT: COUNT.replace("2\n", "{count: 2, where: [{at: [1], attention: {kv_heads: 1}}]}\n")},
                 "layers that differ in how `attn.wk` is split",
             ),
+            (linear("rule: fading, key_heads: 2, key_dim: 8"), "heads fade at rates of their own"),
         )
     ),
     # tokens that see each other

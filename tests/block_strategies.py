@@ -54,14 +54,14 @@ def norm(made: Drawing) -> Any:
     bias = made.maybe(bias=lambda: made.draw(_flags)) if kind == "layer" else {}
     if kind == "rms":
         bias = made.maybe(unit_offset=lambda: made.draw(_flags))
-    place = made.maybe(place=lambda: made.pick("pre", "post", "sandwich", "branch"))
+    place = made.maybe(place=lambda: made.pick("pre", "post", "sandwich", "branch", "through"))
     return {"type": kind, **made.maybe(eps=lambda: made.pick(1e-6, 1e-5, 0.001)), **bias, **place}
 
 
 def residual(made: Drawing) -> Any:
     """A gate that is not shut: shut ones keep gradients from what is behind them."""
     if made.chance():
-        return {"scale": made.pick(0.5, 2.0)}
+        return {"scale": made.pick(0.5, 2.0), **made.maybe(skip=lambda: made.pick(1.5, 0.5))}
     return {"gate": made.pick("tanh", "alpha", "layer_scale", "none"), "init": 0.3}
 
 
@@ -159,6 +159,9 @@ def layers(made: Drawing, heads: int, *, decoder: bool, rope: bool) -> Plain:
 
 def _linear(made: Drawing) -> Plain:
     heads = made.pick(2, 1)
+    if made.chance(3):
+        more = made.maybe(value_dim=lambda: made.pick(6, 5), activation=lambda: made.pick(*ACTIVATIONS))
+        return {"rule": "fading", "key_heads": heads, "key_dim": made.pick(4, 3), **more}
     return {
         "key_heads": heads,
         "key_dim": made.pick(4, 3),

@@ -102,6 +102,11 @@ VARIANTS: Mapping[str, tuple[str, ...]] = MappingProxyType(
             f"nodes.llm.attention={{heads: null, kv_heads: null, head_dim: null, bias: null, linear: {LINEAR}}}",
             "nodes.llm.position=none",
         ),
+        "all_fading": (
+            "nodes.llm.attention={heads: null, kv_heads: null, head_dim: null, bias: null,"
+            " linear: {rule: fading, key_heads: 3, key_dim: 10, value_dim: 14, activation: gelu}}",
+            "nodes.llm={position: none, norm: {place: through}, residual: {skip: 1.5}}",
+        ),
         "indexed": (
             "nodes.llm.attention.indexer={heads: 17, head_dim: 24, top: 6}",
             _WHERE

@@ -17,7 +17,7 @@ import pytest
 
 import graphvlm
 from graphvlm.blocks.settings import Attention, Mlp, Stack
-from graphvlm.blocks.settings_linear import Delta
+from graphvlm.blocks.settings_linear import Delta, Fading
 from graphvlm.ir import Graph
 from graphvlm.passes import apply_all
 
@@ -183,7 +183,20 @@ def test_they_show_every_block() -> None:
     wanted |= {("windows", False, 1), ("windows", True, 2), ("chunks", True, 2), "temperature"}
     wanted |= {"interleaved", "learned", "input_norm", ("whole", False), ("ropes", 2, True), "relu2", "parallel"}
     wanted |= {"pre", "post", "sandwich", "branch", "shared", "tanh", "alpha", "layer_scale", "scaled", "unit_offset"}
-    wanted |= {"scale", "softcap", "sinks", "gated", "latent", "linear", "over all heads", "index", "follows"}
+    wanted |= {
+        "scale",
+        "softcap",
+        "sinks",
+        "gated",
+        "latent",
+        "linear",
+        "fading",
+        "through",
+        "kept",
+        "over all heads",
+        "index",
+        "follows",
+    }
     wanted |= {("moe", *each) for each in (("sigmoid", True, True, True), ("softmax", False, False, False))}
     assert wanted - shown == set()
 
@@ -196,7 +209,13 @@ def _sublayers_shown(stack: Stack) -> Iterator[object]:
         op, residual = sublayer.op, sublayer.residual
         yield from (sublayer.place, residual.gate)
         yield from (
-            word for word, on in (("scaled", residual.scale != 1), ("unit_offset", sublayer.norm.unit_offset)) if on
+            word
+            for word, on in (
+                ("scaled", residual.scale != 1),
+                ("kept", residual.skip not in (0, 1)),
+                ("unit_offset", sublayer.norm.unit_offset),
+            )
+            if on
         )
         if isinstance(op, Attention):
             yield from (
@@ -205,8 +224,8 @@ def _sublayers_shown(stack: Stack) -> Iterator[object]:
                 if getattr(op, word)
             )
             yield "" if op.norm_heads else "over all heads"
-        elif isinstance(op, Delta):
-            yield "linear"
+        elif isinstance(op, Delta | Fading):
+            yield "linear" if isinstance(op, Delta) else "fading"
         elif op.moe:
             router = op.moe.router
             yield ("moe", router.score, router.bias, router.top_groups < router.groups, router.normalize)

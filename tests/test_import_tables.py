@@ -65,7 +65,7 @@ ALSO = {
     "gemma3_text": {"sliding_window_pattern", "rope_local_base_freq"},
     "gpt_neox": {"rotary_emb_base", "rotary_pct"},
     "cohere2": {"sliding_window_pattern"},
-    "minimax_m2": {"rotary_dim"},
+    **{name: {"rotary_dim"} for name in ("minimax", "minimax_m2")},
     "glm_moe_dsa": {"index_topk_freq", "index_skip_topk_offset", "index_topk_pattern"},
     **{name: {"head_dim"} for name in _WIDTHS},
     **{name: {"full_attention_interval"} for name in ("qwen3_next", "qwen3_5_text", "qwen3_5_moe_text")},

@@ -10,7 +10,7 @@ from itertools import groupby
 from .experts import Moe
 from .settings import Attention, Latent, LayerKind, Mlp, Norm, Op, Stack
 from .settings_index import Index
-from .settings_linear import Delta
+from .settings_linear import Delta, Fading
 
 # Every module of a stack, whatever its settings, with the index of its layer as `*`.
 MODULES = frozenset(
@@ -244,6 +244,16 @@ def delta(settings: Delta, dim: int) -> Iterator[Parameter]:
     yield from linear("out", values, dim, bias=False)
 
 
+def _fading(settings: Fading, dim: int) -> Iterator[Parameter]:
+    """Weights of a linear attention whose states fade, named as in the generated `FadingAttention`."""
+    heads = settings.heads
+    keys, values = (heads * settings.key_dim, heads), (heads * settings.value_dim, heads)
+    yield from joined("in_qkv", dim, {"in_q": keys, "in_k": keys, "in_v": values}, bias=False)
+    yield from linear("in_z", dim, values[0], bias=False, heads=heads)
+    yield from norm("norm", settings.norm, values[0])
+    yield from linear("out", values[0], dim, bias=False)
+
+
 def mlp(settings: Mlp, dim: int) -> Iterator[Parameter]:
     """Weights of a feed-forward, named as in the generated `MLP`."""
     if settings.moe:
@@ -290,6 +300,8 @@ def _weights(op: Op, dim: int) -> Iterator[Parameter]:
         return _parted(attention(op, dim), op.by) if op.by else attention(op, dim)
     if isinstance(op, Mlp) and op.by:
         return (parameter.under(name) for name in op.by for parameter in mlp(op, dim))
+    if isinstance(op, Fading):
+        return _fading(op, dim)
     return delta(op, dim) if isinstance(op, Delta) else mlp(op, dim)
 
 

@@ -222,6 +222,8 @@ def _misplaced(group: tuple[Sublayer, ...]) -> tuple[Sublayer, str, str] | None:
         if sublayer.place == "post" and len(group) > 1 and (not whole or sublayer.scope):
             edit = "write `place: shared` for all but the first, or `place: pre`"
             return sublayer, "is `post`, and sublayers in brackets have one sum together", edit
+        if sublayer.place == "through" and len(group) > 1:
+            return sublayer, "is `through`, and sublayers in brackets have one sum together", "write `place: pre`"
     return None
 
 

@@ -12,7 +12,7 @@ from ..words import listed
 from .parse_attention import divisors, either
 from .parse_norm import make_norm, norm_settings
 from .settings import Norm
-from .settings_linear import Delta
+from .settings_linear import Delta, Fading, Linear
 
 
 def is_linear(settings: Settings) -> bool:
@@ -20,8 +20,46 @@ def is_linear(settings: Settings) -> bool:
     return settings.has("attention", "linear")
 
 
-def parse_linear(settings: Settings, inferred: Inferred, norm: Norm, problems: Problems) -> Delta | None:
+def parse_linear(settings: Settings, inferred: Inferred, norm: Norm, problems: Problems) -> Linear | None:
     """The linear attention of a layer; its norm is as in the layer unless it says otherwise, without an offset."""
+    if settings.has("norm", "place"):
+        problems.error(
+            "bad-norm-place",
+            f"the norm of the linear attention of `{inferred.node}` stands in one place only",
+            settings.span("norm", "place"),
+            help="remove `place`",
+        )
+        return None
+    own = make_norm(norm_settings({"type": norm.type, "eps": norm.eps}, settings.get("norm")))
+    if settings.get("rule", default="delta") == "fading":
+        return _fading(settings, inferred.node, own, problems)
+    return _delta(settings, inferred, own, problems)
+
+
+def _fading(settings: Settings, node: str, norm: Norm, problems: Problems) -> Fading | None:
+    """States that only fade: each head has one, and nothing stands before queries and keys."""
+    heads = int(settings.get("key_heads"))
+    more = ("value_heads",) if settings.get("value_heads", default=heads) != heads else ()
+    unread = next((key for key in (*more, "conv", "beta_max") if settings.has(key)), None)
+    if unread is not None:
+        problems.clash(
+            "unread-setting",
+            f"`{unread}` of the linear attention of `{node}` is of the delta rule",
+            Label(settings.span(unread), "not read"),
+            *settings.labels("rule", text="states only fade"),
+            help=f"remove `{unread}`",
+        )
+        return None
+    return Fading(
+        heads=heads,
+        key_dim=int(settings.get("key_dim")),
+        value_dim=int(settings.get("value_dim", default=settings.get("key_dim"))),
+        activation=settings.get("activation", default="silu"),
+        norm=norm,
+    )
+
+
+def _delta(settings: Settings, inferred: Inferred, norm: Norm, problems: Problems) -> Delta | None:
     key_heads = int(settings.get("key_heads"))
     value_heads = int(settings.get("value_heads", default=key_heads))
     key_dim = int(settings.get("key_dim"))
@@ -34,14 +72,6 @@ def parse_linear(settings: Settings, inferred: Inferred, norm: Norm, problems: P
             help=f"set `key_heads` to {either(divisors(value_heads))}",
         )
         return None
-    if settings.has("norm", "place"):
-        problems.error(
-            "bad-norm-place",
-            f"the norm of the linear attention of `{inferred.node}` stands in one place only",
-            settings.span("norm", "place"),
-            help="remove `place`",
-        )
-        return None
     return Delta(
         key_heads=key_heads,
         value_heads=value_heads,
@@ -50,7 +80,7 @@ def parse_linear(settings: Settings, inferred: Inferred, norm: Norm, problems: P
         conv=int(settings.get("conv", default=4)),
         activation=settings.get("activation", default="silu"),
         beta_max=float(settings.get("beta_max", default=1.0)),
-        norm=make_norm(norm_settings({"type": norm.type, "eps": norm.eps}, settings.get("norm"))),
+        norm=norm,
     )
 
 

@@ -68,6 +68,6 @@ def make_residual(*values: Any) -> Residual:
         scale=float(found.get("scale", 1.0)),
         gate=None if gate == "none" else gate,
         init=float(found.get("init", 0.0)),
-        skip=bool(found.get("skip", True)),
+        skip=float(found.get("skip", True)),
         join=bool(found.get("join", False)),
     )

@@ -46,7 +46,7 @@ def _faults(group: tuple[Sublayer, ...], *, marked: bool) -> Iterator[tuple[Subl
         elif sublayer.scope and marked and not isinstance(op, Mlp):
             why = "is of tokens that are marked in one sequence, where only a feed-forward can have one"
             yield sublayer, "scope", why, "remove `scope`, or feed the segments at ports of their own"
-        elif sublayer.scope and marked and sublayer.place == "post":
+        elif sublayer.scope and marked and sublayer.place in ("post", "through"):
             why = "is of tokens that are marked in one sequence, and its norm stands behind the sum with the others"
             yield sublayer, "scope", why, "write `norm: {place: pre}`, or feed the segments at ports of their own"
         elif isinstance(op, Attention) and op.by and (op.latent or op.sinks or op.relative or op.cross):

@@ -14,14 +14,15 @@ from .experts import Moe
 from .segments import Segment
 from .settings_grid import GridMask, Windows
 from .settings_index import Index
-from .settings_linear import Delta
+from .settings_linear import Delta, Fading, Linear
 from .settings_position import Rope
 
 NormType = Literal["rms", "layer"]
 
 # Where the norm of a sublayer stands: before the operation; after the residual sum; before and after the operation;
-# after the operation alone; or nowhere, as the operation reads what the one beside it reads.
-NormPlace = Literal["pre", "post", "sandwich", "branch", "shared", "none"]
+# after the operation alone; before the operation and the sum, so that tokens go through it; or nowhere, as the
+# operation reads what the one beside it reads.
+NormPlace = Literal["pre", "post", "sandwich", "branch", "through", "shared", "none"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,23 +170,24 @@ class Mlp:
     by: tuple[str, ...] = ()
 
 
-Op: TypeAlias = Attention | Delta | Mlp
+Op: TypeAlias = Attention | Linear | Mlp
 Gate = Literal["tanh", "alpha", "layer_scale"]
 
 
 @dataclass(frozen=True, slots=True)
 class Residual:
-    """What an operation's result is multiplied with before it is added: `scale`, and a learned `gate`.
+    """What an operation's result is multiplied with before it is added: `scale`, and a learned `gate`; and what the
+    tokens are that it is added to: `skip`.
 
     `tanh` and `alpha` are one number (`tanh` goes through tanh), `layer_scale` is one a feature; `init` is its start.
-    Without `skip`, it takes the place of the tokens that it would be added to. With `join`, a linear map makes one of
-    the results of all sublayers in the same brackets, in place of their sum.
+    With a `skip` of 0, it takes the place of the tokens. With `join`, a linear map makes one of the results of all
+    sublayers in the same brackets, in place of their sum.
     """
 
     scale: float = 1.0
     gate: Gate | None = None
     init: float = 0.0
-    skip: bool = True
+    skip: float = 1.0
     join: bool = False
 
 
@@ -251,7 +253,12 @@ class Stack:
     def linear(self) -> tuple[bool, ...]:
         """Whether each layer has linear attention."""
         ops = [{type(sublayer.op) for sublayer in kind.sublayers} for kind in self.kinds]
-        return tuple(Delta in ops[index] for index in self.order)
+        return tuple(bool(ops[index] & {Delta, Fading}) for index in self.order)
+
+    @property
+    def numbered(self) -> bool:
+        """Whether some operation has to know which layer it is in."""
+        return any(isinstance(sublayer.op, Fading) for kind in self.kinds for sublayer in kind.sublayers)
 
     @property
     def choosing(self) -> bool:
@@ -320,7 +327,7 @@ class Stack:
     def skipped(self, port: str) -> bool:
         """Whether the stack can do without what comes in at `port`."""
         readers = [s for kind in self.kinds for s in kind.sublayers if _reads(s, port)]
-        return all(each.optional or (each.rows == port and each.place != "post") for each in readers)
+        return all(each.optional or (each.rows == port and each.place not in ("post", "through")) for each in readers)
 
     def resolved(self) -> dict[str, Any]:
         """The sizes that follow from others, as settings; nothing where layers differ and would inherit them."""
@@ -382,5 +389,5 @@ def norms_of(sublayer: Sublayer) -> Iterator[Norm | None]:
         yield sublayer.op.cross.norm if sublayer.op.cross else None
         yield sublayer.op.latent.norm if sublayer.op.latent else None
         yield sublayer.op.index.norm if sublayer.op.index else None
-    elif isinstance(sublayer.op, Delta):
+    elif isinstance(sublayer.op, Linear):
         yield sublayer.op.norm

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 if TYPE_CHECKING:
     from .settings import Norm
@@ -27,3 +27,22 @@ class Delta:
     beta_max: float
     norm: Norm
     apart: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Fading:
+    """Linear attention whose states fade at a rate of their own: 2 ** (-8 h / heads) a token for head h, counted from
+    1, and less the later the layer, down to nothing.
+
+    Each token adds to the state [key_dim, value_dim] of each of the `heads`, and reads it. An activation stands behind
+    what makes queries, keys and values; `norm`, over all heads, and a gate behind what is read.
+    """
+
+    heads: int
+    key_dim: int
+    value_dim: int
+    activation: str
+    norm: Norm
+
+
+Linear: TypeAlias = Delta | Fading

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, replace
 from typing import Literal, TypeVar
 
@@ -11,65 +10,18 @@ from ..names import class_name
 from .experts import Moe
 from .expressions import Fields, norm_expression, pattern, pattern_field
 from .settings import Attention, LayerKind, Mlp, Norm, Op, Stack, Sublayer, norms_of
-from .settings_linear import Delta
+from .settings_linear import Linear
 from .use import Use
+from .views_block import BlockView, SublayerView
 from .views_cross import CrossView, SourceView, cross_view, read_by, source_types, source_views
 from .views_index import IndexView, index_view
+from .views_linear import DeltaView, FadingView, LinearView, linear_view
 from .views_lines import block_lines, passed
 from .views_mlp import MlpView, MoeView, mlp_view, moe_view, of_several_widths, shared_by_all
-from .views_ops import (
-    AttentionView,
-    DeltaView,
-    Given,
-    LatentView,
-    attention_view,
-    delta_view,
-    latent_view,
-)
+from .views_ops import AttentionView, Given, LatentView, attention_view, latent_view
 from .views_parts import LimitView, PartsView, parts_type, parts_view
 from .views_rope import RopesView, rope_dim, ropes_view, rotation_type, rotation_views
 from .views_shared import SharedView, shared_views
-
-
-@dataclass(frozen=True, slots=True)
-class SublayerView:
-    """What a block builds for one sublayer: constructors, or nothing."""
-
-    name: str
-    class_name: str
-    arguments: str
-    norm: str
-    post_norm: str
-    gate: str
-    gate_init: str
-    scale: str
-    join: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class BlockView:
-    """One `Block` class: what it is given, what it builds, and the lines of its `forward`."""
-
-    name: str
-    given: Given
-    sublayers: tuple[SublayerView, ...]
-    lines: tuple[str, ...]
-
-    @property
-    def gated(self) -> bool:
-        """Whether it has parameters of its own."""
-        return any(sublayer.gate for sublayer in self.sublayers)
-
-    @property
-    def parameters(self) -> tuple[str, ...]:
-        """The parameters of `forward`. All layers are called alike: the name of what this one does not read says so."""
-        own, *given = self.given.block_parameters
-        values = [line.partition(" = ")[2] or line for line in self.lines]
-        read = {name for value in values for name in re.findall(r"(?<![.\w])[a-z]\w*", value)}
-        if not any(", chosen = " in line for line in self.lines):  # it is handed on as it is
-            read.add("chosen")
-        parts = (re.fullmatch(r"(\**)((\w+).*)", each) for each in given)
-        return (own, *(f"{part[1]}{'' if part[3] in read else '_'}{part[2]}" for part in parts if part))
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +33,7 @@ class StackView:
     attentions: tuple[AttentionView, ...]
     latents: tuple[LatentView, ...]
     indexes: tuple[IndexView, ...]
-    deltas: tuple[DeltaView, ...]
+    linears: tuple[LinearView, ...]
     crosses: tuple[CrossView, ...]
     mlps: tuple[MlpView, ...]
     moes: tuple[MoeView, ...]
@@ -98,6 +50,21 @@ class StackView:
     fields: tuple[Field, ...]
     shared: tuple[SharedView, ...] = ()
     peers: tuple[SourceView, ...] = ()  # the sources of all stacks of the package, if several have some: of one type
+
+    @property
+    def deltas(self) -> tuple[DeltaView, ...]:
+        """Those linear attentions that correct their states."""
+        return tuple(view for view in self.linears if isinstance(view, DeltaView))
+
+    @property
+    def fadings(self) -> tuple[FadingView, ...]:
+        """Those whose states only fade."""
+        return tuple(view for view in self.linears if isinstance(view, FadingView))
+
+    @property
+    def numbered(self) -> bool:
+        """Whether blocks are told which layer they are."""
+        return bool(self.fadings)
 
     @property
     def limits(self) -> tuple[LimitView, ...]:
@@ -149,7 +116,7 @@ class StackView:
 
     @property
     def quick_gelu(self) -> bool:
-        views: tuple[MlpView | MoeView | DeltaView, ...] = (*self.mlps, *self.moes, *self.deltas)
+        views: tuple[MlpView | MoeView | LinearView, ...] = (*self.mlps, *self.moes, *self.linears)
         return any(view.activation == "quick_gelu" for view in views)
 
     @property
@@ -174,7 +141,7 @@ class StackView:
     def scored(self) -> bool:
         """Whether they do where activations are modules."""
         scores = [view.scores for view in self.attentions] + [view.scores for view in self.latents]
-        known = self.moes or self.deltas or self.offset_norm or self.crosses or self.indexes
+        known = self.moes or self.linears or self.offset_norm or self.crosses or self.indexes
         return bool(known) or not all(each.own for each in scores) or any(view.padded for view in self.attentions)
 
     @property
@@ -184,7 +151,7 @@ class StackView:
         tables = any(block.gated for block in self.blocks) or any(cross.own for cross in self.crosses)
         gated = any(view.scores.gated or view.scores.relative for view in self.attentions)
         known = (
-            gated or self.quick_gelu or self.offset_norm or self.own_scores or self.moes or self.deltas or self.indexes
+            gated or self.quick_gelu or self.offset_norm or self.own_scores or self.moes or self.linears or self.indexes
         )
         joined = any(sublayer.join for block in self.blocks for sublayer in block.sublayers)
         return split or tables or bool(known) or joined
@@ -207,7 +174,7 @@ def stack_view(stack: Stack, config: str, use: Use, *, tp: int, outer: tuple[Nor
         attentions=tuple(classes.attentions.values()),
         latents=tuple(classes.latents.values()),
         indexes=tuple(classes.indexes.values()),
-        deltas=tuple(classes.deltas.values()),
+        linears=(*classes.deltas.values(), *classes.fadings.values()),
         crosses=tuple(classes.crosses.values()),
         mlps=tuple(classes.mlps.values()),
         moes=tuple(classes.moes.values()),
@@ -248,7 +215,9 @@ def _add_pattern(fields: Fields, name: str, values: list[str], item: str = "int 
     fields.found[name] = pattern_field(name, values, item)
 
 
-_View = TypeVar("_View", AttentionView, LatentView, IndexView, DeltaView, CrossView, MlpView, MoeView, BlockView)
+_View = TypeVar(
+    "_View", AttentionView, LatentView, IndexView, DeltaView, FadingView, CrossView, MlpView, MoeView, BlockView
+)
 
 
 class _Classes:
@@ -262,6 +231,7 @@ class _Classes:
         self.latents: dict[LatentView, LatentView] = {}
         self.indexes: dict[IndexView, IndexView] = {}
         self.deltas: dict[DeltaView, DeltaView] = {}
+        self.fadings: dict[FadingView, FadingView] = {}
         self.crosses: dict[CrossView, CrossView] = {}
         self.mlps: dict[MlpView, MlpView] = {}
         self.moes: dict[MoeView, MoeView] = {}
@@ -283,10 +253,10 @@ class _Classes:
         views = tuple(self._sublayer(sublayer, kind) for sublayer in kind.sublayers)
         linear = self.given.linear
         lines = block_lines(kind, passed(self._stack, self.given, linear, self._open))
-        has_linear = any(isinstance(sublayer.op, Delta) for sublayer in kind.sublayers)
+        has_linear = any(isinstance(sublayer.op, Linear) for sublayer in kind.sublayers)
         given = replace(self.given, mask=linear.mask) if has_linear else self.given
         given = given.sparing((self._spared - read_by(kind)) | self._open)
-        return self._once(self.blocks, BlockView("", given, views, lines), "Block", kind.name)
+        return self._once(self.blocks, BlockView("", given, views, lines, self._stack.numbered), "Block", kind.name)
 
     def _sublayer(self, sublayer: Sublayer, kind: LayerKind) -> SublayerView:
         name, residual = sublayer.name, sublayer.residual
@@ -296,7 +266,6 @@ class _Classes:
         op = sublayer.op
         made, given = self._op(op, kind)
         size = "config.dim" if residual.gate == "layer_scale" else "1"
-        scaled = residual.scale != 1
         named = isinstance(op, Attention) and op.cross and self.given.cached and not self.given.direct
         parted = isinstance(op, Mlp) and op.by
         return SublayerView(
@@ -307,7 +276,8 @@ class _Classes:
             post_norm=norm if sublayer.place == "sandwich" else "",
             gate=size if residual.gate else "",
             gate_init=literal(residual.init),
-            scale=self.fields.add(f"{name}_scale", residual.scale, kind.name) if scaled else "",
+            scale=self.fields.add(f"{name}_scale", residual.scale, kind.name) if residual.scale != 1 else "",
+            skip=self.fields.add(f"{name}_skip", residual.skip, kind.name) if residual.skip not in (0, 1) else "",
             join=self._joined(sublayer, kind) if residual.join else "",
         )
 
@@ -319,9 +289,11 @@ class _Classes:
         """The class of an operation, and what its constructor is given."""
         if isinstance(op, Attention):
             return self._attention(op, kind), "config"
-        if isinstance(op, Delta):
-            view = delta_view(op, kind, self.fields, self.given.linear)
-            return self._once(self.deltas, view, "GatedDeltaNet", kind.name), "config"
+        if isinstance(op, Linear):
+            view = linear_view(op, kind, self.fields, self.given.linear)
+            if isinstance(view, DeltaView):
+                return self._once(self.deltas, view, "GatedDeltaNet", kind.name), "config"
+            return self._once(self.fadings, view, "FadingAttention", kind.name), "config, layer"
         return (self._mixture(op, op.moe, kind), "config") if op.moe else self._mlp(op, kind)
 
     def _norm(self, norm: Norm, kind: LayerKind) -> str:

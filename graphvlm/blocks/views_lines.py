@@ -157,7 +157,7 @@ def _group_lines(
         if _chooses(each, given):
             yield f"{each.name}, chosen = {_call(each, _read(each, source, given, x), given)}"
     terms = dict(_terms(group, given, source, x))
-    skip = f"{x} + " if group[0].residual.skip else ""
+    skip = _skip(group[0], x)
     line = f"{x} = {skip}{' + '.join(terms.values())}"
     if len(line) <= room:
         yield line
@@ -176,7 +176,7 @@ def _joint_lines(group: tuple[Sublayer, ...], given: Passed, room: int, x: str) 
         source = "h"
     plain = tuple(replace(each, place="none") for each in group) if after else group
     terms = dict(_terms(plain, given, source, x))
-    skip = f"{x} + " if first.residual.skip else ""
+    skip = _skip(first, x)
 
     def final(together: str) -> str:
         line = f"{skip}{together}"
@@ -221,8 +221,10 @@ _ONE_READ = {"pre", "shared"}
 
 def _update(sublayer: Sublayer, given: Passed, room: int, x: str) -> Iterator[str]:
     """`x` after one sublayer; in several lines where one would be long."""
+    if sublayer.place == "through":
+        yield f"{x} = {_norm(sublayer, x, given)}"
     factor, read = _factor(sublayer, given), _read(sublayer, "", given, x)
-    skip = f"{x} + " if sublayer.residual.skip else ""
+    skip = _skip(sublayer, x)
     call = _call(sublayer, read, given)
     if _chooses(sublayer, given):
         if len(f"h, chosen = {call}") > room and read != x:
@@ -242,6 +244,12 @@ def _update(sublayer: Sublayer, given: Passed, room: int, x: str) -> Iterator[st
             yield f"h = {read}"
             call = _call(sublayer, "h", given)
         yield f"h = {call}"
+
+
+def _skip(sublayer: Sublayer, x: str) -> str:
+    """What results are added to."""
+    kept = sublayer.residual.skip
+    return "" if kept == 0 else f"{x} + " if kept == 1 else f"self.{sublayer.name}_skip * {x} + "
 
 
 def _branch(sublayer: Sublayer, read: str, given: Passed) -> str:

@@ -6,9 +6,8 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from ..code import Field, literal
-from .expressions import Fields, activated, bias_argument, norm_expression
+from .expressions import Fields, bias_argument, norm_expression
 from .settings import Attention, Latent, LayerKind
-from .settings_linear import Delta
 from .views_index import IndexView
 
 
@@ -239,29 +238,6 @@ class LatentView:
     grouped: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class DeltaView:
-    """One `GatedDeltaNet` class; `repeated` if several values share a query and a key."""
-
-    name: str
-    given: Given
-    dim: str
-    key_heads: str
-    value_heads: str
-    key_dim: str
-    value_dim: str
-    conv: str
-    activation: str
-    beta_max: str
-    norm: str
-    repeated: bool
-    tp: bool
-
-    def activated(self, value: str) -> str:
-        """The activation applied to the expression `value`."""
-        return activated(self.activation, value)
-
-
 def scores_view(op: Attention, kind: LayerKind, fields: Fields, given: Given, tp: int) -> Scores:
     """How an attention makes its scores."""
     scale = "" if op.scale is None else fields.add("attention_scale", op.scale, kind.name)
@@ -343,27 +319,4 @@ def latent_view(op: Attention, latent: Latent, kind: LayerKind, fields: Fields, 
         scores=scores_view(op, kind, fields, given, tp),
         tp=tp > 1,
         shared=tp > 1 or op.context,
-    )
-
-
-def delta_view(op: Delta, kind: LayerKind, fields: Fields, given: Given) -> DeltaView:
-    """The view of one linear attention; its name is set by the caller."""
-    key_heads = fields.add("linear_key_heads", op.key_heads, kind.name)
-    key_dim = fields.add("linear_key_dim", op.key_dim, kind.name)
-    repeated, wide = op.value_heads != op.key_heads, op.value_dim != op.key_dim
-    value_dim = fields.add("linear_value_dim", op.value_dim, kind.name) if wide else key_dim
-    return DeltaView(
-        name="",
-        given=given,
-        dim="config.dim",
-        key_heads=key_heads,
-        value_heads=fields.add("linear_value_heads", op.value_heads, kind.name) if repeated else key_heads,
-        key_dim=key_dim,
-        value_dim=value_dim,
-        conv=fields.add("conv_size", op.conv, kind.name),
-        activation=op.activation,
-        beta_max=fields.add("beta_max", op.beta_max, kind.name) if op.beta_max != 1 else "",
-        norm=norm_expression(op.norm, value_dim, fields.eps(op.norm, kind, "linear_norm_eps")),
-        repeated=repeated,
-        tp=op.apart,
     )

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ..blocks.segments import marked_segment
+from ..blocks.settings_linear import Delta
 from ..blocks.views import StackView
 from ..code import NodePage, literal
 from ..dims import Dim, Many, Sum
@@ -45,11 +46,12 @@ class GenerateView:
 @dataclass(frozen=True, slots=True)
 class MemoryView:
     """What the cache of a layer holds: keys and values, states of linear attention, or in some layers the ones and in
-    some the others; beside keys and values, also the keys of an indexer."""
+    some the others; beside keys and values, also the keys of an indexer, and beside states what is `convolved`."""
 
     linear: bool
     keyed: bool
     indexed: bool
+    convolved: bool
 
 
 def make(graph: Graph) -> dict[str, Page]:
@@ -116,8 +118,13 @@ def _features(view: model.ModelView) -> dict[str, str]:
 def _memory(graph: Graph) -> MemoryView:
     stacks = [node.spec.stack for node in graph.nodes.values() if node.kind == "decoder"]
     linear = [each for stack in stacks if stack for each in stack.linear]
-    indexed = any(stack.indexed for stack in stacks if stack)
-    return MemoryView(linear=any(linear), keyed=not all(linear), indexed=indexed)
+    ops = [s.op for stack in stacks if stack for kind in stack.kinds for s in kind.sublayers]
+    return MemoryView(
+        linear=any(linear),
+        keyed=not all(linear),
+        indexed=any(stack.indexed for stack in stacks if stack),
+        convolved=any(isinstance(op, Delta) for op in ops),
+    )
 
 
 def _together(pages: Mapping[str, NodePage]) -> Mapping[str, NodePage]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from ..blocks.settings import Attention, Op
-from ..blocks.settings_linear import Delta
+from ..blocks.settings_linear import Linear
 from ..ir import Graph, Node
 
 
@@ -41,4 +41,4 @@ def _merge(op: Op) -> Op:
         # A norm over all heads of the queries stands between their projection and the split into heads.
         alike = op.bias.q == op.bias.k == op.bias.v and not (op.latent or op.cross) and op.norm_heads
         return replace(op, merged=alike)
-    return op if isinstance(op, Delta) else replace(op, merged=op.gated)
+    return op if isinstance(op, Linear) else replace(op, merged=op.gated)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from ..blocks.settings import Attention, Mlp, Sublayer
-from ..blocks.settings_linear import Delta
+from ..blocks.settings_linear import Fading, Linear
 from ..ir import Graph, Node
 from ..vocabulary import gives_parts
 from .arithmetic import Work, layers_run, left_out, scoped
@@ -71,7 +71,7 @@ def _of_maps(node: Node) -> float:
 def _of_sublayer(sublayer: Sublayer, dim: int, node: Node) -> float:
     """Numbers a token that a sublayer keeps; what is split over ranks is held in parts."""
     split = node.tensor_parallel
-    around = 1.0 * dim * {"pre": 2, "sandwich": 3, "post": 2, "branch": 2, "shared": 0, "none": 0}[sublayer.place]
+    around = 1.0 * dim * {"sandwich": 3, "shared": 0, "none": 0}.get(sublayer.place, 2)
     if sublayer.residual.gate:
         around += dim
     if node.sequence:  # what the operation reads is gathered, the rest is for the tokens of a rank
@@ -79,7 +79,7 @@ def _of_sublayer(sublayer: Sublayer, dim: int, node: Node) -> float:
     op = sublayer.op
     if isinstance(op, Mlp):
         return around + _of_mlp(op, dim, split)
-    return around + (_of_delta(op) if isinstance(op, Delta) else _of_attention(op, split))
+    return around + (_of_linear(op) if isinstance(op, Linear) else _of_attention(op, split))
 
 
 def _of_attention(op: Attention, split: int) -> float:
@@ -98,7 +98,9 @@ def _of_attention(op: Attention, split: int) -> float:
     return found / split
 
 
-def _of_delta(op: Delta) -> float:
+def _of_linear(op: Linear) -> float:
+    if isinstance(op, Fading):
+        return 2.0 * op.heads * (2 * op.key_dim + op.value_dim) + 3 * op.heads * op.value_dim
     keys, values = op.key_heads * op.key_dim, op.value_heads * op.value_dim
     return 2.0 * (2 * keys + values) + 4 * values
 

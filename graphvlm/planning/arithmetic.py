@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from ..blocks.run import read_run
 from ..blocks.settings import Attention, Op, Sublayer
-from ..blocks.settings_linear import Delta
+from ..blocks.settings_linear import Delta, Fading
 from ..component import Port
 from ..ir import Graph, Node
 from ..settings import Settings
@@ -166,6 +166,8 @@ def _score(node: Node, op: Op, tokens: int, alone: float, sizes: Mapping[str, in
     """Products among tokens. As usual, what a causal mask hides is counted too; what a window hides is not."""
     if isinstance(op, Delta):  # a state is faded, written and read: three products of its size for each token
         return 6.0 * tokens * op.value_heads * op.key_dim * op.value_dim
+    if isinstance(op, Fading):
+        return 4.0 * tokens * op.heads * op.key_dim * op.value_dim
     if not isinstance(op, Attention):
         return 0.0
     keys = alone

@@ -213,6 +213,22 @@ FAMILIES: Mapping[str, Make] = MappingProxyType(
         "olmo3": _family("olmo3", sliding_window=5, layer_types=_SLIDING, rope_parameters=_BY_TYPE),
         "olmoe": _family("olmoe", **_rope(), num_experts=6, num_experts_per_tok=3, norm_topk_prob=True),
         "exaone4": _family("exaone4", **_rope(), sliding_window=5, layer_types=_SLIDING),
+        # the first layer is full: the cache of the reference takes its length for that of the sequence
+        "minimax": _family(
+            "minimax",
+            **_rope(),
+            head_dim=20,
+            num_hidden_layers=4,
+            layer_types=["full_attention", "linear_attention", "linear_attention", "full_attention"],
+            block_size=5,
+            num_local_experts=6,
+            num_experts_per_tok=3,
+            full_attn_alpha_factor=1.4,
+            full_attn_beta_factor=0.8,
+            linear_attn_alpha_factor=1.2,
+            mlp_alpha_factor=0.7,
+            mlp_beta_factor=1.1,
+        ),
         "minimax_m2": _family(
             "minimax_m2",
             **_rope(partial_rotary_factor=0.5),

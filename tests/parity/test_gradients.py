@@ -58,6 +58,7 @@ BLOCKS = (
         "granite",
         "glm4_moe",
         "glm_moe_dsa",
+        "minimax",
     ),  # attention and experts
     *("gemma3_text", "opt", "opt_post", "phi3_long", "gpt_neox", "exaone4", "olmo", "smollm3", "llama4_text"),
 )
@@ -83,7 +84,8 @@ def test_gradients(
     expected = gradients(case.fresh(), theirs, tmp_path / "theirs", lambda made, folder: made.save_pretrained(folder))
     made = gradients(model, inputs, tmp_path / "ours", ours)
     assert made.keys() <= expected.keys()
-    for key in expected.keys() - made.keys():
+    constant = {name for name, _ in case.model.named_buffers()}  # written as they are, and worked out here
+    for key in expected.keys() - made.keys() - constant:
         assert not expected[key].any(), f"{key} is missing, and the logits depend on it"
     for key, gradient in made.items():
         if key.endswith("e_score_correction_bias"):  # a buffer there, which training moves by a rule of its own

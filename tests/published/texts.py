@@ -230,6 +230,15 @@ TEXTS: dict[str, Published] = {
         | {"max_position_embeddings": 131072, "rope_theta": 50000.0, "rope_scaling": _yarn(32, 1.0, beta_fast=1)},
         1_026_408_232_448,
     ),
+    "minimax_text_01": Published(
+        "MiniMax-Text-01",
+        f"{HUB}MiniMaxAI/MiniMax-Text-01-hf",
+        _sizes("minimax", 6144, 9216, 80, 64, 8, head_dim=128, vocab_size=200064, rms_norm_eps=1e-5)
+        | {"max_position_embeddings": 10240000, "rope_theta": 10000000, "rotary_dim": 64, "num_local_experts": 32}
+        | {"layer_types": [*["linear_attention"] * 7, "full_attention"] * 10}
+        | {f"{part}_alpha_factor": 3.5565588200778455 for part in ("full_attn", "linear_attn", "mlp")},
+        456_089_655_296,
+    ),
     "glm_4_9b": Published(
         "GLM-4 9B, the chat model of 2024",
         f"{HUB}zai-org/glm-4-9b-chat-hf",

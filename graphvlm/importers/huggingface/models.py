@@ -124,6 +124,7 @@ TEXT: Mapping[str, str] = MappingProxyType(
         "olmo3": "Olmo3ForCausalLM",
         "olmoe": "OlmoeForCausalLM",
         "exaone4": "Exaone4ForCausalLM",
+        "minimax": "MiniMaxForCausalLM",
         "minimax_m2": "MiniMaxM2ForCausalLM",
         "glm4_moe": "Glm4MoeForCausalLM",
         "dots1": "Dots1ForCausalLM",

@@ -64,6 +64,7 @@ SHARES: dict[str, tuple[int, ...]] = {
 
 # What the reference joins head by head: how many heads, and the rows of each part in one.
 BY_HEAD: dict[str, tuple[int, list[int]]] = {
+    "model.layers.4.linear_attn.in_proj_qkvz": (6, [10, 10, 14, 14]),
     "model.layers.*.linear_attn.in_proj_qkvz": (2, [10, 10, 42, 42]),
     "model.layers.*.linear_attn.in_proj_ba": (2, [3, 3]),
     "model.layers.*.self_attn.q_proj": (6, [20, 20]),

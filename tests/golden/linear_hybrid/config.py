@@ -33,6 +33,11 @@ class LlmConfig:
     index_heads: int = 17
     index_top: int = 16
     rope_dim: int = 8
+    linear_heads: int = 6
+    attn_scale: float = 0.8
+    attn_skip: float = 1.5
+    mlp_scale: float = 0.8
+    mlp_skip: float = 1.5
     linear: tuple[bool, ...] = (*[True] * 3, False, *[True] * 3, False)
     rope_theta: float = 10000.0
 

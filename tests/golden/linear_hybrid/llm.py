@@ -365,6 +365,95 @@ class GatedDeltaNet(nn.Module):
         return x
 
 
+SPAN = 256  # tokens that are read at once
+
+
+def fading_spans(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    rate: Tensor,
+    steps: Tensor,
+) -> tuple[Tensor, Tensor]:
+    """What is read of fading states over a sequence, and the last state.
+
+    Queries and keys are [batch, heads, seq, key_dim], values [batch, heads, seq, value_dim];
+    `rate` [heads, 1, 1]; `steps` [batch or 1, 1, seq, 1], 0 for tokens that do not count.
+    """
+    seq = q.size(2)
+    parts = [q, k, v, steps]
+    if torch.compiler.is_exporting():
+        # There is no loop over an open length: all of it is one span.
+        parts = [part.unsqueeze(2) for part in parts]
+    else:
+        pad = (0, 0, 0, -seq % SPAN)
+        parts = [F.pad(part, pad) for part in parts]
+        parts = [part.view(*part.shape[:2], -1, SPAN, part.size(3)) for part in parts]
+    q, k, v, steps = parts  # [batch, heads, spans, size, ...]
+    rate, age = rate.unsqueeze(-1), steps.cumsum(-2)
+    # How much is left, at each token, of what an earlier one added.
+    left = (rate * (age.transpose(-1, -2) - age)).tril().exp().tril()
+    inside = (q @ k.transpose(-1, -2) * left) @ v
+    last = age[..., -1:, :]
+    q, k = q * (-rate * age).exp(), k * (rate * (age - last)).exp()
+    fade = (-rate * last).exp()  # of a state, over each span
+    state = q.new_zeros(*q.shape[:2], q.size(-1), v.size(-1))
+    read = []
+    for i in range(q.size(2)):
+        read.append(inside[:, :, i] + q[:, :, i] @ state)
+        added = k[:, :, i].transpose(-1, -2) @ v[:, :, i]
+        state = state * fade[:, :, i] + added
+    return torch.cat(read, dim=2)[:, :, :seq], state
+
+
+class FadingAttention(nn.Module):
+    """Linear attention: the state of a head fades, and each token adds to it and reads it."""
+
+    def __init__(self, config: LlmConfig, layer: int) -> None:
+        super().__init__()
+        self.heads = config.linear_heads
+        self.key_dim = config.linear_key_dim
+        self.value_dim = config.linear_value_dim
+        # Late layers forget less.
+        self.pace = 1 - layer / (config.layers - 1 + 1e-5) + 1e-5
+        keys = self.heads * self.key_dim
+        values = self.heads * self.value_dim
+        self.parts = [keys, keys, values]
+        self.in_qkv = nn.Linear(config.dim, 2 * keys + values, bias=False)
+        self.in_z = nn.Linear(config.dim, values, bias=False)
+        self.norm = nn.RMSNorm(values, eps=config.norm_eps)
+        self.out = nn.Linear(values, config.dim, bias=False)
+
+    def forward(
+        self,
+        x: Tensor,
+        mask: Tensor | None,
+        cache: LayerCache | None,
+    ) -> Tensor:  # [batch, seq, dim]
+        batch, seq, _ = x.shape
+        qkv = F.silu(self.in_qkv(x)).float()
+        head = torch.arange(1, self.heads + 1, device=x.device).float()
+        rate = (self.pace * 2 ** (-8 / self.heads * head)).view(-1, 1, 1)
+        steps = qkv.new_ones(1, 1, seq, 1)
+        if mask is not None:
+            # Padding adds nothing, and leaves the state as it is.
+            qkv, steps = qkv * mask, steps * mask.unsqueeze(1)
+        q, k, v = torch.split(qkv, self.parts, dim=-1)
+        q = q.view(batch, seq, -1, self.key_dim).transpose(1, 2)
+        k = k.view(batch, seq, -1, self.key_dim).transpose(1, 2)
+        v = v.view(batch, seq, -1, self.value_dim).transpose(1, 2)
+        if cache is None or cache.state is None or seq > 1:
+            y, state = fading_spans(q, k, v, rate, steps)
+        else:
+            state = cache.state * (-rate).exp() + k.transpose(-1, -2) @ v
+            y = q @ state
+        if cache is not None:
+            cache.keep(state)
+        y = self.norm(y.transpose(1, 2).flatten(2).type_as(x))
+        x = self.out(torch.sigmoid(self.in_z(x)) * y)
+        return x
+
+
 class MLP(nn.Module):
     def __init__(self, config: LlmConfig) -> None:
         super().__init__()
@@ -471,7 +560,7 @@ class MoE(nn.Module):
 
 
 class Block(nn.Module):
-    def __init__(self, config: LlmConfig) -> None:
+    def __init__(self, config: LlmConfig, _layer: int) -> None:
         super().__init__()
         self.attn_norm = OffsetRMSNorm(config.dim, eps=config.norm_eps)
         self.attn = GatedDeltaNet(config)
@@ -492,7 +581,7 @@ class Block(nn.Module):
 
 
 class FullBlock(nn.Module):
-    def __init__(self, config: LlmConfig) -> None:
+    def __init__(self, config: LlmConfig, _layer: int) -> None:
         super().__init__()
         self.attn_norm = OffsetRMSNorm(config.dim, eps=config.norm_eps)
         self.attn = Attention(config)
@@ -513,8 +602,35 @@ class FullBlock(nn.Module):
         return x, chosen
 
 
+class FadingBlock(nn.Module):
+    def __init__(self, config: LlmConfig, layer: int) -> None:
+        super().__init__()
+        self.attn_norm = OffsetRMSNorm(config.dim, eps=config.norm_eps)
+        self.attn = FadingAttention(config, layer)
+        self.attn_scale = config.attn_scale
+        self.attn_skip = config.attn_skip
+        self.mlp_norm = OffsetRMSNorm(config.dim, eps=config.norm_eps)
+        self.mlp = MoE(config)
+        self.mlp_scale = config.mlp_scale
+        self.mlp_skip = config.mlp_skip
+
+    def forward(
+        self,
+        x: Tensor,
+        _rope: Rotation,
+        mask: Tensor | None,
+        cache: LayerCache | None,
+        chosen: Tensor,
+    ) -> tuple[Tensor, Tensor]:  # [batch, seq, dim]
+        x = self.attn_norm(x)
+        x = self.attn_skip * x + self.attn_scale * self.attn(x, mask, cache)
+        x = self.mlp_norm(x)
+        x = self.mlp_skip * x + self.mlp_scale * self.mlp(x)
+        return x, chosen
+
+
 class FullSharingBlock(nn.Module):
-    def __init__(self, config: LlmConfig) -> None:
+    def __init__(self, config: LlmConfig, _layer: int) -> None:
         super().__init__()
         self.attn_norm = OffsetRMSNorm(config.dim, eps=config.norm_eps)
         self.attn = FullSharingAttention(config)
@@ -566,8 +682,8 @@ class Llm(nn.Module):
         super().__init__()
         self.linear = config.linear
         self.rope = Rope(config)
-        kinds = (*[Block] * 3, FullBlock, *[Block] * 3, FullSharingBlock)
-        self.layers = nn.ModuleList(kind(config) for kind in kinds)
+        kinds = (*[Block] * 3, FullBlock, FadingBlock, *[Block] * 2, FullSharingBlock)
+        self.layers = nn.ModuleList(kind(config, i) for i, kind in enumerate(kinds))
         self.norm = OffsetRMSNorm(config.dim, eps=config.norm_eps)
         self.head = nn.Linear(config.dim, config.vocab, bias=False)
 

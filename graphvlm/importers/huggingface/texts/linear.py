@@ -6,12 +6,13 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
-from ..experts import all_shared, some_dense
+from ..experts import all_shared, everywhere, some_dense
 from ..fields import Fields
 from ..tables import ConfigTable
 from ..text_fields import ROPE, ROUTER_LOSS
 from ..text_kind import Node, TextKind, Variant
 from ..text_layers import layers_of_type
+from .experts import MIXTRAL
 
 _FIELDS: Mapping[str, Any] = MappingProxyType(
     {
@@ -142,8 +143,77 @@ _COMMON: Mapping[str, Any] = MappingProxyType(
         "adapt": _adapt,
     }
 )
+MINIMAX = ConfigTable(
+    "minimax",
+    {
+        **MIXTRAL.understood,
+        "rms_norm_eps": 1e-5,
+        "layer_types": None,
+        "full_attn_alpha_factor": 1,
+        "full_attn_beta_factor": 1,
+        "linear_attn_alpha_factor": 1,
+        "linear_attn_beta_factor": 1,
+        "mlp_alpha_factor": 1,
+        "mlp_beta_factor": 1,
+        "rotary_dim": None,  # of the original, which turns a part of each head; the class turns all of it
+    },
+    nullable=MIXTRAL.nullable | {"layer_types", "rotary_dim"},
+    # how many tokens are read at once, which changes nothing
+    harmless=MIXTRAL.harmless | {"block_size"},
+)
+_EPS = 1e-6  # of the norm over all heads, whatever the config says
+
+
+def _turning_full(text: Fields) -> tuple[int, ...]:
+    """The layers whose attention is not linear: every other one where the file does not list them."""
+    count = text.integer("num_hidden_layers")
+    listed = layers_of_type(text, count, {"full_attention": True, "linear_attention": False})
+    return tuple(range(0, count, 2) if listed is None else listed)
+
+
+def _fading_variants(text: Fields) -> tuple[Variant, ...]:
+    full = _turning_full(text)
+    some = 0 < len(full) < text.integer("num_hidden_layers")
+    own = _kept(text, "full_attn")
+    changes = {"linear": None, **({} if own == _kept(text, "linear_attn") else {"residual": own})}
+    return (Variant("full", full, {"attention": changes}),) if some else ()
+
+
+def _kept(text: Fields, part: str) -> Node:
+    """What tokens and results are multiplied with before they are added."""
+    return {"skip": text.number(f"{part}_alpha_factor"), "scale": text.number(f"{part}_beta_factor")}
+
+
+def _adapt_fading(text: Fields, node: Node) -> None:
+    """Norms that the tokens go through, and linear attention in some layers."""
+    full, count = _turning_full(text), text.integer("num_hidden_layers")
+    node["norm"]["place"] = "through"
+    node["mlp"]["residual"] = _kept(text, "mlp")
+    attention = node["attention"]
+    if len(full) < count:
+        heads = attention["heads"]
+        linear = {"rule": "fading", "key_heads": heads, "key_dim": attention.get("head_dim", node["dim"] // heads)}
+        activation = text.activation("hidden_act")
+        linear |= {"activation": activation} if activation != "silu" else {}
+        linear |= {"norm": {"eps": _EPS}} if node["norm"]["eps"] != _EPS else {}
+        node["attention"] = {"linear": linear} if not full else {**attention, "linear": linear}
+        node["attention"]["residual"] = _kept(text, "linear_attn")
+    else:
+        attention["residual"] = _kept(text, "full_attn")
+    if not full:
+        node["position"] = "none"
+
 
 KINDS = (
+    TextKind(
+        MINIMAX,
+        window="all",
+        partial=True,
+        experts=everywhere,
+        variants=_fading_variants,
+        adapt=_adapt_fading,
+        checkpoint="checkpoint/minimax",
+    ),
     TextKind(QWEN3_NEXT, experts=some_dense, checkpoint="checkpoint/qwen3_next", **_COMMON),
     TextKind(QWEN3_5, checkpoint="checkpoint/qwen3_5", **_COMMON),
     TextKind(QWEN3_5_MOE, experts=all_shared, checkpoint="checkpoint/qwen3_5", **_COMMON),
