@@ -31,7 +31,7 @@ def sizes_of(graph: Graph, name: str, images: int, known: Sizes) -> Tensor:
     if node is None:
         return torch.tensor(tiling.image_sizes(images))
     assert isinstance(node.spec, Patches)
-    if node.spec.packed:
+    if node.spec.cut:
         return _rows(known.evaluate(node.signature.outputs["patches"].shape[0]), images, _squares(graph))[:, 1:]
     return torch.tensor([known.shape(node.signature.inputs["image"].shape)[2:]] * images)
 

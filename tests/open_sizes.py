@@ -39,7 +39,7 @@ class Sizes:
 def of_patches(graph: Graph, known: Sizes) -> Iterator[tuple[str, int]]:
     """How many blocks of patches images without padding are cut into, or patches where nothing goes by blocks."""
     for node in graph.nodes.values():
-        if isinstance(node.spec, Patches) and not node.spec.packed:
+        if isinstance(node.spec, Patches) and not node.spec.cut:
             images, _, height, width = known.shape(node.signature.inputs["image"].shape)
             side = node.spec.size * node.spec.group
             out = node.signature.outputs["patches"].shape[0]

@@ -25,9 +25,10 @@ from graphvlm.importers.huggingface.llama4 import VISION_TABLES as LLAMA4_TABLES
 from graphvlm.importers.huggingface.mllama import VISION_TABLES as MLLAMA_TABLES
 from graphvlm.importers.huggingface.models import FAMILIES as MODELS
 from graphvlm.importers.huggingface.narrowing import VISION_TABLES as NARROWING_TABLES
-from graphvlm.importers.huggingface.native_vision import NATIVE_TABLES
+from graphvlm.importers.huggingface.native_tables import NATIVE_TABLES
 from graphvlm.importers.huggingface.queried import QUERIED_TABLES
 from graphvlm.importers.huggingface.resampled import RESAMPLED_TABLES
+from graphvlm.importers.huggingface.squared import VISION_TABLES as SQUARED_TABLES
 from graphvlm.importers.huggingface.stacks import VISION_TABLES as STACKED_TABLES
 from graphvlm.importers.huggingface.tables import ACTIVATIONS, HARMLESS, NEUTRAL, VISION_TABLES, ConfigTable
 from graphvlm.importers.huggingface.text_tables import TEXT_TABLES
@@ -48,6 +49,7 @@ TABLES: Mapping[str, ConfigTable] = {
     **MLLAMA_TABLES,
     **BY_KIND_TABLES,
     **NARROWING_TABLES,
+    **SQUARED_TABLES,
     **{name: family.table for name, family in FAMILIES.items()},
 }
 CLASSES: Mapping[str, Any] = {name: CONFIG_MAPPING[name] for name in TABLES}
@@ -78,6 +80,7 @@ ALSO = {
     "qwen3_vl_moe_text": {"num_local_experts"},
     **{f"{name}_text": {"tie_word_embeddings"} for name in ("qwen2_vl", "qwen2_5_vl")},
     **{f"{name}_text": {"tie_word_embeddings", "bos_token_id", "eos_token_id"} for name in ("qwen3_vl", "glm4v")},
+    "glm_ocr_text": {"tie_word_embeddings", "bos_token_id", "eos_token_id", "head_dim"},
     "qwen2_audio": {"audio_token_id"},
     "got_ocr2": {"image_token_id"},
     **{name: {"image_token_id"} for name in ("blip-2", "instructblip")},

@@ -23,6 +23,7 @@ PARTS = frozenset(
         *("glm4v_vision", "pixtral_400m", "sam_vit_b", "internvit_300m_448", "internvit_6b_448"),
         *(
             "llama_4_vision",
+            "paddleocr_vl_vision",
             "ernie_4_5_vl_vision",
             *("minicpm_v_4_6_vision", "minicpm_v_4_6_vision_upper"),
             "eva_vit_g_14_224",

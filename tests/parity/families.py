@@ -263,6 +263,15 @@ FAMILIES: Mapping[str, Make] = MappingProxyType(
             no_rope_layers=[1, 0, 1, 0],
             layer_types=["chunked_attention", "full_attention", "full_attention", "chunked_attention"],
         ),
+        "hyperclovax": _family(
+            "hyperclovax",
+            **_rope(),
+            embedding_multiplier=3.0,
+            residual_multiplier=0.4,
+            logits_scaling=1.7,
+            head_dim=20,
+            hidden_size=48,
+        ),
         "granite": _family(
             "granite",
             **_rope(),

@@ -103,6 +103,7 @@ _HERE: Mapping[str, frozenset[str]] = {
     "qwen3_moe": frozenset({"intermediate_size"}),
     "voxtral": frozenset({"hidden_size", "audio_config.vocab_size"}),
     "qwen3_5_moe_text": frozenset({"rope_parameters.mrope_interleaved", "rope_parameters.mrope_section"}),  # text alone
+    "glm_ocr": frozenset({"vision_config.image_size"}),  # no learned positions
     # of the processor, or written again; nothing is merged between layers
     "minicpmv4_6": frozenset({"image_size", "patch_size", "vision_config.insert_layer_id"}),
     "minicpm_ocr": frozenset({"patch_size", "insert_layer_id", "vision_config.insert_layer_id"}),

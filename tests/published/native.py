@@ -169,6 +169,12 @@ NATIVE: dict[str, Published] = {
         },
         1_300_428_016,
     ),
+    "paddleocr_vl_0_9b": Published(
+        "PaddleOCR-VL 0.9B: documents of any size, squares of patches as tokens, positions of three numbers",
+        f"{HUB}PaddlePaddle/PaddleOCR-VL",
+        {"model_type": "paddleocr_vl"},  # the class has these sizes
+        799_695_472,
+    ),
     "lighton_ocr_1b": Published(
         "LightOnOCR 1B, Pixtral tower and Qwen3 0.6B",
         f"{HUB}lightonai/LightOnOCR-1B-1025",

@@ -347,6 +347,14 @@ TEXTS: dict[str, Published] = {
         _granite(4096, 12800, 40, 32, 8, attention_multiplier=0.0078125, logits_scaling=16.0),
         8_170_848_256,
     ),
+    "hyperclovax_seed_think_14b": Published(
+        "HyperCLOVA X SEED Think 14B: norms before and behind each sublayer, factors in many places",
+        f"{HUB}naver-hyperclovax/HyperCLOVAX-SEED-Think-14B",
+        _sizes("hyperclovax", 6144, 14336, 38, 48, 8, vocab_size=110592, head_dim=128)
+        | {"max_position_embeddings": 131072, "rms_norm_eps": 1e-05, "rope_theta": 1e8}
+        | {"attention_multiplier": 0.0078125, "embedding_multiplier": 10.0, "logits_scaling": 0.125},
+        14_748_112_896,
+    ),
     "starcoder2_3b": Published(
         "StarCoder2 3B",
         f"{HUB}bigcode/starcoder2-3b",

@@ -34,7 +34,7 @@ from ._parts import DecoderParts, check_parts, decoder_parts, part_masks, part_p
 class Transformer(Spec):
     """A decided decoder. `cut` if outputs are wanted for the last tokens only, those of the text; after the layers
     `inject`, what flows into ports of their own is added to the hidden states. `marked` tokens see each other. `hidden`
-    are the connected masks of segments before the last."""
+    are the connected masks of segments before the last. What comes in is multiplied with `input_scale`."""
 
     vocab: int
     max_tokens: int
@@ -48,6 +48,7 @@ class Transformer(Spec):
     relative: Relative | Alibi | None = None
     marked: Marked | None = None
     hidden: tuple[str, ...] = ()
+    input_scale: float = 1.0
 
     @property
     def stack(self) -> Stack:
@@ -109,6 +110,7 @@ class TransformerView:
     final_parted: bool
     head: HeadView | None
     inject: tuple[int, ...]
+    input_scale: bool
     marked: str
     parts: DecoderParts | None
     tp: bool
@@ -164,6 +166,7 @@ class TransformerComponent:
             inject=_inject(settings, inferred, problems),
             marked=read_marked(settings),
             hidden=tuple(name for name in part_masks(settings) if name in inferred.inputs),
+            input_scale=float(settings.get("input_scale", default=1.0)),
         )
 
     def page(self, node: Node, wiring: Wiring) -> NodePage:
@@ -198,6 +201,7 @@ class TransformerComponent:
             final_parted=bool(spec.final_norm and spec.final_norm.by),
             head=head,
             inject=spec.inject,
+            input_scale=spec.input_scale != 1,
             marked=spec.marked.kind if spec.marked else "",
             parts=decoder_parts(spec.layers, spec.hidden),
             tp=node.tensor_parallel > 1,
@@ -253,6 +257,8 @@ def _check_positions(settings: Settings, inferred: Inferred, blocks: Stack, prob
 
 def _other_fields(spec: Transformer) -> Iterator[Field]:
     """Config fields of what stands before, between and after the layers."""
+    if spec.input_scale != 1:
+        yield Field("input_scale", "float", literal(spec.input_scale), "of what comes in")
     if spec.inject:
         yield Field("inject", "tuple[int, ...]", literal(spec.inject), "after these layers, something is added")
     if spec.learned:

@@ -4,10 +4,11 @@ of each."""
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from ...code import Field, NodePage, Statement, Wiring
 from ...component import Inferred, Port, Signature, Spec
+from ...diagnostics import Label
 from ...dims import Dim, Many, Sum, Var, Written
 from ...ir import Node
 from ...names import class_name
@@ -15,15 +16,18 @@ from ...problems import Problems
 from ...settings import Settings
 from ._order import check_read
 
+Cut = Literal["row", "apart"]
+
 
 @dataclass(frozen=True, slots=True)
 class Patches(Spec):
-    """Decided patches of `size` by `size` pixels, in blocks of `group` by `group`; `packed`: they come side by side."""
+    """Decided patches of `size` by `size` pixels, in blocks of `group` by `group`. They may come `cut`: side by
+    side in one `row`, or each `apart`, as an image of its own."""
 
     size: int
     channels: int
     group: int
-    packed: bool
+    cut: Cut | None
 
     @property
     def numbers(self) -> int:
@@ -48,7 +52,7 @@ class PatchesView:
     image: str
     numbers: int
     group: int
-    packed: bool
+    cut: Cut | None
 
 
 class PatchesComponent:
@@ -61,25 +65,32 @@ class PatchesComponent:
         height, width = Var(f"{name}.height", "height"), Var(f"{name}.width", "width")
         spec, patches = _spec(settings), Var(f"{name}.patches", "patches")
         image: tuple[Dim, ...] = (images, channels, height, width)
-        if spec.packed:
+        if spec.cut == "row":
             image = (1, channels, spec.size, Sum((Many(spec.size, patches),)))
+        elif spec.cut == "apart":
+            image = (patches, channels, spec.size, spec.size)
+        measured = spec.cut != "apart"
         return Signature(
-            inputs={"image": Port("image", image), "sizes": Port("sizes", (images, 2))},
+            inputs={
+                "image": Port("image", image),
+                **({"sizes": Port("sizes", (images, 2))} if measured else {}),
+            },
             outputs={
                 "patches": Port("patches", (patches, spec.numbers)),
-                "grid": Port("grid", (images, 3)),
+                **({"grid": Port("grid", (images, 3))} if measured else {}),
             },
+            absent={} if measured else {"grid": Label(settings.span("cut"), "their grid is not read here")},
             written={channels: Written(spec.channels, settings.span("patch"), name)},
         )
 
     def lower(self, settings: Settings, inferred: Inferred, problems: Problems) -> Patches:
         check_read(inferred.node, "patches", settings, _UNREAD, problems)
-        if settings.get("packed", default=False) and settings.has("patch", "group"):
+        if settings.has("cut") and settings.has("patch", "group"):
             problems.error(
                 "unread-setting",
-                f"`patch.group` of `{inferred.node}` is not read: patches that come side by side stay as they are",
+                f"`patch.group` of `{inferred.node}` is not read: patches that are cut already stay as they are",
                 settings.span("patch", "group"),
-                help="remove `group`, or `packed`",
+                help="remove `group`, or `cut`",
             )
         return _spec(settings)
 
@@ -88,19 +99,20 @@ class PatchesComponent:
         assert isinstance(spec, Patches)
         name = class_name(node.name)
         image = f"[images, {spec.channels}, height, width]"
-        view = PatchesView(
-            node.name, name, f"{name}Config", spec.summary(), image, spec.numbers, spec.group, spec.packed
-        )
-        fields = [Field("patch_size", "int", str(spec.size))]
+        if spec.cut == "apart":
+            image = f"[patches, {spec.channels}, {spec.size}, {spec.size}]"
+        view = PatchesView(node.name, name, f"{name}Config", spec.summary(), image, spec.numbers, spec.group, spec.cut)
+        fields = [] if spec.cut == "apart" else [Field("patch_size", "int", str(spec.size))]
         if spec.group > 1:
             fields.append(Field("group", "int", str(spec.group), "side of the blocks of patches that stand together"))
+        ports = ("patches",) if spec.cut == "apart" else ("patches", "grid")
         call = Statement(
-            f"{wiring.results.get('patches', '_')}, {wiring.results.get('grid', '_')}",
+            ", ".join(wiring.results.get(port, "_") for port in ports),
             f"self.{node.module}",
-            (wiring.arguments["image"], wiring.arguments["sizes"]),
+            tuple(wiring.arguments[port] for port in node.inputs),
             wiring.shapes["patches"],
         )
-        construct = f"{name}(config.{node.name})"
+        construct = f"{name}(config.{node.name})" if fields else f"{name}()"
         return NodePage("encoder/patches.py.j2", view, name, tuple(fields), construct, (call,))
 
 
@@ -112,7 +124,7 @@ def _spec(settings: Settings) -> Patches:
         size=int(settings.get("patch", "size")),
         channels=int(settings.get("patch", "channels", default=3)),
         group=int(settings.get("patch", "group", default=1)),
-        packed=bool(settings.get("packed", default=False)),
+        cut=settings.get("cut"),
     )
 
 

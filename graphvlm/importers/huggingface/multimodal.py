@@ -173,8 +173,12 @@ def fused_language(
 ) -> dict[str, Any]:
     """Nodes `text`, `fused` and `llm`: features take the places of their tokens in the embedded text.
 
-    `features` maps an input port of `fused` to the node that gives it, `tokens` the same port to its token.
+    `features` maps an input port of `fused` to the node that gives it, `tokens` the same port to its token. A factor
+    that a text model has on embeddings is in these classes one on all that comes in.
     """
+    if isinstance(embedding.get("scale"), float):
+        embedding, scale = {key: value for key, value in embedding.items() if key != "scale"}, embedding["scale"]
+        llm = {"input_scale": scale, **llm}
     return {
         "text": embedding,
         "fused": {

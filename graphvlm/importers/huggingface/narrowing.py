@@ -114,7 +114,7 @@ def _seen(config: Fields, vision: Fields, width: int) -> tuple[dict[str, Node], 
         "type": "patches",
         "inputs": {"image": "pixel_values", "sizes": "target_sizes"},
         "patch": tower["patch"],
-        "packed": True,
+        "cut": "row",
     }
     patches["patch"] = {key: value for key, value in tower["patch"].items() if key != "bias"}
     nodes, prefixes = {"patches": patches, "vision": tower}, {"vision": "model.vision_tower."}

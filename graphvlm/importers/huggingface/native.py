@@ -9,7 +9,8 @@ from typing import Any
 from ...tree import Tree, mapping
 from .fields import Fields
 from .multimodal import Family, Imported, called_again, fused_language, read_part, read_placeholder
-from .native_vision import NATIVE_TABLES, Native, read_native
+from .native_tables import NATIVE_TABLES
+from .native_vision import Native, read_native
 from .rope import read_sections
 from .tables import ConfigTable, Values
 from .text import read_decoder, read_embedding
@@ -31,7 +32,7 @@ QWEN3_5, QWEN3_5_MOE = (
     ConfigTable(model_type, {**_PARTS_FIELDS, "image_token_id": 248056, "video_token_id": 248057}, harmless=_AROUND)
     for model_type in ("qwen3_5", "qwen3_5_moe")
 )
-GLM4V, GLM46V, GLM4V_MOE = (
+GLM = tuple(
     ConfigTable(
         model_type,
         {
@@ -47,6 +48,7 @@ GLM4V, GLM46V, GLM4V_MOE = (
         ("glm4v", 151343, 151341),
         ("glm46v", 151343, 151361),
         ("glm4v_moe", 151363, 151341),
+        ("glm_ocr", 59280, 59258),
     )
 )
 # Classes whose parts are those of another.
@@ -145,7 +147,7 @@ def _positions(vision: Fields) -> dict[str, Any]:
 
 
 # Classes that tie the head if either part of the config says so; for the others the whole config decides.
-_EITHER = frozenset({"qwen2_vl", "qwen2_5_vl", "glm4v", "glm4v_moe"})
+_EITHER = frozenset({"qwen2_vl", "qwen2_5_vl", "glm4v", "glm4v_moe", "glm_ocr"})
 
 
 def _tied(config: Fields, text: Fields) -> bool:
@@ -172,7 +174,7 @@ def language_of(
 ) -> dict[str, Any]:
     """The nodes of the text, with features of images and videos, and positions."""
     merged = next(reversed([name for name in native.nodes if name not in native.deep]))
-    features = {"image": merged, "video": f"video_{merged}"}
+    features = {"image": merged} | ({"video": f"video_{merged}"} if "video" in tokens else {})
     nodes = fused_language(read_embedding(text), llm, features, tokens)
     nodes["fused"] |= {"between": positions["between"]} if "between" in positions else {}
     llm["inputs"] = {"features": "fused", "positions": "positions"}
@@ -218,6 +220,7 @@ def _checkpoint(model_type: str, native: Native) -> dict[str, Any]:
         "qwen3_vl_moe": "qwen3_vl",
         "qwen3_5": "qwen3_vl",
         "qwen3_5_moe": "qwen3_vl",
+        "glm_ocr": "glm4v",
     }.get(model_type, _PARTS_OF.get(model_type, model_type))
     return {"use": f"checkpoint/{layout}"} | ({"prefixes": dict(native.prefixes)} if native.prefixes else {})
 
@@ -246,6 +249,6 @@ def _renamed(config: Fields) -> Fields:
 FAMILIES: Mapping[str, Family] = MappingProxyType(
     {
         table.model_type: Family(table, _read, _parts(table.model_type))
-        for table in (QWEN2_VL, QWEN2_5_VL, QWEN3_VL, QWEN3_VL_MOE, QWEN3_5, QWEN3_5_MOE, GLM4V, GLM46V, GLM4V_MOE)
+        for table in (QWEN2_VL, QWEN2_5_VL, QWEN3_VL, QWEN3_VL_MOE, QWEN3_5, QWEN3_5_MOE, *GLM)
     }
 )

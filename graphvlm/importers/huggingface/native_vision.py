@@ -8,116 +8,10 @@ from types import MappingProxyType
 from typing import Any
 
 from .fields import Fields, shown
+from .native_tables import WITHOUT_DEEP
 from .tables import ConfigTable
 
 Node = dict[str, Any]
-
-# Fields of old files that the classes do not read: other names of the channels and of the patches.
-_UNREAD = frozenset({"in_chans", "spatial_patch_size"})
-
-_QWEN3: Mapping[str, Any] = MappingProxyType(
-    {
-        "depth": 27,
-        "hidden_size": 1152,
-        "hidden_act": "gelu_pytorch_tanh",
-        "intermediate_size": 4304,
-        "num_heads": 16,
-        "in_channels": 3,
-        "patch_size": 16,
-        "spatial_merge_size": 2,
-        "temporal_patch_size": 2,
-        "out_hidden_size": 3584,
-        "num_position_embeddings": 2304,
-        "deepstack_visual_indexes": (8, 16, 24),
-        "rope_parameters": None,
-    }
-)
-
-_QWEN3_5 = {name: value for name, value in _QWEN3.items() if name != "deepstack_visual_indexes"}
-_WITHOUT_DEEP = ("qwen3_5_vision", "qwen3_5_moe_vision")
-
-NATIVE_TABLES: Mapping[str, ConfigTable] = MappingProxyType(
-    {
-        "qwen2_vl_vision": ConfigTable(
-            "qwen2_vl_vision",
-            {
-                "depth": 32,
-                "embed_dim": 1280,
-                "hidden_size": 3584,
-                "hidden_act": "quick_gelu",
-                "mlp_ratio": 4,
-                "num_heads": 16,
-                "in_channels": 3,
-                "patch_size": 14,
-                "spatial_merge_size": 2,
-                "temporal_patch_size": 2,
-                "rope_parameters": None,
-            },
-            harmless=_UNREAD,
-        ),
-        "qwen2_5_vl_vision": ConfigTable(
-            "qwen2_5_vl_vision",
-            {
-                "depth": 32,
-                "hidden_size": 3584,
-                "hidden_act": "silu",
-                "intermediate_size": 3420,
-                "num_heads": 16,
-                "in_channels": 3,
-                "patch_size": 14,
-                "spatial_merge_size": 2,
-                "temporal_patch_size": 2,
-                "window_size": 112,
-                "out_hidden_size": 3584,
-                "fullatt_block_indexes": (7, 15, 23, 31),
-                "tokens_per_second": 4,
-                "rope_parameters": None,
-            },
-            harmless=_UNREAD,
-        ),
-        "qwen3_vl_vision": ConfigTable("qwen3_vl_vision", _QWEN3),
-        "qwen3_vl_moe_vision": ConfigTable("qwen3_vl_moe_vision", _QWEN3),
-        **{name: ConfigTable(name, _QWEN3_5, neutral={"deepstack_visual_indexes": []}) for name in _WITHOUT_DEEP},
-        "pixtral": ConfigTable(
-            "pixtral",
-            {
-                "hidden_size": 1024,
-                "intermediate_size": 4096,
-                "num_hidden_layers": 24,
-                "num_attention_heads": 16,
-                "num_channels": 3,
-                "patch_size": 16,
-                "hidden_act": "gelu",
-                "rope_parameters": None,
-                "rope_theta": 10000.0,
-            },
-            # the class computes the width of a head, reads images of any size, and has no vocabulary
-            harmless=frozenset({"head_dim", "image_size", "vocab_size"}),
-        ),
-        **{
-            name: ConfigTable(
-                name,
-                {
-                    "depth": 24,
-                    "hidden_size": 1536,
-                    "hidden_act": "silu",
-                    "attention_bias": False,
-                    "num_heads": 12,
-                    "in_channels": 3,
-                    "image_size": 336,
-                    "patch_size": 14,
-                    "rms_norm_eps": 1e-5,
-                    "spatial_merge_size": 2,
-                    "temporal_patch_size": 2,
-                    "out_hidden_size": 4096,
-                    "intermediate_size": 13696,
-                    "rope_parameters": None,
-                },
-            )
-            for name in ("glm4v_vision", "glm4v_moe_vision")
-        },
-    }
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +43,7 @@ def _qwen2(vision: Fields) -> Native:
     )
 
 
-def _qwen2_5(vision: Fields) -> Native:
+def read_windowed(vision: Fields) -> Native:
     mlp = {"hidden": vision.integer("intermediate_size"), "activation": vision.activation("hidden_act")}
     mlp |= {"gated": True, "bias": True}
     norm = {"type": "rms", "eps": 1e-6}
@@ -198,6 +92,18 @@ def _qwen3(vision: Fields) -> Native:
     return Native(nodes, out, vision.integer("spatial_merge_size"), tuple(deep), prefixes)
 
 
+def _glm_ocr(vision: Fields) -> Native:
+    """The same without learned positions, with norms of queries and keys, and other widths."""
+    eps, bias = vision.number("rms_norm_eps"), vision.boolean("attention_bias")
+    hidden, out = vision.integer("intermediate_size"), vision.integer("out_hidden_size")
+    mlp = {"hidden": hidden, "activation": vision.activation("hidden_act"), "gated": True, "bias": bias}
+    tower = _tower(vision, vision.integer("hidden_size"), {"type": "rms", "eps": eps}, mlp, "checkpoint/glm_ocr_vision")
+    tower["patch"]["bias"] = True
+    tower["attention"] |= {"bias": bias, "qk_norm": {"type": "rms", "eps": eps}}
+    tower["final_norm"] = True
+    return _convolved(vision, tower, out * vision.integer("in_channels"))
+
+
 def _glm4v(vision: Fields) -> Native:
     out, activation = vision.integer("out_hidden_size"), vision.activation("hidden_act")
     mlp = {"hidden": out, "activation": activation, "gated": True, "bias": False}
@@ -210,6 +116,12 @@ def _glm4v(vision: Fields) -> Native:
     bias = vision.boolean("attention_bias")
     tower["attention"]["bias"] = {"q": True, "k": True, "v": True} if bias else False
     tower["final_norm"] = True
+    return _convolved(vision, tower, vision.integer("intermediate_size"))
+
+
+def _convolved(vision: Fields, tower: Node, hidden: int) -> Native:
+    """A tower whose blocks of patches become tokens by a convolution, then go through a gated projector."""
+    out, activation = vision.integer("out_hidden_size"), vision.activation("hidden_act")
     group = vision.integer("spatial_merge_size")
     merger = {"kind": "projector", "type": "patch_merger", "group": group, "layers": 1, "order": "convolution"}
     mixed = {"kind": "projector", "type": "linear", "bias": False, "out_norm": {"type": "layer", "eps": 1e-5}}
@@ -227,7 +139,7 @@ def _glm4v(vision: Fields) -> Native:
             "kind": "projector",
             "type": "mlp",
             "gated": True,
-            "hidden": vision.integer("intermediate_size"),
+            "hidden": hidden,
             "activation": activation,
             "bias": False,
             "inputs": "mixed",
@@ -275,6 +187,17 @@ def check_heads(vision: Fields, name: str, dim: int, heads: int) -> None:
     if dim % heads or dim // heads % _PAIRS_OF_TWO:
         message = f"`{vision.name(name)}`: {heads} heads must divide a width of {dim} into multiples of {_PAIRS_OF_TWO}"
         vision.problems.conflict(message, vision.span(name))
+
+
+def _grouped(vision: Fields) -> Native:
+    """Windows again, and heads that share keys and values."""
+    native, kv_heads = read_windowed(vision), vision.integer("num_key_value_heads")
+    heads = vision.integer("num_heads")
+    if heads % kv_heads:
+        message = f"`{vision.name('num_key_value_heads')}`: {heads} heads cannot share {kv_heads} of keys and values"
+        vision.problems.conflict(message, vision.span("num_key_value_heads"))
+    native.nodes["vision"]["attention"]["kv_heads"] = kv_heads
+    return native
 
 
 def _tower(vision: Fields, dim: int, norm: Node, mlp: Node, checkpoint: str) -> Node:
@@ -354,11 +277,13 @@ def _integers(vision: Fields, key: str) -> list[int]:
 _READERS: Mapping[str, Callable[[Fields], Native]] = MappingProxyType(
     {
         "qwen2_vl_vision": _qwen2,
-        "qwen2_5_vl_vision": _qwen2_5,
+        "qwen2_5_vl_vision": read_windowed,
+        "exaone4_5_vision": _grouped,
         "qwen3_vl_vision": _qwen3,
         "qwen3_vl_moe_vision": _qwen3,
-        **dict.fromkeys(_WITHOUT_DEEP, _qwen3),
+        **dict.fromkeys(WITHOUT_DEEP, _qwen3),
         "glm4v_vision": _glm4v,
         "glm4v_moe_vision": _glm4v,
+        "glm_ocr_vision": _glm_ocr,
     }
 )

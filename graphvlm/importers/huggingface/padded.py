@@ -8,7 +8,8 @@ from typing import Any
 
 from .fields import Fields
 from .multimodal import Family, Imported, fused_language, read_part, read_placeholder
-from .native_vision import NATIVE_TABLES, read_padded
+from .native_tables import NATIVE_TABLES
+from .native_vision import read_padded
 from .tables import ConfigTable, Values
 from .text import read_decoder, read_embedding
 from .text_tables import TEXT_TABLES

@@ -251,7 +251,7 @@ def _narrowing(config: Component) -> Tower:
         "type": "patches",
         "inputs": {"image": "pixel_values", "sizes": "target_sizes"},
         "patch": patch,
-        "packed": True,
+        "cut": "row",
     }
     node = {
         "kind": "encoder",

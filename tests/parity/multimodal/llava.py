@@ -9,11 +9,12 @@ from typing import Any
 
 import torch
 from torch import Generator
-from transformers import LlavaConfig, VideoLlavaConfig, VipLlavaConfig
+from transformers import GraniteConfig, LlavaConfig, VideoLlavaConfig, VipLlavaConfig
 
 from ..reference import (
     IMAGE_TOKEN,
     MIXED,
+    SIZES,
     Padding,
     clip,
     gemma,
@@ -42,6 +43,13 @@ def llava(vision: Any, text: Any, **changes: Any) -> Any:
     return LlavaConfig(vision_config=vision, text_config=text, **settings)
 
 
+def granite() -> Any:
+    """Its factor on embeddings is one on images too."""
+    sizes = {name: size for name, size in SIZES.items() if name != "head_dim"}
+    factors = {"embedding_multiplier": 3.0, "attention_multiplier": 0.5, "residual_multiplier": 0.4}
+    return GraniteConfig(**sizes, **factors, logits_scaling=1.7)
+
+
 _CONFIGS: Mapping[str, Callable[[], Any]] = MappingProxyType(
     {
         "clip_qwen3_moe": lambda: llava(clip(), qwen3_moe()),
@@ -51,6 +59,7 @@ _CONFIGS: Mapping[str, Callable[[], Any]] = MappingProxyType(
         "clip_mistral": lambda: llava(clip(), mistral()),
         "clip_qwen2": lambda: llava(clip(), qwen2()),
         "clip_qwen3": lambda: llava(clip(), qwen3()),
+        "siglip_granite": lambda: llava(siglip(), granite()),
         "siglip_llama": lambda: llava(siglip(), llama()),
         "siglip_mistral": lambda: llava(siglip(vision_use_head=False), mistral()),
         "siglip_qwen2": lambda: llava(siglip(), qwen2(tie_word_embeddings=True)),

@@ -13,6 +13,7 @@ from transformers import (
     Glm4vConfig,
     Glm4vMoeConfig,
     Glm46VConfig,
+    GlmOcrConfig,
     Qwen2_5_VLConfig,
     Qwen2VLConfig,
     Qwen3_5Config,
@@ -31,7 +32,7 @@ SECONDS = (0.7, 1.3)  # between their frames
 # Which stand in each prompt, and in which order.
 MIXED_ROWS = (("image", "video"), ("video", "image", "image"), ())
 # Videos of these have the token of images between two others, and the class takes images or videos, never both.
-ALIKE = ("glm4v", "glm46v", "glm4v_moe")
+ALIKE = ("glm4v", "glm46v", "glm4v_moe", "glm_ocr")
 START, END = 2, 0  # these two: no words of a prompt
 # These have the times of frames as text between them.
 APART = ("qwen3_vl", "qwen3_vl_moe", "qwen3_5", "qwen3_5_moe")
@@ -158,6 +159,21 @@ def glm4v(make: Any = Glm4vConfig, sections: Sequence[int] = (1, 2, 1), **change
     return make(text_config=text, vision_config=settings, **tokens)
 
 
+def glm_ocr() -> Any:
+    """Norms of queries and keys in the tower, which has no learned positions; heads of a width of their own."""
+    settings: dict[str, Any] = {**_VISION, "hidden_size": 60, "intermediate_size": 44, "out_hidden_size": 48}
+    rope = {"rope_type": "default", "rope_theta": 5000.0, "partial_rotary_factor": 0.5, "mrope_section": [2, 2, 1]}
+    text = _text([], hidden_size=48, num_attention_heads=3, num_key_value_heads=1, head_dim=20, rope_parameters=rope)
+    tokens = {name: token for name, token in _TOKENS.items() if not name.startswith("vision")}
+    return GlmOcrConfig(
+        text_config=text,
+        vision_config=settings | {"rms_norm_eps": 2e-3, "depth": 2},
+        video_start_token_id=START,
+        video_end_token_id=END,
+        **tokens,
+    )
+
+
 _ROUTED: Mapping[str, Any] = MappingProxyType(
     {
         "n_routed_experts": 6,
@@ -180,6 +196,7 @@ _CONFIGS: Mapping[str, Callable[[], Any]] = MappingProxyType(
         "qwen3_5_moe": qwen3_5_moe,
         "glm4v": glm4v,
         "glm46v": lambda: glm4v(Glm46VConfig),
+        "glm_ocr": glm_ocr,
         "glm4v_moe": lambda: glm4v(Glm4vMoeConfig, (3, 2, 1), head_dim=24, **_ROUTED),
     }
 )

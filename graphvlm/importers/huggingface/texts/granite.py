@@ -35,6 +35,17 @@ GRANITE = ConfigTable(
 )
 
 
+HYPERCLOVAX = ConfigTable(
+    "hyperclovax",
+    {
+        **GRANITE.understood,
+        "attention_multiplier": None,
+        "use_post_norm": True,
+    },
+    nullable=frozenset({"num_key_value_heads", "head_dim", "attention_multiplier"}),
+)
+
+
 def _adapt(text: Fields, node: Node) -> None:
     node["attention"]["scale"] = text.number("attention_multiplier")
     residual, logits = text.number("residual_multiplier"), text.number("logits_scaling")
@@ -44,4 +55,26 @@ def _adapt(text: Fields, node: Node) -> None:
         node["head"]["scale"] = 1 / logits
 
 
-KINDS = (TextKind(GRANITE, bias="attention_bias", mlp_bias="mlp_bias", adapt=_adapt),)
+def _with_post_norms(text: Fields, node: Node) -> None:
+    """Here logits are multiplied, and scores have the usual factor unless the file says another."""
+    scale, residual = text.number_or_none("attention_multiplier"), text.number("residual_multiplier")
+    if scale is not None:
+        node["attention"]["scale"] = scale
+    if residual != 1:
+        node["residual"] = {"scale": residual}
+    if text.number("logits_scaling") != 1:
+        node["head"]["scale"] = text.number("logits_scaling")
+    if text.boolean("use_post_norm"):
+        node["norm"]["place"] = "sandwich"
+
+
+KINDS = (
+    TextKind(GRANITE, bias="attention_bias", mlp_bias="mlp_bias", adapt=_adapt),
+    TextKind(
+        HYPERCLOVAX,
+        bias="attention_bias",
+        mlp_bias="mlp_bias",
+        adapt=_with_post_norms,
+        checkpoint="checkpoint/hyperclovax",
+    ),
+)

@@ -109,6 +109,51 @@ GLM4V = ConfigTable(
     neutral={"attention_bias": True},
 )
 
+GLM_OCR = ConfigTable(
+    "glm_ocr_text",
+    {
+        "vocab_size": 59392,
+        "hidden_size": 1024,
+        "intermediate_size": 4096,
+        "num_hidden_layers": 16,
+        "num_attention_heads": 16,
+        "num_key_value_heads": 8,
+        "head_dim": None,  # not a field of the class, but its attention takes it from the file
+        "hidden_act": "silu",
+        "max_position_embeddings": 131072,
+        "rms_norm_eps": 1e-5,
+        "bos_token_id": None,
+        "eos_token_id": None,
+        "tie_word_embeddings": False,
+        **ROPE,
+    },
+    nullable=frozenset({"head_dim"}),
+    neutral={"attention_bias": False},
+)
+
+PADDLE = ConfigTable(
+    "paddleocr_vl_text",
+    {
+        "vocab_size": 103424,
+        "hidden_size": 1024,
+        "intermediate_size": 3072,
+        "num_hidden_layers": 18,
+        "num_attention_heads": 16,
+        "num_key_value_heads": 2,
+        "head_dim": 128,
+        "hidden_act": "silu",
+        "max_position_embeddings": 131072,
+        "rms_norm_eps": 1e-5,
+        "bos_token_id": 1,
+        "eos_token_id": 2,
+        "tie_word_embeddings": True,
+        "use_bias": False,
+        **ROPE,
+        "rope_theta": 500000.0,
+    },
+    nullable=frozenset({"num_key_value_heads", "head_dim", "use_bias"}),
+)
+
 KINDS = (
     TextKind(QWEN2_VL, bias=QKV, window="some", sections=(16, 24, 24)),
     TextKind(QWEN2_5_VL, bias=QKV, window="some", sections=(16, 24, 24)),
@@ -128,6 +173,15 @@ KINDS = (
         sections=(24, 20, 20),
         layout="interleaved",
         checkpoint="checkpoint/qwen3_vl_moe_text",
+    ),
+    TextKind(PADDLE, bias="use_bias", mlp_bias="use_bias", sections=(16, 24, 24)),
+    TextKind(
+        GLM_OCR,
+        norm={"type": "rms", "place": "sandwich"},
+        style="interleaved",
+        partial=True,
+        sections=(8, 12, 12),
+        checkpoint="checkpoint/glm4v_text",
     ),
     TextKind(
         GLM4V,
