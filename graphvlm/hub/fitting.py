@@ -8,6 +8,7 @@ from dataclasses import dataclass, fields, is_dataclass
 from ..blocks.head import Head
 from ..blocks.settings import Attention, Mlp, Norm, Residual, Stack, Sublayer
 from ..components.decoder.transformer import Transformer
+from ..components.encoder.grid_positions import GridPositions
 from ..components.encoder.token_embedding import TokenEmbedding
 from ..diagnostics import Span
 from ..ir import Graph, Node, Ref
@@ -83,12 +84,12 @@ def _of_decoder(node: Node) -> Iterator[tuple[tuple[str, ...], str]]:
     if not isinstance(spec, Transformer):
         yield ("type",), "this type of decoder"
         return
-    if spec.inject:
-        yield ("inject",), "features that are added between layers"
-    if spec.marked:
-        yield ("mask",), "tokens that see later ones"
-    if spec.relative or any(rope.sections for rope in spec.layers.rotary):
-        yield ("position",), "positions of several numbers, or by distance"
+    if spec.marked and any(spec.layers.chunks):
+        yield ("mask",), "tokens that see later ones, and runs of tokens that see no others"
+    if spec.relative:
+        yield ("position",), "positions by distance"
+    if any(rope.sections for rope in spec.layers.rotary) and any(op.temperature for op in spec.layers.attentions):
+        yield ("position",), "positions of several numbers where scores grow with them"
     if spec.cut:
         yield ("inputs",), "features that stand before the text and not at places in it"
     if spec.head is None or spec.head.transform:
@@ -167,10 +168,7 @@ def _check_stages(graph: Graph, stages: Stages, decoder: Node, problems: Problem
     for stage in stages.encoders:
         place = graph.inputs[stage.inputs[0]].span
         names = ", ".join(f"`{ref}`" for ref in stage.values)
-        if len(stage.values) != 1:
-            what = f"an encoder that gives {len(stage.values)} values ({names})"
-            problems.error("outside-profile", f"the profile `hf` has no form for {what}", place, help=_HELP)
-        elif not stage.optional:
+        if not stage.optional:
             what = f"{names}, which each step of the text needs again"
             problems.error("outside-profile", f"the profile `hf` has no form for {what}", place, help=_HELP)
     later = [name for name in stages.joint if decoder.name in {ref.name for ref in graph.nodes[name].inputs.values()}]
@@ -178,9 +176,19 @@ def _check_stages(graph: Graph, stages: Stages, decoder: Node, problems: Problem
         what = f"`{name}`, behind the decoder"
         problems.error("outside-profile", f"the profile `hf` has no form for {what}", graph.nodes[name].tree.span)
     tokens, _ = graph.stream_start(decoder.name)
-    mask = decoder.inputs.get(decoder.signature.mask)
+    mask, marked = decoder.inputs.get(decoder.signature.mask), getattr(decoder.spec, "marked", None)
     for name in stages.joint:
-        for port, ref in graph.nodes[name].inputs.items():
+        node = graph.nodes[name]
+        for port, ref in node.inputs.items():
+            if isinstance(node.spec, GridPositions):
+                if ref.port:
+                    what = f"positions that follow from `{ref}`, which is encoded first"
+                    problems.error(
+                        "outside-profile", f"the profile `hf` has no form for {what}", node.tree.span, help=_HELP
+                    )
+                continue  # the grids of images come with them
+            if marked and node is decoder and port == marked.port:
+                continue
             if not ref.port and ref.name != tokens and ref != mask:
                 what = f"the input `{ref.name}`, which `{name}.{port}` reads beside the tokens"
                 span = graph.inputs[ref.name].span or graph.nodes[name].tree.span

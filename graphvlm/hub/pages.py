@@ -11,6 +11,7 @@ from ..blocks.use import causal_use
 from ..blocks.views import stack_view
 from ..code import NodePage, Statement
 from ..components.decoder.transformer import Transformer
+from ..components.encoder.grid_positions import GridPositions
 from ..ir import Graph, Node
 from ..link import link
 from ..merging import without
@@ -18,6 +19,7 @@ from ..names import class_name
 from ..pages import model as models
 from ..pages.arguments import EncodeView
 from ..pages.package import Page
+from ..pages.wiring import Namer
 from ..passes import apply_all
 from ..resolve import resolve
 from ..stages import split
@@ -25,7 +27,7 @@ from . import config as configs
 from . import prompting
 from .fitting import Parts, parts_of
 from .roles import renamed
-from .views import HeadView, HubView, MaskView, ModelView, ModuleView, StageView
+from .views import ExtraView, HeadView, HubView, MaskView, ModelView, ModuleView, PlacesView, StageView
 
 
 def make(graph: Graph, dtype: str = "float32") -> tuple[dict[str, Page], dict[str, Any]]:
@@ -79,6 +81,7 @@ def _decoder(node: Node, page: NodePage) -> object:
 def _hub(graph: Graph, parts: Parts) -> HubView:
     stack = parts.decoder.spec.stack
     assert stack is not None
+    assert isinstance(parts.decoder.spec, Transformer)
     attentions = stack.attentions
     sinks = any(op.sinks for op in attentions)
     softcap = any(op.softcap for op in attentions)
@@ -86,10 +89,11 @@ def _hub(graph: Graph, parts: Parts) -> HubView:
         base=f"{class_name(graph.name)}PreTrainedModel",
         masks=tuple(_masks(stack)),
         window=any(stack.windows),
+        marked=parts.decoder.spec.marked is not None,
         softcap=softcap,
         sinks=sinks,
         embed_scale=getattr(parts.embedding.spec, "scale", 1.0) != 1,
-        flash=not sinks and not any(op.latent for op in attentions),
+        flash=not (sinks or parts.decoder.spec.marked) and not any(op.latent for op in attentions),
         sdpa=not (sinks or softcap),
         flex=True,
         one_graph=not any(_routed(kind.sublayers) for kind in stack.kinds),
@@ -108,8 +112,8 @@ _FUNCTIONS = {
 
 
 def _masks(stack: Stack) -> Iterator[MaskView]:
-    found = dict.fromkeys(configs.layer_types(stack))
-    yield from (MaskView(name, function) for name, function in _FUNCTIONS.items() if name in found)
+    found = configs.layer_types(stack)
+    yield from (MaskView(name, make, found.index(name)) for name, make in _FUNCTIONS.items() if name in found)
 
 
 def _model(graph: Graph, parts: Parts, made: models.Pages) -> ModelView:
@@ -123,6 +127,7 @@ def _model(graph: Graph, parts: Parts, made: models.Pages) -> ModelView:
     )
     stages = tuple(_stage(each) for each in view.encoders)
     lines, embedded = _lines(graph, parts, made)
+    places = [made.nodes[node.name].calls[0] for node in graph.nodes.values() if isinstance(node.spec, GridPositions)]
     prefix = class_name(graph.name)
     eos = graph.generation.eos
     return ModelView(
@@ -142,18 +147,37 @@ def _model(graph: Graph, parts: Parts, made: models.Pages) -> ModelView:
         head=head,
         generation=repr(list(eos)),
         modalities=(*(stage.modality for stage in stages), "text"),
+        places=_places(graph, places[0]) if places else None,
+        extras=tuple(_extras(graph, parts.decoder)),
     )
 
 
+def _places(graph: Graph, call: Statement) -> PlacesView:
+    own = ("input_ids", "attention_mask")
+    return PlacesView(call, tuple(name for name in call.arguments if name in graph.inputs and name not in own))
+
+
+def _extras(graph: Graph, decoder: Node) -> Iterator[ExtraView]:
+    """What is added between layers, and which tokens see each other."""
+    spec, namer = decoder.spec, Namer(graph, split(graph))
+    assert isinstance(spec, Transformer)
+    if spec.inject:
+        added = [namer.inside(decoder.inputs[f"inject_{layer}"]) for layer in spec.inject]
+        yield ExtraView("inject", f"({', '.join(added)}{',' if len(added) == 1 else ''})")
+    ref = decoder.inputs.get(spec.marked.port) if spec.marked else None
+    if spec.marked and ref:
+        flags = namer.inside(ref)
+        made = f"{flags} == 0" if spec.marked.kind == "prefix" else flags
+        yield ExtraView("spans", made, "" if ref.port else flags)
+
+
 def _stage(view: EncodeView) -> StageView:
-    value = view.values[0]
     return StageView(
         modality=view.method.removeprefix("encode_"),
         arguments=view.arguments,
         variable=view.variable,
         lines=view.lines,
-        value=value.expression,
-        shape=value.shape,
+        values=view.values,
     )
 
 
@@ -163,7 +187,7 @@ def _lines(graph: Graph, parts: Parts, made: models.Pages) -> tuple[tuple[Statem
     lines = []
     for name in split(graph).joint:
         node, page = graph.nodes[name], made.nodes[name]
-        if name == decoder:
+        if name == decoder or isinstance(node.spec, GridPositions):
             continue
         if node.module == embedding.name:
             first = page.calls[0]

@@ -5,19 +5,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..code import Field, Statement, literal
-from ..pages.arguments import Argument
+from ..pages.arguments import Argument, Value
 from .roles import LANGUAGE
 
 # Inputs that `generate()` leaves out by itself after the prompt.
-_KNOWN = ("pixel_values", "pixel_values_videos", "input_features", "image_sizes")
+_KNOWN = ("pixel_values", "pixel_values_videos", "input_features", "image_sizes", "token_type_ids")
 
 
 @dataclass(frozen=True, slots=True)
 class MaskView:
-    """The layers of one type, and the function of `transformers` that makes their mask."""
+    """The layers of one type, the function of `transformers` that makes their mask, and the first of them."""
 
     layers: str
     function: str
+    first: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +32,7 @@ class HubView:
     base: str
     masks: tuple[MaskView, ...]
     window: bool
+    marked: bool
     softcap: bool
     sinks: bool
     embed_scale: bool
@@ -69,14 +71,38 @@ class ModuleView:
 
 @dataclass(frozen=True, slots=True)
 class StageView:
-    """One modality that is encoded ahead: `get_<modality>_features`, and what its result is called."""
+    """One modality that is encoded ahead: `get_<modality>_features`, and what its result is called.
+
+    With several `values`, the first is pooled, and the others are fields of the class `result`.
+    """
 
     modality: str
     arguments: tuple[Argument, ...]
     variable: str
     lines: tuple[Statement, ...]
-    value: str
-    shape: str
+    values: tuple[Value, ...]
+
+    @property
+    def variables(self) -> tuple[tuple[str, str], ...]:
+        """(variable, field of the result), in order."""
+        if len(self.values) == 1:
+            return ((self.variable, "pooler_output"),)
+        return tuple((each.name, each.name if index else "pooler_output") for index, each in enumerate(self.values))
+
+    @property
+    def several(self) -> bool:
+        return len(self.values) > 1
+
+    @property
+    def named(self) -> tuple[str, ...]:
+        """The values behind the first, as arguments of the class."""
+        return tuple(f"{each.name}={each.expression}" for each in self.values[1:])
+
+    @property
+    def result(self) -> str:
+        """The class of what the method gives."""
+        name = "".join(word.capitalize() for word in self.modality.split("_"))
+        return f"{name}Features" if self.several else "BaseModelOutputWithPooling"
 
     @property
     def method(self) -> str:
@@ -94,6 +120,38 @@ class StageView:
     @property
     def pass_on(self) -> tuple[str, ...]:
         return tuple(f"{each.name}={each.name}" if each.default else each.name for each in self.arguments)
+
+
+@dataclass(frozen=True, slots=True)
+class PlacesView:
+    """Positions of three numbers: the line that makes them, and the grids that it reads beside the tokens."""
+
+    call: Statement
+    grids: tuple[str, ...]
+
+    @property
+    def parameters(self) -> tuple[str, ...]:
+        """Of `get_rope_index`."""
+        grids = (f"{name}: Tensor | None = None" for name in self.grids)
+        return ("self", "input_ids: Tensor", *grids, "attention_mask: Tensor | None = None", "**kwargs: Any")
+
+    @property
+    def pass_on(self) -> tuple[str, ...]:
+        return ("input_ids", *(f"{name}={name}" for name in self.grids), "attention_mask=attention_mask")
+
+    @property
+    def generating(self) -> tuple[str, ...]:
+        """What `generate()` passes on from what it was given."""
+        return ("ids", *(f'{name}=model_kwargs.get("{name}")' for name in (*self.grids, "attention_mask")))
+
+
+@dataclass(frozen=True, slots=True)
+class ExtraView:
+    """What the language model reads beside its stream; `given`, if any, is an input that it is made of."""
+
+    name: str
+    expression: str
+    given: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,11 +186,15 @@ class ModelView:
     head: HeadView
     generation: str
     modalities: tuple[str, ...]
+    places: PlacesView | None
+    extras: tuple[ExtraView, ...]
 
     @property
     def inputs(self) -> tuple[str, ...]:
-        """What is encoded ahead, as parameters of `forward`."""
-        return tuple(dict.fromkeys(each.name for stage in self.stages for each in stage.arguments))
+        """What is encoded ahead, and what positions follow from, as parameters of `forward`."""
+        encoded = (each.name for stage in self.stages for each in stage.arguments)
+        beside = (each.given for each in self.extras if each.given)
+        return tuple(dict.fromkeys((*encoded, *(self.places.grids if self.places else ()), *beside)))
 
     @property
     def dropped(self) -> str:
@@ -143,10 +205,12 @@ class ModelView:
     @property
     def imports(self) -> tuple[tuple[str, tuple[str, ...]], ...]:
         """File -> what is imported from it, sorted as linters do."""
-        found = {f"configuration_{self.name}": (f"{self.prefix}Config",)}
+        found: dict[str, tuple[str, ...]] = {f"configuration_{self.name}": (f"{self.prefix}Config",)}
         for module in self.modules:
-            base = (f"{self.prefix}PreTrainedModel",) if module.name == LANGUAGE else ()
-            found[module.name] = tuple(sorted((module.class_name, *base)))
+            names = [module.class_name]
+            if module.name == LANGUAGE:
+                names += [f"{self.prefix}PreTrainedModel", *(["positions_of"] if self.places else [])]
+            found[module.name] = tuple(sorted(names))
         return tuple(sorted(found.items()))
 
     @property

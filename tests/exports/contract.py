@@ -87,10 +87,13 @@ def attention_backend(of: Directory) -> Iterator[str]:
 
 
 def built_on_meta(of: Directory) -> Iterator[str]:
-    """Buffers would have to be there without a file: nothing may be lost when parameters are on meta."""
+    """Buffers are in no file, and are filled again where parameters were on meta."""
     with torch.device("meta"):
         type(of.base)(of.config)
-    yield from (f"buffer {name}" for name, _ in of.base.named_buffers())
+    for name, _ in of.base.named_buffers():
+        owner = of.base.get_submodule(name.rpartition(".")[0])
+        if name in of.base.state_dict() or not hasattr(owner, "reset_parameters"):
+            yield f"buffer {name}"
 
 
 def nested_text_config(of: Directory) -> Iterator[str]:
@@ -302,6 +305,27 @@ def features_are_pooled(of: Directory) -> Iterator[str]:
             yield f"pooler_output is {tuple(made.shape)}"
 
 
+def positions_by_grids(of: Directory) -> Iterator[str]:
+    """Where positions are three numbers, `get_rope_index` gives them, and how much further later tokens are."""
+    if not hasattr(of.text, "rope_sections"):
+        return
+    if not hasattr(of.base, "get_rope_index"):
+        yield "no get_rope_index"
+        return
+    kinds = inspect.signature(of.base.get_rope_index).parameters
+    if not {"input_ids", "attention_mask"} <= kinds.keys() or not any("grid" in name for name in kinds):
+        yield f"get_rope_index takes {[*kinds]}"
+    ids = torch.tensor([[3, 4, 5]])
+    places, behind = of.base.get_rope_index(input_ids=ids, mm_token_type_ids=torch.zeros_like(ids))
+    if places.shape != (3, 1, 3) or behind.tolist() != [[0]]:
+        yield f"positions are {tuple(places.shape)}, later tokens {behind.tolist()} further"
+    with torch.no_grad():
+        made = of.base(input_ids=ids, use_cache=False, position_ids=places, return_dict=False)
+        other = of.base(input_ids=ids, use_cache=False, return_dict=False)
+    if not torch.equal(made[0], other[0]):
+        yield "positions that are given are not those that are made"
+
+
 CLAUSES: tuple[Clause, ...] = (
     auto_map,
     attention_backend,
@@ -321,6 +345,7 @@ CLAUSES: tuple[Clause, ...] = (
     pipeline_plan,
     placeholders_are_named,
     features_are_pooled,
+    positions_by_grids,
 )
 
 

@@ -18,6 +18,7 @@ from graphvlm.ir import Graph
 from graphvlm.rendering import render_hub
 
 from ..packages import lint
+from ..running import SHIPPED, small
 from ..test_golden import graph as of_golden
 from . import contract, judging
 
@@ -25,11 +26,25 @@ pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_thread")]
 
 # A graph that no library knows: two towers, joined and added, with necks of their own.
 ODD = "odd"
-LONG = ("sliding_sandwich", "chunked_experts", "sparse_latent", "gated_parallel", "tiles")
+# Ready graphs at a tiny size: positions by grids with features between layers, and images that are seen as a whole.
+READY = ("qwen3_vl_4b", "gemma_3_4b")
+LONG = (
+    "qwen2_5_vl_7b",
+    "glm_4_1v_9b",
+    "paligemma_3b",
+    "speech",
+    "sliding_sandwich",
+    "chunked_experts",
+    "sparse_latent",
+    "gated_parallel",
+    "tiles",
+)
 
 
 def golden(name: str) -> Graph:
-    """A golden graph, or the one beside this file."""
+    """A golden graph, a ready one at a tiny size, or the one beside this file."""
+    if name in SHIPPED and name not in ("tiny", "prefix_clip_llama"):
+        return small(name)
     return graphvlm.load(Path(__file__).with_name("odd.yaml")) if name == ODD else of_golden(name)
 
 
@@ -61,7 +76,7 @@ def own_modules(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         yield
 
 
-@pytest.mark.parametrize("name", ["tiny", ODD, *(pytest.param(name, marks=pytest.mark.long) for name in LONG)])
+@pytest.mark.parametrize("name", ["tiny", ODD, *READY, *(pytest.param(name, marks=pytest.mark.long) for name in LONG)])
 def test_a_process_without_graphvlm_gives_what_the_package_gives(made: Callable[[str], Exported], name: str) -> None:
     """Logits of a batch with padding, and greedy text with the cache of `transformers`."""
     found = made(name).checked
@@ -71,13 +86,13 @@ def test_a_process_without_graphvlm_gives_what_the_package_gives(made: Callable[
     assert found.tokens >= 2
 
 
-@pytest.mark.parametrize("name", ["tiny", ODD, *(pytest.param(name, marks=pytest.mark.long) for name in LONG)])
+@pytest.mark.parametrize("name", ["tiny", ODD, *READY, *(pytest.param(name, marks=pytest.mark.long) for name in LONG)])
 def test_every_clause_of_the_contract(made: Callable[[str], Exported], name: str) -> None:
     assert contract.broken(contract.Directory(made(name).folder)) == {}
 
 
 @pytest.mark.parametrize(
-    "name", ["tiny", ODD, "sliding_sandwich", "chunked_experts", "sparse_latent", "gated_parallel"]
+    "name", ["tiny", ODD, *READY, "speech", "sliding_sandwich", "chunked_experts", "sparse_latent", "gated_parallel"]
 )
 def test_the_code_is_laid_out(name: str, tmp_path: Path) -> None:
     """Lists on classes are what `transformers` wants there."""
@@ -105,6 +120,7 @@ BENT = [
     ("placeholders_are_named", "configuration_tiny.py", "def image_token_id", "def image_token_number"),
     ("features_are_pooled", "modeling_tiny.py", "Pooling(pooler_output=", "Pooling(last_hidden_state="),
     ("auto_map", "config.json", "TinyModel", "TinyForConditionalGeneration"),
+    ("positions_by_grids", "modeling_qwen3_vl_4b.py", "return positions, behind - length", "return positions, behind"),
 ]
 
 
@@ -115,7 +131,7 @@ def test_a_clause_that_is_broken_is_found(
     """Checks that could not fail would be worth nothing."""
     clause, file, right, wrong = bent
     folder = tmp_path / clause
-    shutil.copytree(made("tiny").folder, folder)
+    shutil.copytree(made("qwen3_vl_4b" if "qwen" in file else "tiny").folder, folder)
     text = (folder / file).read_text()
     assert right in text
     (folder / file).write_text(text.replace(right, wrong))
@@ -190,10 +206,10 @@ def test_the_trainer_runs(made: Callable[[str], Exported], tmp_path: Path) -> No
         ("linear_hybrid", "linear attention, in `llm`"),
         ("gated_cross", "keys and values from elsewhere, in `llm`"),
         ("marked_tokens", "several segments, in `llm`"),
-        ("native_video", "features that are added between layers, in `llm`"),
+        ("paired_frames", "positions that follow from `merger.grid`, which is encoded first"),
         ("image_tower", "gives no logits of one decoder"),
         ("prefix_clip_llama", "features that stand before the text"),
-        ("speech", "an encoder that gives 2 values"),
+        ("segments", "several segments, in `llm`"),
     ],
 )
 def test_what_has_no_form_is_named(name: str, named: str) -> None:
