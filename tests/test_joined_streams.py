@@ -104,6 +104,17 @@ def test_tokens_of_several_towers(patches: tuple[int, ...], settings: Plain, cou
     assert made.logits.isfinite().all()
 
 
+def test_a_resolved_graph_names_masks_beside_streams() -> None:
+    """Two texts behind each other: read again, the mask of one is no third stream."""
+    words = {"kind": "encoder", "type": "token_embedding", "vocab": 9, "dim": 6}
+    nodes: Plain = {name: {**words, "inputs": ids} for name, ids in (("one", "words"), ("two", "more"))}
+    nodes["both"] = {"kind": "fusion", "type": "concat", "axis": "tokens", "inputs": {"one": "one", "two": "two"}}
+    made = {"version": 1, "name": "texts", "inputs": {"words": "tokens", "more": "tokens"}, "nodes": nodes}
+    files = graphvlm.render(load({**made, "outputs": {"joined": "both"}}))
+    assert "one_mask: attention_mask" in files["graph.yaml"]
+    assert graphvlm.render(graphvlm.load(Source("graph.yaml", files["graph.yaml"]))) == files
+
+
 @pytest.mark.parametrize(
     ("patches", "settings", "rule", "said"),
     [

@@ -18,7 +18,7 @@ from graphvlm.diagnostics import GraphError
 from ..block_strategies import Plain
 from ..open_sizes import UnfitError
 from ..running import fits, inputs, sizes
-from . import demands
+from . import demands, padded_clips
 from .graphs import combinations, rewired
 
 ROOT = demands.__file__.rpartition("/tests/")[0]
@@ -94,6 +94,7 @@ def check(case: Case, verdict: Verdict | None = None, *, slow: bool = True) -> N
         verdict.met.append("trained")
         demands.without_padding(subject)
         demands.text_alone(subject)
+        padded_clips.unseen(subject)
         verdict.met.append("padded")
         if demands.generated(subject, padded=case.padded):
             verdict.met.append("generated")

@@ -90,6 +90,15 @@ def same_tokens(found: list[Features]) -> list[list[Features]]:
     return [group for group in groups.values() if len(group) > 1]
 
 
+def same_images(found: list[Features]) -> list[list[Features]]:
+    """Features whose tokens can stand behind each other: of the same images, which have rows of their own."""
+    groups: dict[str, list[Features]] = {}
+    for each in found:
+        if not each.measured and not str(each.tokens).startswith(("packed", "merged")):
+            groups.setdefault(each.rows, []).append(each)
+    return [group for group in groups.values() if len(group) > 1]
+
+
 def through(features: Features, ref: str, dim: int) -> Features:
     """The same tokens with other numbers."""
     return replace(features, ref=ref, dim=dim)

@@ -10,19 +10,41 @@ from .projectors import fitting, linear
 
 
 def concat(made: Growing, group: list[Features]) -> Features:
-    """Features of the same tokens side by side."""
+    """Features of the same tokens side by side, now and then behind each other or in turn."""
+    if group[0].measured == "" and not str(group[0].tokens).startswith(("packed", "merged")) and made.chance(3):
+        return behind(made, group, interleave=made.chance())
     reads = {f"part_{index}": each.ref for index, each in enumerate(group)}
     name = made.node("fusion/concat", reads, **made.maybe(activation=lambda: made.pick(*ACTIVATIONS)))
     return through(group[0], name, sum(each.dim for each in group))
 
 
+def behind(made: Growing, group: list[Features], *, interleave: bool = False) -> Features:
+    """Tokens of the same images behind each other, or in turn, once they are equally wide."""
+    level = _level(made, group)
+    reads = {f"part_{index}": each.ref for index, each in enumerate(level)}
+    settings = {"interleave": True} if interleave else {}
+    name = made.node("fusion/concat", reads, axis="tokens", **settings)
+    counts = [each.tokens for each in group]
+    tokens = sum(count for count in counts if isinstance(count, int))
+    mask = f"{name}.mask" if any(each.mask for each in group) else ""
+    known = all(isinstance(count, int) for count in counts)
+    return Features(
+        name, level[0].dim, group[0].rows, tokens if known else f"tokens of {name}", mask=mask, video=group[0].video
+    )
+
+
 def add(made: Growing, group: list[Features]) -> Features:
     """Their sum, once they are equally wide."""
-    width = group[0].dim
-    level = [each if each.dim == width else through(each, _to(made, each, width), width) for each in group]
+    level, width = _level(made, group), group[0].dim
     reads = {f"part_{index}": each.ref for index, each in enumerate(level)}
     gates = {port: made.pick(0.5, 1) for port in reads if made.chance()}
     return through(level[0], made.node("fusion/add", reads, **({"gates": gates} if gates else {})), width)
+
+
+def _level(made: Growing, group: list[Features]) -> list[Features]:
+    """All as wide as the first."""
+    width = group[0].dim
+    return [each if each.dim == width else through(each, _to(made, each, width), width) for each in group]
 
 
 def _to(made: Growing, source: Features, width: int) -> str:

@@ -9,7 +9,8 @@ from hypothesis.strategies import DrawFn
 
 from ..block_strategies import Plain
 from .calls import again, call
-from .flow import VOCAB, Features, Growing, Stream, same_tokens
+from .flow import VOCAB, Features, Growing, Stream, same_images, same_tokens
+from .fusions import behind
 from .parts import DECODERS, ENCODERS, INTO, JOINTS, PROJECTORS
 from .projectors import fitting
 
@@ -72,6 +73,9 @@ def _joined(made: Growing, found: list[Features]) -> list[Features]:
             joint = JOINTS[made.pick(*JOINTS)](made, group)
             left = [each for each in found if each not in group]
             found = [joint, *left] if made.chance(3) is False else [joint, *left, group[0]]
+    for group in same_images(found):
+        if made.chance(3):
+            found = [behind(made, group), *(each for each in found if each not in group)]
     return found
 
 

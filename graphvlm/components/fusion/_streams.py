@@ -24,7 +24,7 @@ def streams_signature(name: str, settings: Settings, *, wider: bool) -> Signatur
 
 def rows_signature(name: str, settings: Settings, *, alternate: bool) -> Signature:
     """[images, tokens of a port, dim] of every port -> [images, all tokens, dim]; as many of each if they alternate."""
-    ports = _ports(settings)
+    ports = _unmasked(_ports(settings))
     images, dim, same = Var(f"{name}.images", "images"), Var(f"{name}.dim", "dim"), Var(f"{name}.tokens", "tokens")
     tokens = [same if alternate else Var(f"{name}.{port}_tokens", "tokens") for port in ports]
     out = Sum((Many(len(ports), same),) if alternate else tuple(tokens))
@@ -49,6 +49,11 @@ def _ports(settings: Settings) -> tuple[str, ...]:
         port for port in named if port.removesuffix("_mask") == port or port.removesuffix("_mask") not in named
     )
     return streams if len(streams) > 1 else ("first", "second")
+
+
+def _unmasked(ports: tuple[str, ...]) -> tuple[str, ...]:
+    """The ports but those of masks of others, which a resolved graph names beside them."""
+    return tuple(port for port in ports if port.removesuffix("_mask") == port or port[:-5] not in ports)
 
 
 def one_call(node: Node, wiring: Wiring, *, masked: bool = False) -> tuple[Statement, ...]:

@@ -67,7 +67,8 @@ class CodebookComponent:
         if settings.has("marks"):
             outputs["marks"] = Port("features", (1, int(settings.get("marks")), out))
         inputs = {"features": Port("features", found.inputs["features"].shape)}
-        return Signature(inputs, outputs, found.sizes, found.written)
+        aside = frozenset(("marks",))
+        return Signature(inputs, outputs, found.sizes, found.written, alike=("features",), aside=aside)
 
     def lower(self, settings: Settings, inferred: Inferred, problems: Problems) -> Codebook:
         marks = int(settings.get("marks", default=0))
