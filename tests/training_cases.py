@@ -48,18 +48,23 @@ def _sizes(name: str, node: Node, config: dict[str, Any]) -> dict[str, Any]:
         "vit": lambda: _vision(config["vision"]),
         "video_vit": lambda: _video(config["vision"]),
         "projection": lambda: {"out": config["embed_dim"]},
-        "similarity": lambda: {"temperature": config["temp"]} if not node.tree.get("temperature", "init") else {},
+        "similarity": lambda: _temperature(node, config),
         "first_token": lambda: {"token": config["token_ids"][_FIRST.get(node.name) or _began(config)]},
         "classifier": lambda: {
             "classes": config["num_classes"],
             "hidden": config["text"]["width"] * (2 if "frames" in config["vision"] else 1),
         },
         "queue": lambda: {"size": config["queue_size"]},
-        "candidates": lambda: {"top": config["num_ans_candidates"]},
+        "candidates": lambda: {"top": config.get("k_test") or config["num_ans_candidates"]},
     }
     needs = {"classifier": "num_classes", "similarity": "temp"}
     there = node.type in known and needs.get(node.type, "vision") in config
     return known[node.type]() if there else {}
+
+
+def _temperature(node: Node, config: dict[str, Any]) -> dict[str, Any]:
+    plain = node.tree.get("temperature") and not node.tree.get("temperature", "init")
+    return {"temperature": config["temp"]} if plain else {}
 
 
 def _stack(node: Node, config: dict[str, Any]) -> dict[str, Any]:

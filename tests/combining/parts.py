@@ -60,7 +60,7 @@ WAITING = frozenset(
     (
         *("encoder/first_token", "sampler/negatives", "sampler/repeat", "sampler/candidates"),
         *("encoder/module", "encoder/hf_auto", "fusion/module"),
-        *("head/projection", "head/classifier", "head/similarity", "head/ranking"),
+        *("head/projection", "head/classifier", "head/similarity", "head/ranking", "head/rescoring"),
         *("loss/contrastive", "loss/classification", "loss/language", "loss/sum", "state/queue"),
     )
 )

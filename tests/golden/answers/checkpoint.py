@@ -84,6 +84,9 @@ NAMES: dict[str, list[str]] = {
     "answer_teacher.layers.*.mlp.up": ["answer_teacher.layers.*.mlp.up"],
     "answer_teacher.layers.*.mlp.down": ["answer_teacher.layers.*.mlp.down"],
     "answer_teacher.norm": ["answer_teacher.norm"],
+    "image_vector.linear": ["image_vector.linear"],
+    "text_vector.linear": ["text_vector.linear"],
+    "fits.linear": ["fits.linear"],
 }
 
 # Keys that no output depends on.
@@ -102,6 +105,9 @@ PARTS: dict[str, tuple[tuple[str, ...], dict[str, str]]] = {
     "answer": (("answer",), {"": "answer."}),
     "answer_words_teacher": (("answer_words_teacher",), {"": "answer_words_teacher."}),
     "answer_teacher": (("answer_teacher",), {"": "answer_teacher."}),
+    "image_vector": (("image_vector",), {"": "image_vector."}),
+    "text_vector": (("text_vector",), {"": "text_vector."}),
+    "fits": (("fits",), {"": "fits."}),
 }
 
 SHARD_BYTES = 5 * 1024**3

@@ -72,6 +72,34 @@ class RankedConfig:
 
 
 @dataclass(frozen=True)
+class ImageVectorConfig:
+    in_dim: int = 36
+    out_dim: int = 8
+
+
+@dataclass(frozen=True)
+class TextVectorConfig:
+    in_dim: int = 24
+    out_dim: int = 8
+
+
+@dataclass(frozen=True)
+class ImagesConfig:
+    top: int = 2  # of each sample
+
+
+@dataclass(frozen=True)
+class FitsConfig:
+    in_dim: int = 24
+    classes: int = 2
+
+
+@dataclass(frozen=True)
+class RescoredConfig:
+    floor: float = -100.0  # of those that are not looked at
+
+
+@dataclass(frozen=True)
 class Config:
     vision: VisionConfig = VisionConfig()
     words: WordsConfig = WordsConfig()
@@ -81,6 +109,11 @@ class Config:
     first_ids: FirstIdsConfig = FirstIdsConfig()
     tried: TriedConfig = TriedConfig()
     ranked: RankedConfig = RankedConfig()
+    image_vector: ImageVectorConfig = ImageVectorConfig()
+    text_vector: TextVectorConfig = TextVectorConfig()
+    images: ImagesConfig = ImagesConfig()
+    fits: FitsConfig = FitsConfig()
+    rescored: RescoredConfig = RescoredConfig()
 
 
 DEFAULT = Config()

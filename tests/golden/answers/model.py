@@ -17,11 +17,19 @@ tried                <- first, list_ids, list_mask, question, attention_mask
 tried_words          <- tried
 said                 <- tried_words, tried
 ranked               <- said, tried
+image_vector         <- vision
+text_vector          <- question
+likeness             <- image_vector, text_vector
+images               <- likeness, input_ids, attention_mask, vision
+images_words         <- images
+images_question      <- images_words, images
+fits                 <- images_question
+rescored             <- likeness, fits, images
 """
 
 from collections.abc import Collection
 from pathlib import Path
-from typing import NamedTuple, TypeGuard
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -30,14 +38,25 @@ from torch import Tensor, nn
 from .answer import Answer
 from .asked import Asked
 from .config import DEFAULT, Config
+from .fits import Fits
+from .image_vector import ImageVector
+from .images import Images
 from .losses import Progress, language_loss
 from .question import Question
 from .ranked import Ranked
+from .rescored import Rescored
+from .text_vector import TextVector
 from .tried import Tried
 from .vision import Vision
 
 
+class ImageFeatures(NamedTuple):
+    vision: Tensor  # [batch, 4, 36]
+    image_vector: Tensor  # [batch, 8]
+
+
 class Output(NamedTuple):
+    rescored: Tensor  # [batch, batch]
     loss: Tensor  # []
     best: Tensor  # [batch]
     losses: Tensor  # [batch, 2]
@@ -71,6 +90,11 @@ class Model(nn.Module):
         self.answer_teacher = Answer(config.answer)
         self.tried = Tried(config.tried)
         self.ranked = Ranked(config.ranked)
+        self.image_vector = ImageVector(config.image_vector)
+        self.text_vector = TextVector(config.text_vector)
+        self.images = Images(config.images)
+        self.fits = Fits(config.fits)
+        self.rescored = Rescored(config.rescored)
         self.progress = Progress()
         self.copy_teachers()
         self.freeze()
@@ -111,9 +135,10 @@ class Model(nn.Module):
         self.answer_words_teacher.requires_grad_(False)
         self.answer_teacher.requires_grad_(False)
 
-    def encode_image(self, image: Tensor) -> Tensor:
-        vision: Tensor = self.vision(image)  # [batch, 4, 36]
-        return vision
+    def encode_image(self, image: Tensor) -> ImageFeatures:
+        vision = self.vision(image)  # [batch, 4, 36]
+        image_vector = self.image_vector(vision)  # [batch, 8]
+        return ImageFeatures(vision, image_vector)
 
     def combine(
         self,
@@ -123,17 +148,14 @@ class Model(nn.Module):
         answer_counts: Tensor,
         answer_weights: Tensor,
         list_ids: Tensor,
-        image_features: Tensor | None = None,
+        image_features: ImageFeatures,
         attention_mask: Tensor | None = None,
         answer_mask: Tensor | None = None,
         list_mask: Tensor | None = None,
     ) -> Output:
+        vision, image_vector = image_features
         words = self.words(input_ids)  # [batch, seq, 24]
-        question = self.question(
-            words,
-            image_features,
-            attention_mask,
-        )  # [batch, seq, 24]
+        question = self.question(words, vision, attention_mask)  # [batch, seq, 24]
         asked, asked_mask = self.asked(
             question,
             attention_mask,
@@ -223,7 +245,27 @@ class Model(nn.Module):
             tried_mask,
             tried_chosen,
         )  # [batch]
-        return Output(lm, ranked, ranked_losses, tried_chosen)
+        text_vector = self.text_vector(question)  # [batch, 8]
+        likeness_text_to_image = F.linear(text_vector, image_vector)  # [batch, batch]
+        images, images_mask, images_features, images_chosen = self.images(
+            likeness_text_to_image,
+            input_ids,
+            attention_mask,
+            vision,
+        )  # [2 * batch, seq]
+        images_words = self.words(images)  # [2 * batch, seq, 24]
+        images_question = self.question(
+            images_words,
+            images_features,
+            images_mask,
+        )  # [2 * batch, seq, 24]
+        fits = self.fits(images_question)  # [2 * batch, 2]
+        rescored = self.rescored(
+            likeness_text_to_image,
+            fits,
+            images_chosen,
+        )  # [batch, batch]
+        return Output(rescored, lm, ranked, ranked_losses, tried_chosen)
 
     def forward(
         self,
@@ -233,14 +275,12 @@ class Model(nn.Module):
         answer_counts: Tensor,
         answer_weights: Tensor,
         list_ids: Tensor,
-        image: Tensor | None = None,
+        image: Tensor,
         attention_mask: Tensor | None = None,
         answer_mask: Tensor | None = None,
         list_mask: Tensor | None = None,
-        image_features: Tensor | None = None,
     ) -> Output:
-        if image_features is None and is_given(image):
-            image_features = self.encode_image(image)
+        image_features = self.encode_image(image)
         return self.combine(
             input_ids,
             answer_ids,
@@ -253,8 +293,3 @@ class Model(nn.Module):
             answer_mask,
             list_mask,
         )
-
-
-def is_given(x: Tensor | None) -> TypeGuard[Tensor]:
-    """Whether there is anything to encode: what is left out is None or empty."""
-    return x is not None and x.numel() > 0

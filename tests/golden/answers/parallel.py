@@ -41,6 +41,9 @@ def parallelize(
             model.question,
             model.answer,
             model.answer_teacher,
+            model.image_vector,
+            model.text_vector,
+            model.fits,
         ]:
             fully_shard(module, mesh=mesh["dp"], mp_policy=policy)
         # The head reads this weight again, long after the embedding.
