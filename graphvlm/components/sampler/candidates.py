@@ -102,7 +102,7 @@ class CandidatesComponent:
         if len(given) != 1 or (given == {"logits"} and not texts):
             problems.error(
                 "bad-candidates",
-                f"`{inferred.node}` chooses by `scores` of all candidates, or texts by `logits` of what they go on with",
+                f"`{inferred.node}` chooses by `scores` of all candidates, or texts by `logits` of what follows",
                 settings.span("inputs"),
                 help="feed `scores` [batch, candidates] and no `logits`",
             )
