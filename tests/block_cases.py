@@ -72,9 +72,8 @@ BLOCK_CASES = [
         *("{grid_window: 2}", ("{type: rope2d}",), "take patches out of their rows", "remove `mask`", TURNED),
     ),
     Case(
-        "unread-setting",
-        {"position: learned": "position: [learned, learned]"},
-        *("[learned, learned]", (), "has two of one kind", "write a table and `rope2d`", TURNED),
+        *("unread-setting", {"position: learned": "position: [learned, learned]"}, "[learned, learned]", ()),
+        *("has two of one kind", "write a table and `rope2d`", TURNED),
     ),
     # sublayers
     Case(
@@ -394,9 +393,7 @@ BLOCK_CASES = [
         pooled("window: 4"),
     ),
     Case(
-        "no-such-layer",
-        {"layer: -2,": "layers: [-2, 4],"},
-        *("[-2, 4]", ("3",), "no hidden state 4", "from -4 to 3"),
-        {"layer: -2,": "layers: [-2, 3],"},
+        *("no-such-layer", {"layer: -2,": "layers: [-2, 4],"}, "[-2, 4]", ("3",), "no hidden state 4"),
+        *("from -4 to 3", {"layer: -2,": "layers: [-2, 3],"}),
     ),
 ]
