@@ -53,7 +53,6 @@ MISSING: Mapping[str, str] = MappingProxyType(
         "glm4v": _NATIVE,
         "glm5_next": f"{_HYPER}; {_INDEXER}; linear attention with forget gates",
         "glmasr": "rotary positions in the encoder of sound",
-        "glmga": _NATIVE,
         "got_ocr2": _SAM,
         "granite4_vision": "a Q-Former over windows; features added in several layers",
         "granite_docling": "a router among projectors; features added in several layers",

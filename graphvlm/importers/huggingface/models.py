@@ -38,6 +38,7 @@ MULTIMODAL: Mapping[str, Model] = MappingProxyType(
         "mllama": Model("MllamaForConditionalGeneration", "mllama"),
         "lighton_ocr": Model("LightOnOcrForConditionalGeneration", "padded"),
         "glm46v": Model("Glm46VForConditionalGeneration", "native"),
+        "glmga": Model("Glm46VForConditionalGeneration", "native"),
         "video_llava": Model("VideoLlavaForConditionalGeneration", "llava"),
         "vipllava": Model("VipLlavaForConditionalGeneration", "llava"),
         "internvl": Model("InternVLForConditionalGeneration", "shuffled"),

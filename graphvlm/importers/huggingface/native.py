@@ -47,12 +47,13 @@ GLM = tuple(
     for model_type, token, start in (
         ("glm4v", 151343, 151341),
         ("glm46v", 151343, 151361),
+        ("glmga", 151343, 151361),
         ("glm4v_moe", 151363, 151341),
         ("glm_ocr", 59280, 59258),
     )
 )
 # Classes whose parts are those of another.
-_PARTS_OF: Mapping[str, str] = MappingProxyType({"glm46v": "glm4v"})
+_PARTS_OF: Mapping[str, str] = MappingProxyType({"glm46v": "glm4v", "glmga": "glm4v"})
 
 
 def _parts(model_type: str) -> Mapping[str, Values]:

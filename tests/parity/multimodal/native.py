@@ -13,6 +13,7 @@ from transformers import (
     Glm4vConfig,
     Glm4vMoeConfig,
     Glm46VConfig,
+    GlmgaConfig,
     GlmOcrConfig,
     Qwen2_5_VLConfig,
     Qwen2VLConfig,
@@ -32,7 +33,7 @@ SECONDS = (0.7, 1.3)  # between their frames
 # Which stand in each prompt, and in which order.
 MIXED_ROWS = (("image", "video"), ("video", "image", "image"), ())
 # Videos of these have the token of images between two others, and the class takes images or videos, never both.
-ALIKE = ("glm4v", "glm46v", "glm4v_moe", "glm_ocr")
+ALIKE = ("glm4v", "glm46v", "glmga", "glm4v_moe", "glm_ocr")
 START, END = 2, 0  # these two: no words of a prompt
 # These have the times of frames as text between them.
 APART = ("qwen3_vl", "qwen3_vl_moe", "qwen3_5", "qwen3_5_moe")
@@ -154,7 +155,7 @@ def glm4v(make: Any = Glm4vConfig, sections: Sequence[int] = (1, 2, 1), **change
     text = _text([], hidden_size=48, num_attention_heads=3, num_key_value_heads=1, rope_parameters=rope, **changes)
     tokens = {name: token for name, token in _TOKENS.items() if not name.startswith("vision")}
     tokens |= {"video_start_token_id": START, "video_end_token_id": END}
-    if make is Glm46VConfig:  # whose parts are those of the other
+    if make in (Glm46VConfig, GlmgaConfig):  # whose parts are those of the other
         settings["model_type"], text["model_type"] = "glm4v_vision", "glm4v_text"
     return make(text_config=text, vision_config=settings, **tokens)
 
@@ -196,6 +197,7 @@ _CONFIGS: Mapping[str, Callable[[], Any]] = MappingProxyType(
         "qwen3_5_moe": qwen3_5_moe,
         "glm4v": glm4v,
         "glm46v": lambda: glm4v(Glm46VConfig),
+        "glmga": lambda: glm4v(GlmgaConfig),
         "glm_ocr": glm_ocr,
         "glm4v_moe": lambda: glm4v(Glm4vMoeConfig, (3, 2, 1), head_dim=24, **_ROUTED),
     }
