@@ -11,6 +11,8 @@ process loads both and compares them with the package, and the library is timed 
 `--hf` writes DIR/<graph>_hf: a directory that `transformers`, vLLM and SGLang load by the code in it. A process that
 cannot import graphvlm loads it and has to give the logits and the text of the package.
 
+`--titan` writes DIR/<graph>_titan: the package over modules of torchtitan, with what it asks a model for.
+
 Exit codes: 0 fine; 1 the graph has errors, what was exported differs from the package by more than it may, or TensorRT
 refuses a program; 2 the command line is wrong, or a package is not installed; 3 everything but the engines was written,
 as no TensorRT is installed that could build them.
@@ -24,7 +26,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from . import console, engines, hub, libraries
+from . import console, engines, hub, libraries, titan
 from . import options as shared
 
 if TYPE_CHECKING:
@@ -53,6 +55,7 @@ def options(parser: argparse.ArgumentParser) -> None:
     target.add_argument("--trt", action="store_true", help="TensorRT engines, from ONNX models")
     target.add_argument("--pt2", action="store_true", help="programs of torch.export, and libraries by AOTInductor")
     target.add_argument("--hf", action="store_true", help="a directory that transformers, vLLM and SGLang load")
+    target.add_argument("--titan", action="store_true", help="a package that torchtitan 0.3.0 trains")
     target.add_argument("--dry-run", action="store_true", help="say what would be made; needs no weights")
     parser.add_argument("-o", "--output", metavar="DIR", type=Path, default=Path(), help="(default: this folder)")
     parser.add_argument("--weights", metavar="DIR", type=Path, help="a Hugging Face checkpoint (default: random)")
@@ -75,8 +78,8 @@ def options(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    if not (args.onnx or args.trt or args.hf or args.pt2):
-        raise console.UsageError("what should be made? --onnx, --trt, --pt2 or --hf")
+    if not (args.onnx or args.trt or args.hf or args.pt2 or args.titan):
+        raise console.UsageError("what should be made? --onnx, --trt, --pt2, --hf or --titan")
     onnx = args.onnx or args.trt
     if onnx and (missing := [name for name in ("onnx", "onnxruntime", "onnxscript") if find_spec(name) is None]):
         raise console.UsageError(NEEDS_ONNX.format(" and ".join(missing)))
@@ -87,9 +90,10 @@ def run(args: argparse.Namespace) -> int:
     if args.dry_run and not onnx:
         raise console.UsageError("--dry-run says what --onnx and --trt would make")
     graph = shared.load(args)
-    if args.weights is None and not args.dry_run:
+    if args.weights is None and not args.dry_run and (onnx or args.hf or args.pt2):
         console.note(f"no --weights: the weights are random (seed {args.seed}), and so is what comes out")
     code = hub.run(args, graph) if args.hf else 0
+    code = max(code, titan.run(args, graph)) if args.titan else code
     code = max(code, libraries.run(args, graph)) if args.pt2 else code
     return max(code, _programs(args, graph)) if onnx else code
 

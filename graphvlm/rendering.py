@@ -6,7 +6,7 @@ import json
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from . import code, hub, resources
+from . import code, hub, resources, titan
 from .drawing import draw
 from .drawing.from_graph import picture
 from .emit import emit
@@ -44,6 +44,19 @@ def render_hub(graph: Graph, dtype: str = "float32") -> dict[str, str]:
     files |= {name: json.dumps(value, indent=2) + "\n" for name, value in values.items()}
     if graph.prompt.template:
         files["chat_template.jinja"] = graph.prompt.template
+    return dict(sorted(files.items()))
+
+
+def render_titan(graph: Graph) -> dict[str, str]:
+    """File name -> text of the package as torchtitan trains it.
+
+    Raises GraphError where the profile has no form for the graph.
+    """
+    graph = titan.prepared(graph)
+    files = {name: titan.relayed(name, text) for name, text in render(graph).items()}
+    files |= {name: _page(page) for name, page in titan.pages(graph, files).items()}
+    for name in ("layers.py", "titan.py"):
+        compile(files[name], name, "exec")
     return dict(sorted(files.items()))
 
 

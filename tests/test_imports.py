@@ -20,7 +20,7 @@ LAYERS = (
     {"stages", "staging"},
     {"checks", "stage_checks", "resolve"},
     {"passes", "keys"},
-    {"pages", "drawing", "emit", "planning", "hub"},
+    {"pages", "drawing", "emit", "planning", "hub", "titan"},
     {"rendering", "output", "weights", "pickled"},
     {"cache", "importers", "rules", "excerpt"},
     {"exporters"},
