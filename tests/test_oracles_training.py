@@ -294,9 +294,8 @@ def test_the_likeliest_are_looked_at_once_more(name: str, tmp_path: Path) -> Non
 BY_ID = (
     "inputs.image_ids=classes",
     "nodes.itc.inputs.ids=image_ids",
-    "nodes.itc.inputs.key_ids=image_ids",
+    "nodes.itc.gather=true",
     "nodes.pairs.inputs.ids=image_ids",
-    "nodes.likeness.gather=false",
 )
 
 

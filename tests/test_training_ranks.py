@@ -45,7 +45,21 @@ KEPT = (
     "nodes.plain.inputs.text_to_image=likeness.text_to_image",
     "outputs.loss=plain",
 )
-GRAPHS = {"shared_keys": (*ALONE, *SHARED), "kept_keys": (*ALONE, *KEPT), "sharded": ()}
+# Others are drawn from all ranks, here the likeliest: pairs of the same id are none.
+WHOLE = (
+    "inputs={masked_ids: null, masked_labels: null, topic: null}",
+    "nodes={marked_ids: null, masked_words: null, whole: null, words_taught: null, whole_teacher: null}",
+    "nodes={mask_loss: null, topics: null, topic_loss: null, text: {head: null}}",
+    "nodes.total={weights: null, inputs: {mask: null, topic: null}}",
+    "nodes.pairs={gather: true, inputs: {ids: image_ids}}",
+    "nodes.contrast={gather: true, inputs: {ids: image_ids}}",
+)
+GRAPHS = {
+    "shared_keys": (*ALONE, *SHARED),
+    "kept_keys": (*ALONE, *KEPT),
+    "shared_others": (*SHARED, *WHOLE),
+    "sharded": (),
+}
 
 
 @pytest.fixture(scope="module")
@@ -80,6 +94,11 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, float
 def test_keys_of_all_ranks(found: dict[str, dict[str, float]]) -> None:
     """Loss and every gradient."""
     assert {key: off for key, off in found["shared_keys"].items() if off > 1e-7} == {}
+
+
+def test_others_of_all_ranks(found: dict[str, dict[str, float]]) -> None:
+    """Drawn by likeness and not by ids; gradients go back to the ranks that they are from."""
+    assert {key: off for key, off in found["shared_others"].items() if off > 1e-7} == {}
 
 
 def test_a_queue_keeps_what_all_ranks_gave(found: dict[str, dict[str, float]]) -> None:

@@ -24,12 +24,14 @@ _OF_TEXT = {"image": False, "text": True, "tokens": True, "mask": True}
 class Negatives(Spec):
     """Decided pairs: the connected `streams`, and the probability `floor` that unlike ones have at least.
 
-    With `by_id`, samples whose ids are equal belong together too, and none is drawn for the other.
+    With `by_id`, samples whose ids are equal belong together too, and none is drawn for the other. If it `gathers`,
+    others are those of all ranks.
     """
 
     streams: tuple[str, ...]
     floor: float
     by_id: bool = False
+    gathers: bool = False
 
     def summary(self) -> str:
         return "pairs, and pairs that look alike"
@@ -54,6 +56,7 @@ class NegativesView:
     streams: tuple[Stream, ...]
     floor: bool
     by_id: bool
+    gathers: bool
 
     @property
     def parameters(self) -> tuple[str, ...]:
@@ -122,7 +125,8 @@ class NegativesComponent:
                 settings.span("inputs"),
                 help="write `inputs: {image_to_text: ..., text_to_image: ..., image: ..., text: ...}`",
             )
-        return Negatives(streams, float(settings.get("floor", default=0.0)), "ids" in inferred.inputs)
+        floor, gathers = float(settings.get("floor", default=0.0)), bool(settings.get("gather", default=False))
+        return Negatives(streams, floor, "ids" in inferred.inputs, gathers)
 
     def page(self, node: Node, wiring: Wiring) -> NodePage:
         spec = node.spec
@@ -132,10 +136,11 @@ class NegativesComponent:
         targets = [wiring.results.get(port, "_") for port in (*spec.streams, "classes")]
         call = Statement(", ".join(targets), f"self.{node.module}", tuple(wiring.arguments[port] for port in read))
         streams = tuple(Stream(port, port == "mask", _OF_TEXT[port]) for port in spec.streams)
-        view = NegativesView(node.name, name, f"{name}Config", streams, bool(spec.floor), spec.by_id)
+        view = NegativesView(node.name, name, f"{name}Config", streams, bool(spec.floor), spec.by_id, spec.gathers)
         fields = (Field("floor", "float", literal(spec.floor), "probability of the unlikeliest"),) if spec.floor else ()
         construct = f"{name}(config.{node.name})" if spec.floor else f"{name}()"
-        return NodePage("sampler/negatives.py.j2", view, name, fields, construct, (call,))
+        helpers = frozenset(("gathered_first",)) if spec.gathers else frozenset[str]()
+        return NodePage("sampler/negatives.py.j2", view, name, fields, construct, (call,), helpers=helpers)
 
 
 def _optional(port: Port, name: str, wired: dict[str, object]) -> Port:

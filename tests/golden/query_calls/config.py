@@ -57,6 +57,11 @@ class LikenessConfig:
 
 
 @dataclass(frozen=True)
+class PairsConfig:
+    floor: float = 0.001  # probability of the unlikeliest
+
+
+@dataclass(frozen=True)
 class MatchingConfig:
     in_dim: int = 24
     classes: int = 2
@@ -70,6 +75,7 @@ class Config:
     image_vectors: ImageVectorsConfig = ImageVectorsConfig()
     text_vector: TextVectorConfig = TextVectorConfig()
     likeness: LikenessConfig = LikenessConfig()
+    pairs: PairsConfig = PairsConfig()
     matching: MatchingConfig = MatchingConfig()
 
 

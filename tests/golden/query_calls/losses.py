@@ -10,19 +10,35 @@ from torch import Tensor
 from torch.distributed.nn.functional import all_gather
 
 
+def classification_loss(
+    scores: Tensor,
+    classes: Tensor,
+) -> Tensor:
+    """Scores [batch, classes] and the class of each sample [batch]."""
+    return F.cross_entropy(scores.float(), classes)
+
+
 def contrastive_loss(
     image_to_text: Tensor,
     text_to_image: Tensor,
+    ids: tuple[Tensor, Tensor] | None = None,
     smoothing: float = 0.0,
 ) -> Tensor:
     """Scores [batch, keys] of each image among texts, and of each text among images.
 
-    Column i belongs to row i.
+    Column i belongs to row i; with `ids` of rows and of columns, so do equal ones.
     """
-    own = torch.arange(len(image_to_text), device=image_to_text.device)
-    of_images = F.cross_entropy(image_to_text.float(), own, label_smoothing=smoothing)
-    of_texts = F.cross_entropy(text_to_image.float(), own, label_smoothing=smoothing)
-    return (of_images + of_texts) / 2
+    loss = image_to_text.new_zeros(())
+    for side, scores in enumerate((image_to_text, text_to_image)):
+        target = torch.zeros_like(scores).fill_diagonal_(1)
+        if ids is not None:
+            rows, columns = ids
+            same = (rows[:, None] == columns).to(scores.dtype)
+            target = same / same.sum(dim=1, keepdim=True)
+        target = (1 - smoothing) * target + smoothing / target.size(1)
+        found = F.log_softmax(scores.float(), dim=1)
+        loss = loss - (target * found).sum(dim=1).mean() / 2
+    return loss
 
 
 def language_loss(

@@ -8,13 +8,16 @@ texts         <- words, attention_mask
 image_vectors <- queries
 text_vector   <- texts
 likeness      <- image_vectors, text_vector
-itc           <- likeness
-both          <- vision, words, attention_mask
+itc           <- likeness, image_ids
+pairs         <- likeness, image_ids, vision, input_ids, attention_mask
+pair_words    <- pairs
+both          <- pairs, pair_words
 matching      <- both
 paired        <- image_vectors, text_vector
 caption       <- words, attention_mask, queries
 lm            <- caption, caption_labels
-total         <- itc, lm
+itm           <- matching, pairs
+total         <- itc, itm, lm
 """
 
 from pathlib import Path
@@ -25,9 +28,10 @@ from torch import Tensor, nn
 from .config import DEFAULT, Config
 from .image_vectors import ImageVectors
 from .likeness import Likeness
-from .losses import contrastive_loss, gathered_first, language_loss
+from .losses import classification_loss, contrastive_loss, gathered_first, language_loss
 from .matching import Matching
 from .paired import Paired
+from .pairs import Pairs
 from .queries import Queries
 from .text_vector import TextVector
 from .vision import Vision
@@ -41,7 +45,7 @@ class ImageFeatures(NamedTuple):
 
 class Output(NamedTuple):
     loss: Tensor  # []
-    matching: Tensor  # [batch, 2]
+    matching: Tensor  # [3 * batch, 2]
     paired: Tensor  # [batch, 1]
     logits: Tensor  # [batch, seq, 101]
 
@@ -56,6 +60,7 @@ class Model(nn.Module):
         self.image_vectors = ImageVectors(config.image_vectors)
         self.text_vector = TextVector(config.text_vector)
         self.likeness = Likeness(config.likeness)
+        self.pairs = Pairs(config.pairs)
         self.matching = Matching(config.matching)
         self.paired = Paired()
 
@@ -82,6 +87,7 @@ class Model(nn.Module):
         self,
         input_ids: Tensor,
         caption_labels: Tensor,
+        image_ids: Tensor,
         image_features: ImageFeatures,
         attention_mask: Tensor | None = None,
     ) -> Output:
@@ -97,13 +103,27 @@ class Model(nn.Module):
             text_vector,
             gathered_first(image_vectors.detach()),
         )  # [batch, keys]
-        itc = contrastive_loss(likeness, likeness_text_to_image, smoothing=0.1)
-        both, _ = self.queries.run_query_and_text(
+        itc = contrastive_loss(
+            likeness,
+            likeness_text_to_image,
+            ids=(image_ids, gathered_first(image_ids)),
+            smoothing=0.1,
+        )
+        pairs, pairs_tokens, pairs_mask, pairs_classes = self.pairs(
+            likeness,
+            likeness_text_to_image,
+            image_ids,
             vision,
-            words,
+            input_ids,
             attention_mask,
-        )  # [batch, 5, 24]
-        matching = self.matching(both)  # [batch, 2]
+        )
+        pair_words = self.words(pairs_tokens)  # [3 * batch, seq, 24]
+        both, _ = self.queries.run_query_and_text(
+            pairs,
+            pair_words,
+            pairs_mask,
+        )  # [3 * batch, 5, 24]
+        matching = self.matching(both)  # [3 * batch, 2]
         paired = self.paired(image_vectors, text_vector)  # [batch, 1]
         caption = self.queries.run_causal_text_after(
             words,
@@ -115,15 +135,23 @@ class Model(nn.Module):
             self.words.weight,
         )  # [batch, seq, 101]
         lm = language_loss(caption_logits[:, :-1], caption_labels[:, 1:])
-        total = itc + lm
+        itm = classification_loss(matching, pairs_classes)
+        total = itc + itm + lm
         return Output(total, matching, paired, caption_logits)
 
     def forward(
         self,
         input_ids: Tensor,
         caption_labels: Tensor,
+        image_ids: Tensor,
         image: Tensor,
         attention_mask: Tensor | None = None,
     ) -> Output:
         image_features = self.encode_image(image)
-        return self.combine(input_ids, caption_labels, image_features, attention_mask)
+        return self.combine(
+            input_ids,
+            caption_labels,
+            image_ids,
+            image_features,
+            attention_mask,
+        )

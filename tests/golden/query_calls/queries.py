@@ -203,7 +203,7 @@ class Queries(nn.Module):
         text: Tensor,
         text_mask: Tensor | None,
     ) -> tuple[Tensor, Tensor]:
-        """[batch, 5, 36] -> [batch, 5, 24], and `text` as it becomes.
+        """[3 * batch, 5, 36] -> [batch, 5, 24], and `text` as it becomes.
 
         `text` [batch, seq, 24] stands beside the learned tokens.
         `text_mask` is 0 where it has padding.
