@@ -68,6 +68,7 @@ ALSO = {
     "gpt_neox": {"rotary_emb_base", "rotary_pct"},
     "cohere2": {"sliding_window_pattern"},
     **{name: {"rotary_dim"} for name in ("minimax", "minimax_m2")},
+    "glm4_moe_lite": {"first_k_dense_replace"},
     "glm_moe_dsa": {"index_topk_freq", "index_skip_topk_offset", "index_topk_pattern"},
     **{name: {"head_dim"} for name in _WIDTHS},
     **{name: {"full_attention_interval"} for name in ("qwen3_next", "qwen3_5_text", "qwen3_5_moe_text")},

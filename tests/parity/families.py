@@ -42,12 +42,15 @@ _LONG = {
     "long_factor": [1.5, 2.5, 4.0, 8.0],
     "partial_rotary_factor": 0.5,
 }
-_DEEPSEEK = {
+_LATENT = {
     "num_key_value_heads": 6,
     "kv_lora_rank": 12,
     "qk_nope_head_dim": 10,
     "qk_rope_head_dim": 6,
     "v_head_dim": 14,
+}
+_DEEPSEEK = {
+    **_LATENT,
     "moe_intermediate_size": 20,
     "n_routed_experts": 12,
     "n_shared_experts": 2,
@@ -147,6 +150,25 @@ FAMILIES: Mapping[str, Make] = MappingProxyType(
         "deepseek_v32": _family(
             "deepseek_v32", **_rope(**_YARN), **_DEEPSEEK, **_INDEXED, index_head_dim=10, q_lora_rank=16
         ),
+        "glm4_moe_lite": _family(
+            "glm4_moe_lite",
+            **_rope(),
+            **{name: size for name, size in _DEEPSEEK.items() if name != "first_k_dense_replace"},
+            q_lora_rank=None,
+            rope_interleave=False,
+        ),
+        "youtu": _family("youtu", **_rope(), **_LATENT, q_lora_rank=16, attention_bias=True),
+        "solar_open": _family(
+            "solar_open",
+            **_rope(),
+            **{name: size for name, size in _SPARSE.items() if name != "first_k_dense_replace"},
+            head_dim=20,
+            attention_bias=True,
+        ),
+        "vaultgemma": _family(
+            "vaultgemma", **_rope(), head_dim=20, sliding_window=5, query_pre_attn_scalar=30, layer_types=_SLIDING
+        ),
+        "flex_olmo": _family("flex_olmo", **_rope(), num_experts=6, num_experts_per_tok=3, norm_topk_prob=True),
         # the second layer shares the choice of the first
         "glm_moe_dsa": _family(
             "glm_moe_dsa",

@@ -73,6 +73,7 @@ _HERE: Mapping[str, frozenset[str]] = {
         }
     ),
     "got_ocr2": frozenset({"image_seq_length"}),
+    "youtu": frozenset({"head_dim", "embedding_initializer_range"}),
     "minimax": frozenset({"block_size"}),  # how many tokens are read at once
     "gpt_oss": frozenset({"hidden_act"}),  # a gate of its own
     "llama4": frozenset(

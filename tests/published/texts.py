@@ -230,6 +230,30 @@ TEXTS: dict[str, Published] = {
         | {"max_position_embeddings": 131072, "rope_theta": 50000.0, "rope_scaling": _yarn(32, 1.0, beta_fast=1)},
         1_026_408_232_448,
     ),
+    "glm_4_7_flash": Published(
+        "GLM-4.7-Flash",
+        f"{HUB}zai-org/GLM-4.7-Flash",
+        {"model_type": "glm4_moe_lite", "rope_theta": 1000000, "num_nextn_predict_layers": 1},
+        29_943_393_920,
+    ),
+    "youtu_llm_2b": Published(
+        "Youtu-LLM 2B",
+        f"{HUB}tencent/Youtu-LLM-2B",
+        {"model_type": "youtu", "rope_theta": 1600000},
+        1_961_560_064,
+    ),
+    "solar_open_100b": Published(
+        "Solar Open 100B",
+        f"{HUB}upstage/Solar-Open-100B",
+        {"model_type": "solar_open", "rope_theta": 1000000},
+        102_651_799_552,
+    ),
+    "flex_olmo_7x7b": Published(
+        "FlexOlmo 7x7B",
+        f"{HUB}allenai/FlexOlmo-7x7B-1T",
+        {"model_type": "flex_olmo", "rope_theta": 500000},
+        33_270_665_216,
+    ),
     "minimax_text_01": Published(
         "MiniMax-Text-01",
         f"{HUB}MiniMaxAI/MiniMax-Text-01-hf",

@@ -257,7 +257,8 @@ def _sparse_layers(text: Fields) -> tuple[int, ...]:
     """The layers with experts: those that a list names, or all behind the first few."""
     count = text.integer("num_hidden_layers")
     named = layers_of_type(text, count, _MLP_TYPES, "mlp_layer_types") if text.knows("mlp_layer_types") else None
-    return tuple(range(text.integer("first_k_dense_replace", least=0), count)) if named is None else tuple(named)
+    first = text.integer("first_k_dense_replace", least=0) if text.knows("first_k_dense_replace") else 0
+    return tuple(range(first, count)) if named is None else tuple(named)
 
 
 _MLP_TYPES = {"dense": False, "sparse": True}
