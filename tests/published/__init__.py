@@ -6,6 +6,7 @@ from .codebooks import CODEBOOKS
 from .encoders import ENCODER_DECODERS, MASKED, TEXT_ENCODERS
 from .families import FAMILIES
 from .images import IMAGES
+from .latents import LATENTS
 from .llamas import LARGER, LLAMAS
 from .native import NATIVE
 from .packed import PACKED
@@ -15,7 +16,7 @@ from .sounds import SOUNDS
 from .texts import TEXTS as _TEXTS
 
 # decoders: part -> what was published
-TEXTS: dict[str, Published] = {**_TEXTS, **LARGER, **FAMILIES, **PACKED}
+TEXTS: dict[str, Published] = {**_TEXTS, **LATENTS, **LARGER, **FAMILIES, **PACKED}
 # models of several modalities: graph -> what was published
 MODELS: dict[str, Published] = {**IMAGES, **CODEBOOKS, **QUERIED, **NATIVE, **SOUNDS}
 
