@@ -29,7 +29,7 @@ def contrastive_loss(
     Column i belongs to row i; with `ids` of rows and of columns, so do equal ones.
     """
     loss = image_to_text.new_zeros(())
-    for side, scores in enumerate((image_to_text, text_to_image)):
+    for scores in (image_to_text, text_to_image):
         target = torch.zeros_like(scores).fill_diagonal_(1)
         if ids is not None:
             rows, columns = ids
