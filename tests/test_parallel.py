@@ -134,7 +134,10 @@ nodes:
 
 CHANGES |= {
     "context_experts": CHANGES["experts"],
-    "context_latent": CHANGES["latent"],
+    "context_latent": LLM.format(
+        "attention: {kv_heads: null, head_dim: null, qk_norm: null, latent:"
+        " {q_rank: 12, kv_rank: 8, nope_dim: 6, rope_dim: 4, value_dim: 5}}"
+    ),
     "spread": CHANGES["experts"].replace("experts: 5", "experts: 6"),
     "spread_wide": CHANGES["sinks"],
     "spread_split": CHANGES["sinks"],
@@ -192,7 +195,7 @@ CASES = {
 # What others show nearly as well.
 _LONG = {
     *("sharded_tied", "split", "shared", "plain_experts", "one_key", "squares", "blank_shared", "spread_wide"),
-    *("narrow_eight", "narrow_decoder", "context_both", "context_split", "hybrid"),
+    *("narrow_eight", "narrow_decoder", "context_both", "context_split", "hybrid", "all_counted", "narrow", "context"),
     *("tokens_latent", "slopes", "both_tied", "sinks"),
 }
 NAMES = [pytest.param(name, marks=pytest.mark.long) if name in _LONG else name for name in CASES]
