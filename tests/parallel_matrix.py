@@ -19,6 +19,7 @@ import torch
 import graphvlm
 
 from .laid_out import reference
+from .open_sizes import Sizes
 from .running import GRAPHS, inputs, loaded, shrinking, sizes, small
 
 FAMILIES = (
@@ -36,10 +37,16 @@ LAYOUTS = MappingProxyType(
         "images": ("dp: 2, tp: 2", "", "images: shard"),
         "ep": ("dp: 2, ep: 2", "", ""),
         "ep+tp": ("dp: 1, ep: 2, tp: 2", "", "tp: 1"),
+        "cp": ("dp: 2, cp: 2", "", ""),
+        "hsdp": ("replicate: 2, dp: 2", "", ""),
         "recompute": ("dp: 4", "recompute: block", "recompute: block"),
+        "pp": ("pp: 2, dp: 2", "", ""),
+        "pp+tp": ("pp: 2, tp: 2", "", "tp: 1"),
+        "pp+sp": ("pp: 2, tp: 2", "sequence: true", "tp: 1"),
+        "pp+cp": ("pp: 2, dp: 1, cp: 2", "", ""),
     }
 )
-SECONDS = 150
+SECONDS = 300
 
 
 def settings(name: str, layout: str) -> str:
@@ -73,11 +80,25 @@ def _built(name: str, layout: str, folder: Path) -> tuple[str, str]:
     except graphvlm.GraphError as error:
         return error.diagnostics[0].rule, cell
     graphvlm.build(GRAPHS / f"{name}.yaml", folder, overrides=changes)
-    known = sizes(small(name), seq=8) if "sp" in layout else sizes(small(name))
+    known = _sizes(name) if {"sp", "cp"} & {*layout.split("+")} else sizes(small(name))
     batches = [inputs(small(name), known, seed=seed) for seed in range(4)]
+    if "pp" in graph.parallelism.mesh:
+        tokens = next(each for each in ("decoder_input_ids", "input_ids") if each in batches[0])
+        batches = [{**batch, "labels": batch[tokens]} for batch in batches]
     torch.save(reference(import_module(cell), batches), folder / f"{cell}.pt")
     (folder / f"{cell}.mesh.json").write_text(json.dumps(dict(graph.parallelism.mesh)))
     return "", cell
+
+
+def _sizes(name: str) -> Sizes:
+    """Sizes for which ranks can share the tokens: an even number."""
+    found = (sizes(small(name), seq=seq) for seq in (8, 9))
+    even = (each for each in found if not any(batch.size(1) % 2 for batch in _texts(name, each)))
+    return next(even, sizes(small(name), seq=8))
+
+
+def _texts(name: str, known: Sizes) -> list[torch.Tensor]:
+    return [each for key, each in inputs(small(name), known).items() if key.endswith("input_ids")]
 
 
 def _cell(folder: Path, cell: str) -> str:
