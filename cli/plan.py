@@ -36,6 +36,9 @@ def options(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("what a step is")
     group.add_argument("--gpu", metavar="NAME", default="h100-80g", help="the device (default: h100-80g)")
     group.add_argument("--batch", metavar="N", type=_positive, default=1, help="sequences a data-parallel rank (1)")
+    group.add_argument(
+        "--micro-batches", metavar="N", type=_positive, help="parts of a batch in a pipeline (one a sequence)"
+    )
     group.add_argument("--seq", metavar="N", type=_positive, help="tokens a sequence (the decoder's longest, or 2048)")
     group.add_argument("--size", metavar="NAME=N", action="append", default=[], help="another open size")
     group.add_argument(
@@ -61,8 +64,6 @@ def run(args: argparse.Namespace) -> int:
     from graphvlm.planning.report import as_json, as_text
 
     graph = _laid(args)
-    if graph.parallelism.mesh.get("pp", 1) > 1:
-        raise UsageError("a mesh with `pp` is not planned yet")
     _check_sizes(graph, work)
     found = planning.plan(graph, work, device)
     if graph.imported:
@@ -118,6 +119,8 @@ def _workload(args: argparse.Namespace) -> Workload:
             raise UsageError(f"--size takes NAME=N, such as images=4, and not `{text}`")
         found[name] = int(number)
     kept = 4 if args.weights == "float32" else 2
+    if args.micro_batches and args.batch % args.micro_batches:
+        raise UsageError(f"--micro-batches {args.micro_batches} does not divide --batch {args.batch}")
     return Workload(
         batch=args.batch,
         seq=args.seq,
@@ -125,6 +128,7 @@ def _workload(args: argparse.Namespace) -> Workload:
         optimizer={"adamw": 2, "sgd": 0, "none": 0}[args.optimizer] * kept,
         weights=kept,
         recompute=args.recompute,
+        parts=args.micro_batches,
     )
 
 

@@ -214,6 +214,8 @@ def main(folder: str, *names: str) -> None:
         model = laid(import_module(name), mesh, dtype)
         assert {each.dtype for each in model.parameters()} == {torch.get_default_dtype()}
         held = sum(local(each).numel() for each in model.parameters())
+        by_rank: list[int] = [0] * dist.get_world_size()
+        dist.all_gather_object(by_rank, held)
         package, expected = import_module(name), torch.load(Path(folder, f"{name}.pt"))
         loaded = stored(model, package, mesh, Path(folder, f"{name}.weights"))
         if "pp" in mesh:
@@ -221,7 +223,7 @@ def main(folder: str, *names: str) -> None:
             off = in_stages.compare(package, model, devices, expected, alone(package))
         else:
             off = compare(model, mesh, expected)
-        found = {"held": held, "off": off, "loaded": loaded}
+        found = {"held": held, "by_rank": by_rank, "off": off, "loaded": loaded}
         if dist.get_rank() == 0:
             Path(folder, f"{name}.found.json").write_text(json.dumps(found))
     dist.barrier()

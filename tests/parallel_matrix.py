@@ -1,5 +1,6 @@
 """Families by layouts on four processes: `python -m tests.parallel_matrix [GRAPH ...]` prints what equals one process.
 
+Layouts can be named too: `python -m tests.parallel_matrix pp pp+tp tiny`.
 A cell is `pass`, the diagnostic that refuses the layout, or `FAIL` with how far the worst gradient is off.
 """
 
@@ -60,11 +61,11 @@ def settings(name: str, layout: str) -> str:
     return f"parallelism={{mesh: {{{mesh}}}, nodes: {{{own}}}}}"
 
 
-def row(name: str) -> Iterator[str]:
+def row(name: str, layouts: list[str]) -> Iterator[str]:
     """The cells of one family."""
     with TemporaryDirectory() as folder:
         sys.path.insert(0, folder)
-        found = {layout: _built(name, layout, Path(folder)) for layout in LAYOUTS}
+        found = {layout: _built(name, layout, Path(folder)) for layout in layouts}
         sys.path.remove(folder)
         _run(Path(folder), *(cell for refused, cell in found.values() if not refused))
         for refused, cell in found.values():
@@ -128,9 +129,10 @@ def _run(folder: Path, *cells: str) -> str:
 
 def main(*names: str) -> None:
     """Print the table as Markdown."""
-    print(f"| | {' | '.join(LAYOUTS)} |\n|{'---|' * (len(LAYOUTS) + 1)}")
-    for name in names or FAMILIES:
-        print(f"| {name} | {' | '.join(row(name))} |", flush=True)
+    layouts = [name for name in names if name in LAYOUTS] or [*LAYOUTS]
+    print(f"| | {' | '.join(layouts)} |\n|{'---|' * (len(layouts) + 1)}")
+    for name in [name for name in names if name not in LAYOUTS] or FAMILIES:
+        print(f"| {name} | {' | '.join(row(name, layouts))} |", flush=True)
 
 
 if __name__ == "__main__":

@@ -15,7 +15,9 @@ import torch
 
 import graphvlm
 from graphvlm.passes import apply_all
-from graphvlm.planning.stages import cut_of
+from graphvlm.planning import Workload, device, plan
+from graphvlm.planning.stages import cut_of, of_stage
+from graphvlm.planning.weights import weights
 from graphvlm.staging import balanced
 
 from .laid_out import SEED, randomised, reference
@@ -50,6 +52,7 @@ CASES = {
     "crossed_sharded": Case("llama_3_2_vision_11b", {"pp": 2, "dp": 2}),
     "split": Case("qwen2_5_vl_7b", {"pp": 2, "tp": 2}, _TOWER, _HEADS),
     "tokens": Case("tiny", {"pp": 2, "tp": 2}, _SEQUENCE, _HEADS),
+    "context": Case("tiny", {"pp": 2, "dp": 1, "cp": 2}, {"llm": {"stages": [1, 1]}}, _HEADS),
     "images": Case("llava_1_5_7b", {"pp": 2, "tp": 2}, {"vision": {"images": "shard"}}, _HEADS),
     "mixture": Case("deepseek_v3", {"pp": 2, "dp": 1, "ep": 2}, {}, ("nodes.llm.mlp.moe.experts=6",)),
     "tied": Case("gemma_2b", {"pp": 2, "tp": 2}, {}, _HEADS),
@@ -74,9 +77,16 @@ _USUAL = ("sharded", "ahead", "crossed", "tied")
 NAMES = [name if name in _USUAL else pytest.param(name, marks=pytest.mark.long) for name in CASES]
 
 
+def overrides(name: str) -> tuple[str, ...]:
+    """What makes the small package of a case of a ready graph."""
+    case = CASES[name]
+    layout = f"parallelism={json.dumps({'mesh': case.mesh, 'nodes': case.nodes})}"
+    return *shrinking(case.graph), *case.changes, layout, f"name={name}"
+
+
 def batches(case: Case) -> list[dict[str, torch.Tensor]]:
     """Four with labels, of other lengths and numbers of images, rows padded; alike where ranks share the tokens."""
-    even = any("sequence" in own for own in case.nodes.values())
+    even = "cp" in case.mesh or any("sequence" in own for own in case.nodes.values())
     found = []
     for seed in range(4):
         graph = small(case.graph)
@@ -101,9 +111,7 @@ def compared(folder: Path, names: list[str]) -> dict[str, dict[str, Any]]:
     sys.path.insert(0, str(folder))
     for name in names:
         case = CASES[name]
-        layout = f"parallelism={json.dumps({'mesh': case.mesh, 'nodes': case.nodes})}"
-        changes = (*shrinking(case.graph), *case.changes, layout, f"name={name}")
-        graphvlm.build(GRAPHS / f"{case.graph}.yaml", folder, overrides=changes)
+        graphvlm.build(GRAPHS / f"{case.graph}.yaml", folder, overrides=overrides(name))
         torch.save(reference(import_module(name), batches(case)), folder / f"{name}.pt")
         (folder / f"{name}.mesh.json").write_text(json.dumps(case.mesh))
         torch.manual_seed(SEED)
@@ -128,6 +136,16 @@ def test_each_stage_reads_its_parts(name: str, found: dict[str, dict[str, Any]])
     assert found[name]["loaded"] is True
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_a_rank_holds_what_the_plan_says(name: str, found: dict[str, dict[str, Any]]) -> None:
+    case = CASES[name]
+    graph = apply_all(graphvlm.load(GRAPHS / f"{case.graph}.yaml", overrides=overrides(name)))
+    cut, every = cut_of(graph), weights(graph)
+    assert cut
+    planned = [sum(each.stored for each in of_stage(graph, cut, stage, every)[1]) for stage in range(len(cut.layers))]
+    assert found[name]["by_rank"][:: case.ranks // len(planned)] == planned
+
+
 def test_stages_take_equally_long() -> None:
     assert balanced([1.0] * 10, [0.0, 0.0, 2.0]) == (4.0, (4, 4, 2))
     assert balanced([5.0, 1.0, 1.0, 1.0], [0.0, 0.0]) == (5.0, (1, 3))
@@ -144,3 +162,23 @@ def test_images_may_have_a_stage_of_their_own() -> None:
     assert layers("qwen2_5_vl_7b", "parallelism.mesh.pp=4")[0] == 0
     assert min(layers("llava_1_5_7b", "parallelism.mesh.pp=4")) > 0
     assert layers("llava_1_5_7b", "parallelism.mesh.pp=3", "parallelism.nodes.llm.stages=[0, 16, 16]") == [0, 16, 16]
+
+
+def planned(*changes: str, batch: int = 8) -> Any:
+    return plan(
+        graphvlm.load(GRAPHS / "llava_1_5_7b.yaml", overrides=changes), Workload(batch=batch), device("h100-80g")
+    )
+
+
+def test_a_plan_counts_the_bubble_and_what_is_sent() -> None:
+    """Of equal stages s and micro-batches m, (s - 1) / (m + s - 1) of the time goes by in waiting."""
+    found = planned("parallelism.mesh={pp: 4, dp: 2}")
+    assert found.bubble == pytest.approx(3 / 11, abs=0.04)
+    assert planned("parallelism.mesh={pp: 4, dp: 2}", batch=32).bubble < found.bubble
+    sent = next(each for each in found.exchanges if each.axis == "pp")
+    assert (sent.calls, sent.sent) == (8, 8 * 2048 * 4096 * 2)  # the last stage: gradients of hidden states
+    # The first stage keeps most: as many micro-batches as there are stages.
+    assert found.memory.total == max(stage.memory for stage in found.stages) == found.stages[0].memory
+    assert sum(stage.layers for stage in found.stages) == 32
+    whole = planned("parallelism.mesh={dp: 2}")
+    assert sum(node.parameters for node in found.nodes) == sum(node.parameters for node in whole.nodes)

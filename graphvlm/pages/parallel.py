@@ -77,9 +77,14 @@ class ParallelView:
     staged: bool
 
     @property
+    def styled(self) -> bool:
+        """Whether modules of a stage get styles, over `tp` or `cp`."""
+        return self.split or any(plan.context for plan in self.plans)
+
+    @property
     def of_stages(self) -> tuple[str, ...]:
         """What is imported from `stages.py`."""
-        return (*(("Elsewhere",) * bool(self.summed)), "keep_stage", *(("lay_out",) * self.split))
+        return (*(("Elsewhere",) * bool(self.summed)), "keep_stage", *(("lay_out",) * self.styled))
 
     @property
     def layers_again(self) -> tuple[str, ...]:

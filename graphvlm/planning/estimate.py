@@ -11,7 +11,9 @@ from ..passes import apply_all
 from .activations import kept, logits
 from .arithmetic import Work, work
 from .hardware import Device
-from .traffic import Exchange, traffic
+from .pipeline import Stage, stages
+from .stages import cut_of
+from .traffic import REDUCED, Exchange, traffic
 from .weights import Weight, ranks_of, samples, weights
 from .workload import Workload, sizes
 
@@ -52,6 +54,16 @@ class NodePlan:
 
 
 @dataclass(frozen=True, slots=True)
+class StagePlan:
+    """One stage of a pipeline: what it encodes, how many layers it has, its memory, and its time without waiting."""
+
+    encodes: tuple[str, ...]
+    layers: int
+    memory: float
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """What one training step takes. Times are in seconds, sizes in bytes, `operations` those of one rank.
 
@@ -69,6 +81,13 @@ class Plan:
     calculating: float
     exposed: Mapping[str, float]
     mfu: float
+    stages: tuple[StagePlan, ...] = ()
+    micro_batches: int = 1
+
+    @property
+    def bubble(self) -> float:
+        """How much of the time of all ranks goes by in waiting for other stages."""
+        return 1 - sum(each.seconds for each in self.stages) / (len(self.stages) * self.seconds) if self.stages else 0.0
 
     @property
     def ranks(self) -> int:
@@ -88,6 +107,9 @@ def plan(graph: Graph, asked: Workload, device: Device) -> Plan:
     graph = apply_all(graph)
     known = sizes(graph, asked)
     all_weights = weights(graph)
+    cut = cut_of(graph)
+    if cut is not None:
+        return _in_stages(graph, stages(graph, cut, all_weights, known, asked), known, asked, device)
     works = work(graph, all_weights, known)
     keeps = kept(graph, works, known, asked)
     exchanges = traffic(graph, all_weights, works, known, asked)
@@ -112,6 +134,72 @@ def plan(graph: Graph, asked: Workload, device: Device) -> Plan:
         calculating=calculating,
         exposed=exposed,
         mfu=own / ((calculating + sum(exposed.values())) * device.peak),
+    )
+
+
+def _in_stages(
+    graph: Graph, found: tuple[Stage, ...], known: Mapping[str, int], asked: Workload, device: Device
+) -> Plan:
+    """The plan of all stages: the memory of the fullest, the exchanges of the one that takes longest."""
+    mesh, count = graph.parallelism.mesh, asked.micro_batches
+    dp = ranks_of(mesh, samples(mesh))
+    memories = [_memory(each.weights, _at_once(each, count), each.logits, asked, 1 if dp == 1 else 0) for each in found]
+    takes, shown = [], []
+    for each in found:
+        again = sum(each.works[name].forward for name in each.keeps if _again(graph, name, asked) and each.keeps[name])
+        calculating = (each.operations + again) / (device.peak * EFFICIENCY)
+        others = {axis: size for axis, size in mesh.items() if axis != "pp"}
+        shown.append((calculating, _exposed(each.exchanges, others, device, calculating), each.operations + again))
+        takes.append(calculating + sum(shown[-1][1].values()))
+    slowest = takes.index(max(takes))
+    calculating, exposed, operations = shown[slowest]
+    # The first micro-batch goes through all stages and comes back; the others follow at the pace of the slowest.
+    speed = device.link if prod(mesh.values()) <= device.per_machine else device.network
+    way = sum(exchange.sent for each in found for exchange in each.exchanges if exchange.collective == "send") / speed
+    waiting = (sum(takes) - takes[slowest] + way) / count
+    whole = takes[slowest] + waiting
+    own = sum(each.operations for each in found) / len(found)
+    return Plan(
+        mesh=mesh,
+        sizes=known,
+        nodes=tuple(_over_stages(graph, name, found, count) for name in graph.nodes),
+        memory=max(memories, key=lambda memory: memory.total),
+        exchanges=found[slowest].exchanges,
+        operations=operations,
+        device=device,
+        calculating=calculating,
+        exposed={"pp": waiting, **exposed},
+        mfu=own / (whole * device.peak),
+        stages=tuple(
+            StagePlan(each.encodes, each.layers, memory.total, time)
+            for each, memory, time in zip(found, memories, takes, strict=True)
+        ),
+        micro_batches=count,
+    )
+
+
+def _at_once(stage: Stage, count: int) -> dict[str, float]:
+    """What a stage keeps of the micro-batches that are under way."""
+    return {name: each * stage.under_way / count for name, each in stage.keeps.items()}
+
+
+def _over_stages(graph: Graph, name: str, found: tuple[Stage, ...], count: int) -> NodePlan:
+    """One node: its parameters in all stages, and what is on the stage with the most of it."""
+    each = [
+        _node(graph, name, stage.weights, stage.works[name], _at_once(stage, count)[name])
+        for stage in found
+        if name in stage.works
+    ]
+    whole = [weight for weight in weights(graph) if weight.node == name]
+    return NodePlan(
+        name=name,
+        parameters=sum(weight.count for weight in whole),
+        trained=sum(weight.count for weight in whole if weight.trained),
+        stored=max(plan.stored for plan in each),
+        forward=max(plan.forward for plan in each),
+        backward=max(plan.backward for plan in each),
+        kept=max(plan.kept for plan in each),
+        split=graph.nodes[name].tensor_parallel,
     )
 
 
@@ -151,10 +239,13 @@ def _memory(
 
 def _gathered(all_weights: tuple[Weight, ...], asked: Workload, dp: int) -> float:
     """Whole weights that are there at once: of the largest unit two, one used and one on its way, and its gradients.
-    On one data-parallel rank the copies in the type of the calculation, if that is another."""
+    On one data-parallel rank the copies in the type of the calculation, if that is another; with 0, all of them."""
     held: dict[str, int] = {}
     for weight in all_weights:
         held[weight.unit] = held.get(weight.unit, 0) + weight.held
+    if dp == 0:  # a stage keeps what it gathered, and the gradients, until all micro-batches are through
+        trained = sum(weight.held for weight in all_weights if weight.trained)
+        return float(sum(held.values()) * asked.compute + trained * REDUCED)
     if dp == 1:
         return 0.0 if asked.compute == asked.weights else float(sum(held.values()) * asked.compute)
     return float(3 * max(held.values(), default=0) * asked.compute)

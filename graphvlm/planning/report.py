@@ -28,12 +28,16 @@ def as_json(name: str, plan: Plan) -> dict[str, Any]:
         "seconds": {"calculating": plan.calculating, "exposed": dict(plan.exposed), "total": plan.seconds},
         "tokens_per_second": _tokens(plan),
         "mfu": plan.mfu,
+        "stages": [asdict(stage) for stage in plan.stages],
+        "micro_batches": plan.micro_batches,
+        "bubble": plan.bubble,
     }
 
 
 def as_text(name: str, plan: Plan) -> str:
     """The plan for people."""
-    return "\n".join((*_head(name, plan), "", *_nodes(plan), "", *_memory(plan), "", *_time(plan)))
+    parts = [_head(name, plan), _nodes(plan), *([_stages(plan)] if plan.stages else []), _memory(plan), _time(plan)]
+    return "\n\n".join("\n".join(part) for part in parts)
 
 
 def search_json(candidates: Sequence[Candidate]) -> list[dict[str, Any]]:
@@ -100,6 +104,13 @@ def _nodes(plan: Plan) -> Iterator[str]:
         yield "  ".join((f"{name.strip():{widths[0]}}", *figures)).rstrip()
 
 
+def _stages(plan: Plan) -> Iterator[str]:
+    yield f"{len(plan.stages)} stages, {plan.micro_batches} micro-batches (--micro-batches)"
+    for number, stage in enumerate(plan.stages):
+        has = [*stage.encodes, *([f"{stage.layers} layers"] if stage.layers else [])]
+        yield f"  {number}: {', '.join(has):24} {_bytes(stage.memory):>9}  {_seconds(stage.seconds):>9}"
+
+
 _WORDS = {
     "weights": "weights",
     "gradients": "gradients",
@@ -136,6 +147,8 @@ def _time(plan: Plan) -> Iterator[str]:
     waits = "".join(f", {_seconds(time)} waiting for {axis}" for axis, time in plan.exposed.items() if time)
     calculating = f"{_seconds(plan.calculating)} calculating at {EFFICIENCY:.0%} of the peak"
     yield f"step: {_seconds(plan.seconds)} = {calculating}{waits}"
+    if plan.stages:
+        yield f"stages wait for each other {plan.bubble:.0%} of the time"
     yield f"{_tokens(plan):,.0f} tokens/s over all ranks, MFU {plan.mfu:.0%}"
 
 

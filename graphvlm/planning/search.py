@@ -30,7 +30,8 @@ def search(laid: Callable[[dict[str, int]], Graph], world: int, asked: Workload,
     """Meshes of `world` devices; `laid` gives the graph over one, or raises GraphError.
 
     Every `tp` is tried. Those that the graph can be laid over are tried with a `cp` and, where there are experts that
-    tokens choose, with an `ep`; and where `dp` spans machines, in groups of one machine that have the same parts.
+    tokens choose, with an `ep`, and in stages; and where `dp` spans machines, in groups of one machine that have the
+    same parts.
     """
     plain = [_candidate(laid, {"dp": world // tp, "tp": tp}, asked, device) for tp in divisors(world)]
     graph = laid({"dp": world})
@@ -49,6 +50,8 @@ def _finer(mesh: dict[str, int], graph: Graph, device: Device) -> Iterator[dict[
             yield {"dp": dp // ranks, "ep": ranks, "tp": tp}
         if ranks <= LONGEST and any(node.kind == "decoder" for node in graph.owners):
             yield {"dp": dp // ranks, "cp": ranks, "tp": tp}
+        if any(node.kind == "decoder" for node in graph.owners):
+            yield {"pp": ranks, "dp": dp // ranks, "tp": tp}
         if ranks * tp == device.per_machine and ranks < dp:
             yield {"replicate": dp // ranks, "dp": ranks, "tp": tp}
 

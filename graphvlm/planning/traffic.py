@@ -76,6 +76,7 @@ def _sharded(
     for name, unit in units.items():
         called = [works[node.name] for node in graph.nodes.values() if node.module == unit[0].node]
         times = len(called) + (name in idle or (name not in tied and sum(each.returns for each in called)))
+        times = 1 if graph.parallelism.mesh.get("pp", 1) > 1 else times  # stages keep what they gathered
         gathers += times
         gathered += times * sum(weight.stored for weight in unit) * ranks * work.compute
         trained = [weight.stored for weight in unit if weight.trained]
@@ -122,7 +123,7 @@ def _shared(graph: Graph, weights: tuple[Weight, ...], sizes: Mapping[str, int],
             ranks, images = node.groups, evaluate(shape[0], sizes)
             numbers = rows((-(-images // ranks) * ranks, *shape[1:]), sizes) * evaluate(shape[-1], sizes)
             yield Exchange("tp", "all-gather", 1, (ranks - 1) / ranks * numbers * work.compute)
-    axes = " ".join(axis for axis in mesh if axis != "tp")
+    axes = " ".join(axis for axis in mesh if axis not in ("pp", "tp"))
     ranks = ranks_of(mesh, axes)
     trained = [each for each in weights if each.trained and graph.nodes[each.node].spread]
     if trained and ranks > 1:

@@ -19,7 +19,8 @@ class Workload:
 
     `batch` sequences of `seq` tokens (the longest that the decoder takes, at most 2048, if None) with one image, or
     clip, each. `sizes` gives other open sizes by name. `optimizer` holds so many bytes a trained parameter.
-    `weights` and `compute` are bytes a number, of what is kept and of what is calculated with.
+    `weights` and `compute` are bytes a number, of what is kept and of what is calculated with. Stages of a pipeline
+    work on `parts` of it, each of one sequence if None.
     """
 
     batch: int = 1
@@ -29,6 +30,11 @@ class Workload:
     weights: int = 4
     compute: int = 2
     recompute: bool = False
+    parts: int | None = None
+
+    @property
+    def micro_batches(self) -> int:
+        return self.parts or self.batch
 
 
 def sizes(graph: Graph, work: Workload) -> dict[str, int]:
