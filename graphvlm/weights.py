@@ -59,7 +59,9 @@ def check(graph: Graph, directory: str | Path, part: str | None = None) -> Repor
         chosen = _part(rewritten, part)
         needed, own = _of_nodes(rewritten, chosen.nodes), tuple(new for _, new in chosen.starts)
         keys = placed([in_part(name, chosen.starts) for name in needed], stored)
-        found = {in_whole(name, chosen.starts): stored[key] for name, key in keys.items()}
+        # A whole model may have a part in several places.
+        found = {name: stored[name] for name in needed if name in stored}
+        found |= {in_whole(name, chosen.starts): stored[key] for name, key in keys.items()}
     return _compare(rewritten, needed, found, own)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ import torch
 import graphvlm
 
 from .diagnosing import problems
-from .running import ROOT, packaged, randomise
+from .running import GRAPHS, ROOT, packaged, randomise
 
 GRAPH = ROOT / "tests" / "golden" / "graphs" / "query_calls.yaml"
 
@@ -102,3 +103,37 @@ def test_mistakes(rule: str) -> None:
     more = ("outputs.again=again",) if "again" in override else ()
     found = problems(GRAPH, (override, *more))
     assert any(each.rule == rule and edit in each.help for each in found), found
+
+
+STAGES = (
+    "nodes.vision={image: {size: 28}, dim: 36, layers: 1, attention: {heads: 3}, mlp: {hidden: 44}}",
+    "nodes.queries={segments: {query: {learned: 5}}, dim: 24, layers: {count: 2}, attention: {heads: 3}}",
+    "nodes.queries={mlp: {hidden: 40}, sublayers: {cross: {heads: 3}}}",
+)
+FIRST = (*STAGES, "nodes.queries={vocab: 101, sublayers: {text_mlp: {hidden: 36}}}", "nodes.caption_ids.token=7")
+SECOND = (
+    *STAGES,
+    "nodes.llm={vocab: 89, dim: 32, layers: 1, attention: {heads: 4}, mlp: {hidden: 48}}",
+    "generation=null",
+)
+
+
+def test_the_second_stage_begins_with_the_first(tmp_path: Path) -> None:
+    """Two graphs that share parts: tower and queries go from one to the next, what is of the text does not."""
+    first = packaged(graphvlm.load(GRAPHS / "blip2_qformer.yaml", overrides=FIRST)).Model()
+    randomise(first)
+    first.save_pretrained(tmp_path)
+    package = packaged(graphvlm.load(GRAPHS / "blip2_opt_training.yaml", overrides=SECOND))
+    second = package.from_pretrained({"vision": tmp_path, "queries": tmp_path})
+    image = torch.randn(2, 3, 28, 28)
+    with torch.no_grad():
+        ours = second.queries(second.vision(image))
+        theirs = first.queries(first.vision(image))
+    torch.testing.assert_close(ours, theirs[0] if isinstance(theirs, tuple) else theirs)
+    assert {name.split(".")[0] for name, each in second.named_parameters() if each.requires_grad} == {
+        *("vision", "queries", "projector")
+    }
+    assert {name for name, each in second.vision.named_parameters() if each.requires_grad} == {
+        "norm.weight",
+        "norm.bias",
+    }

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
+import graphvlm
+from graphvlm.keys import dead_patterns, ignored_patterns
+from graphvlm.passes import apply_all
+from graphvlm.weights import expected
+
 from .oracles import Case, agree
-from .running import randomise
+from .running import GRAPHS, randomise
 from .training_cases import loaded
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_thread")]
@@ -111,3 +117,84 @@ def random_batch() -> dict[str, torch.Tensor]:
     mask = torch.ones_like(ids)
     mask[1, 5:] = 0
     return {"image": torch.randn(3, 3, 24, 24, generator=generator), "input_ids": ids, "attention_mask": mask}
+
+
+# Full sizes on the meta device: keys and shapes
+
+BLIP_VISION = "nodes.vision={image: {size: 384}, checkpoint: {use: checkpoint/blip2_vision}}"
+BLIP_ITM = (
+    "checkpoint={prefixes: {vision: vision_model., text: text_encoder., words: text_encoder.}}",
+    BLIP_VISION,
+)
+BLIP_CAPTION = (
+    "checkpoint={prefixes: {vision: vision_model., text: {cls.: text_decoder.cls., '': text_decoder.bert.}}}",
+    BLIP_VISION,
+)
+_TOP = (
+    "prefixes: {vision: vision_model., queries: {embeddings.position: embeddings.position, query_tokens: query_tokens,"
+)
+BLIP2_ITM = (
+    f"checkpoint={{{_TOP} '': qformer.}}, words: embeddings.word_embeddings, image_vectors: vision_projection,"
+    " text_vector: text_projection}}",
+    "nodes.vision={attention: {bias: {k: true}}, checkpoint: null}",
+    "nodes.vision.checkpoint={use: checkpoint/blip2_vision}",
+    "nodes.queries.checkpoint=null",
+    "nodes.queries={head: none, checkpoint: {use: checkpoint/qformer_text}}",
+    "nodes.queries.checkpoint.names.input_norm=layernorm",
+    "nodes.words.checkpoint={names: {'': ''}}",
+)
+
+
+def blip2_config() -> Any:
+    """The published BLIP-2 that scores pairs."""
+    transformers = pytest.importorskip("transformers", reason="the oracle of this test is not installed")
+    return transformers.Blip2Config(qformer_config={"vocab_size": 30523, "use_qformer_text_input": True})
+
+
+@pytest.mark.parametrize(
+    ("graph", "changes", "name"),
+    [
+        ("blip_itm", BLIP_ITM, "BlipForImageTextRetrieval"),
+        ("blip_caption", BLIP_CAPTION, "BlipForConditionalGeneration"),
+        ("blip2_itm", BLIP2_ITM, "Blip2ForImageTextRetrieval"),
+    ],
+)
+def test_full_sizes(graph: str, changes: tuple[str, ...], name: str) -> None:
+    """Every key of the class, and its parameters."""
+    transformers = pytest.importorskip("transformers", reason="the oracle of this test is not installed")
+    with torch.device("meta"):
+        config = blip2_config() if graph == "blip2_itm" else transformers.BlipConfig()
+        reference = getattr(transformers, name)(config)
+    found = graphvlm.load(GRAPHS / f"{graph}.yaml", overrides=changes)
+    unread = (*dead_patterns(apply_all(found)), *ignored_patterns(apply_all(found)))
+    keys = {key: tuple(tensor.shape) for key, tensor in reference.state_dict().items()}
+    ours = expected(found)
+    assert {key: shape for key, shape in ours.items() if keys.get(key) != shape} == {}
+    assert [key for key in keys.keys() - ours.keys() if not any(fnmatchcase(key, each) for each in unread)] == []
+    assert found.parameter_count == sum(parameter.numel() for parameter in reference.parameters())
+
+
+# Parts of the published models: millions of parameters.
+PUBLISHED = {
+    ("albef_features", "vision"): 85.8,
+    ("albef_matching", "vision"): 85.8,
+    ("albef_retrieval", "vision"): 86.1,
+    ("blip2_qformer", "vision"): 985.9,
+    ("blip2_opt_training", "queries"): 105.2,
+    ("alpro_retrieval", "vision"): 121.3,
+}
+TEXTS = {("albef_retrieval", "text"): 123.1, ("blip_itm", "text"): 137.3, ("blip2_qformer", "queries"): 186.3}
+
+
+@pytest.mark.parametrize(("graph", "node"), PUBLISHED)
+def test_parts_are_as_large_as_published(graph: str, node: str) -> None:
+    count = graphvlm.load(GRAPHS / f"{graph}.yaml").nodes[node].parameter_count
+    assert count / 1e6 == pytest.approx(PUBLISHED[graph, node], abs=0.06)
+
+
+@pytest.mark.parametrize(("graph", "node"), TEXTS)
+def test_stacks_of_text_are_as_large_as_published(graph: str, node: str) -> None:
+    """With the table of their words."""
+    nodes = graphvlm.load(GRAPHS / f"{graph}.yaml").nodes
+    count = nodes[node].parameter_count + nodes["words"].parameter_count
+    assert count / 1e6 == pytest.approx(TEXTS[graph, node], abs=0.06)

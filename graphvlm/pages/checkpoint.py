@@ -74,6 +74,11 @@ class CheckpointView:
     imported: tuple[tuple[str, str], ...]
 
     @property
+    def scattered(self) -> bool:
+        """Whether some part has its keys in several places of a whole."""
+        return any(len(part.starts) > 1 for part in self.parts)
+
+    @property
     def altering(self) -> tuple[str, ...]:
         """The tables of what files have in another order or shape."""
         tables = {

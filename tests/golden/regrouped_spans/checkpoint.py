@@ -237,6 +237,8 @@ def find_parts(model: nn.Module, source: Mapping[str, str | Path]) -> dict[str, 
         stored = read_headers(Path(directory))
         keys = placed([in_part(name, starts) for name in wanted], stored)
         own = {in_whole(name, starts): stored[key] for name, key in keys.items()}
+        # A whole model may have a part in several places.
+        own = {name: stored[name] for name in wanted if name in stored} | own
         problems += [f"{problem} ({part})" for problem in unfit(own, wanted, starts)]
         found |= {name: own[name] for name in wanted if name in own}
     check(problems)
