@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from copy import deepcopy
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import graphvlm
 from graphvlm.diagnostics import GraphError
 
 from .combining import demands
-from .combining.cases import Case, cases, check
+from .combining.cases import WHOLE, Case, Verdict, cases, check, draw
 from .combining.parts import KNOWN
 from .packages import lint, write
 
@@ -278,6 +279,14 @@ def test_every_component_is_drawn() -> None:
     folders = (ROOT / "graphvlm" / "components").glob("*/*.py")
     registered = {f"{path.parent.name}/{path.stem}" for path in folders if not path.stem.startswith("_")}
     assert registered == KNOWN
+
+
+@pytest.mark.parametrize("number", [9000, 9001])
+def test_drawn_graphs_compile_and_export(number: int) -> None:
+    """One graph without a break, and a program for other sizes; every draw with GRAPHVLM_SWEEP_WHOLE=1 in a sweep."""
+    verdict = Verdict()
+    check(replace(draw(number), slow=WHOLE), verdict)
+    assert verdict.met[-2:] == ["compiled", "exported"]
 
 
 @settings(max_examples=25)
