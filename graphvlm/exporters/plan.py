@@ -18,6 +18,7 @@ from ..pages.arguments import EncodeView
 from ..pages.model import ModelView
 from ..pages.model import make as model_pages
 from ..passes import apply_all
+from ..problems import Problems
 from ..stages import split
 
 
@@ -86,7 +87,8 @@ class Plan:
 
 
 def make(graph: Graph) -> Plan:
-    """The plan of a resolved graph."""
+    """The plan of a resolved graph. Raises GraphError for one with parts that are for training alone."""
+    _check_deployed(graph)
     graph = apply_all(graph)
     stages, view = split(graph), model_pages(graph).model
     encoders = []
@@ -107,6 +109,25 @@ def make(graph: Graph) -> Plan:
         sequence=tuple(graph.port(decoder.inputs[port]).shape[1] for port in _streams(decoder)) if decoder else (),
         names=_names(graph),
     )
+
+
+# By kind, or by kind and type.
+_TRAINED = {"loss": "a loss", "sampler/negatives": "a sampler of negatives", "state": "a queue"}
+
+
+def _check_deployed(graph: Graph) -> None:
+    """Note every node that nothing which is deployed has."""
+    problems = Problems()
+    for node in graph.nodes.values():
+        what = "a teacher" if node.follows else _TRAINED.get(node.kind) or _TRAINED.get(f"{node.kind}/{node.type}")
+        if what:
+            problems.error(
+                "trained-only",
+                f"`{node.name}` is {what}, and for training alone: no program that is deployed has it",
+                node.tree.span,
+                help="export a graph without it and what reads it; `graphvlm build` writes a package that trains",
+            )
+    problems.stop()
 
 
 def _streams(decoder: Node) -> tuple[str, ...]:

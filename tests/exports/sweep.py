@@ -13,12 +13,16 @@ import tempfile
 import time
 import traceback
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from ..running import SHIPPED
+from graphvlm.diagnostics import GraphError
+from graphvlm.exporters import plan as plans
+
+from ..running import SHIPPED, loaded
 from . import judging
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -48,7 +52,7 @@ def main() -> int:
     args = parser.parse_args()
     torch.set_num_threads(1)
     found: dict[str, Any] = json.loads(FOUND.read_text(encoding="utf-8")) if FOUND.exists() and args.graphs else {}
-    for name in args.graphs or SHIPPED:
+    for name in args.graphs or [name for name in SHIPPED if name not in training()]:
         start = time.monotonic()
         with tempfile.TemporaryDirectory() as folder:
             found[name] = judged(name, (args.keep or Path(folder)) / name)
@@ -56,6 +60,18 @@ def main() -> int:
         TABLE.write_text(table(found), encoding="utf-8")
         print(f"{name}: {verdict(found[name])} ({time.monotonic() - start:.0f} s)", flush=True)
     return 0 if all(verdict(each) == "fine" for each in found.values()) else 1
+
+
+@cache
+def training() -> tuple[str, ...]:
+    """The ready graphs that are refused: they have parts for training alone."""
+    found = []
+    for name in SHIPPED:
+        try:
+            plans.make(loaded(name))
+        except GraphError:
+            found.append(name)
+    return tuple(found)
 
 
 def judged(name: str, folder: Path) -> dict[str, Any]:
@@ -109,7 +125,9 @@ def table(found: Mapping[str, Any]) -> str:
                 f" {one['difference']:.0e}{' (rounded)' if one.get('rounded') else ''} |"
                 f" {greedy if last else ''} | {shown} |"
             )
-    return HEAD + "\n".join(lines) + "\n"
+    names = "\n".join(f"- {name}" for name in training())
+    why = "Refused, as they have parts for training alone (`graphvlm explain trained-only`):"
+    return "\n".join([HEAD + "\n".join(lines), "", why, "", names, ""])
 
 
 def _cell(text: str) -> str:

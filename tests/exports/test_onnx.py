@@ -174,6 +174,22 @@ def test_graphs_in_half_the_size(name: str, dtype: str, tmp_path: Path) -> None:
     assert export(small(name), tmp_path / "x", Options(dtype=dtype), lambda _: None).agrees
 
 
+def test_what_is_for_training_is_named() -> None:
+    """A graph with a loss and a teacher; where they stand is said of each."""
+    from graphvlm.diagnostics import GraphError
+    from graphvlm.exporters import plan as plans
+
+    from ..running import loaded
+
+    with pytest.raises(GraphError) as caught:
+        plans.make(loaded("albef_classification"))
+    assert {each.rule for each in caught.value.diagnostics} == {"trained-only"}
+    said = [each.message for each in caught.value.diagnostics]
+    assert "`loss_of_classes` is a loss, and for training alone: no program that is deployed has it" in said
+    assert any("is a teacher" in each for each in said)
+    assert all(each.span is not None and each.help for each in caught.value.diagnostics)
+
+
 def test_what_roundings_do_is_told_from_what_is_wrong() -> None:
     from graphvlm.exporters.onnx.verify import Difference
 
