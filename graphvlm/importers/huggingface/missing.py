@@ -11,7 +11,7 @@ from types import MappingProxyType
 _QFORMER = "a text that every frame of a video reads beside its queries"
 _MAMBA = "state-space layers (Mamba 2)"
 _SHORT_CONV = "short convolutions among the layers"
-_INDEXER = "attention to the keys that an indexer chooses"
+_INDEXED_BLOCKS = "an indexer that chooses blocks of keys"
 _CONFORMER = "Conformer blocks (depthwise convolution, relative positions)"
 _SAM = "SAM's tower (windows, decomposed relative positions, convolution neck)"
 _VQ = "images as tokens of a codebook (VQ-GAN)"
@@ -37,7 +37,7 @@ MISSING: Mapping[str, str] = MappingProxyType(
         "deepseek_vl": _ONLY_READER,
         "deepseek_vl_hybrid": _SAM,
         "diffusion_gemma": "text by diffusion: a decoder that attends to an encoder's cache both ways",
-        "dots3_note": f"{_INDEXER}; experts in the tower; several kinds of input",
+        "dots3_note": "the reader of its text model; experts in the tower; several kinds of input",
         "emu3": _VQ,
         "evolla": "proteins: an encoder of their sequences",
         "fast_vlm": _TIMM,
@@ -51,7 +51,7 @@ MISSING: Mapping[str, str] = MappingProxyType(
         "git": "image tokens that see each other and text that sees them (a prefix mask over a scratch decoder)",
         "glm46v": _NATIVE,
         "glm4v": _NATIVE,
-        "glm5_next": f"{_HYPER}; {_INDEXER}; linear attention with forget gates",
+        "glm5_next": f"{_HYPER}; an indexer over pools of keys; linear attention with forget gates",
         "glmasr": "rotary positions in the encoder of sound",
         "got_ocr2": _SAM,
         "granite4_vision": "a Q-Former over windows; features added in several layers",
@@ -74,10 +74,10 @@ MISSING: Mapping[str, str] = MappingProxyType(
         "lighton_ocr": "its reader; its tower is that of Pixtral",
         "llama4": "chunked attention, layers without positions and scaled queries in its reader",
         "minicpmv4_7": "positions of three numbers on the canvas of an image cut into slices",
-        "minimax_m3_vl": _INDEXER,
+        "minimax_m3_vl": _INDEXED_BLOCKS,
         "mistral3": _NATIVE,
         "mistral4": "the reader of its text model, which stands alone here (latent attention, experts)",
-        "mistral_large4": _INDEXER,
+        "mistral_large4": "an indexer whose queries are normed, and scaled by their place",
         "mllama": "its tower of tiles, and the reader around its cross-attention",
         "molmo2": "features added to the words' embeddings; attention pooling over windows",
         "moss_transcribe_diarize": _ONLY_READER,
@@ -102,7 +102,7 @@ MISSING: Mapping[str, str] = MappingProxyType(
         "qwen3_omni_moe_thinker": "positions that run through sound, images and text together",
         "qwen3_vl": f"{_NATIVE}; features added in several layers (deepstack)",
         "qwen3_vl_moe": f"{_NATIVE}; features added in several layers (deepstack)",
-        "qwen4_exp": f"{_INDEXER}; embeddings of word groups",
+        "qwen4_exp": f"{_INDEXED_BLOCKS}; embeddings of word groups",
         "shieldgemma2": "yes and no as the only outputs; the model inside is a Gemma 3",
         "step3p7": "convolutions that shrink the tower's map; gates of attention heads",
         "t5gemma2": _ENC_DEC,
