@@ -52,8 +52,8 @@ def _check_nodes(graph: Graph, own: list[tuple[Node, str]], settings: Settings, 
             message = f"the layers of `{node.name}` do not lie on several stages: those of `{decoder.name}` alone do"
             problems.error("bad-stages", message, place, help="write `stage`, the one that has it, or nothing")
         elif key == "stage" and node.name not in ahead:
-            message = f"`{node.name}` is not encoded ahead of the text: it lies where `{decoder.name}` does"
-            edit = "write `stages`" if node.name == decoder.name else "remove `stage`"
+            message = f"`{node.name}` is not encoded ahead of the text: it lies where the layers of `{decoder.name}` do"
+            edit = "write `stages`, how many layers each has" if node.name == decoder.name else "remove `stage`"
             problems.error("bad-stages", message, place, help=edit)
         elif node.stage is not None and node.stage >= count:
             message = f"`{node.name}` is to lie on stage {node.stage}, and there are {count}, the first of which is 0"

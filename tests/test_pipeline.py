@@ -182,3 +182,41 @@ def test_a_plan_counts_the_bubble_and_what_is_sent() -> None:
     assert sum(stage.layers for stage in found.stages) == 32
     whole = planned("parallelism.mesh={dp: 2}")
     assert sum(node.parameters for node in found.nodes) == sum(node.parameters for node in whole.nodes)
+
+
+@pytest.mark.parametrize(
+    ("changes", "rule", "words"),
+    [
+        (["mesh={dp: 2, pp: 2}"], "bad-stages", "`pp` is not the outermost axis"),
+        (["mesh.dp=2", "nodes.llm.stages=[1, 1]"], "bad-stages", "the mesh has no `pp` above 1"),
+        (["mesh.pp=2", "nodes.vision.stages=[1, 1]"], "bad-stages", "those of `llm` alone do"),
+        (["mesh.pp=2", "nodes.text.stage=0"], "bad-stages", "`text` is not encoded ahead of the text"),
+        (["mesh.pp=2", "nodes.vision.stage=2"], "bad-stages", "there are 2, the first of which is 0"),
+        (["mesh.pp=2", "nodes.vision.stage=1", "nodes.projector.stage=0"], "bad-stages", "what is encoded together"),
+        (["mesh.pp=2", "nodes.vision.stage=1", "nodes.llm.stages=[1, 1]"], "bad-stages", "before stage 1 has encoded"),
+        (["mesh.pp=2", "nodes.llm.stages=[2, 0]"], "empty-stage", "stage 1 would have nothing"),
+        (["mesh.pp=3", "nodes.llm.stages=[0, 0, 2]"], "empty-stage", "stage 1 would have nothing"),
+        (["mesh.pp=4"], "empty-stage", "4 stages are too many for 2 layers"),
+    ],
+)
+def test_what_cannot_be_staged_is_said(changes: list[str], rule: str, words: str) -> None:
+    with pytest.raises(graphvlm.GraphError) as caught:
+        graphvlm.load(GRAPHS / "tiny.yaml", overrides=[f"parallelism.{change}" for change in changes])
+    assert [each.rule for each in caught.value.diagnostics] == [rule]
+    assert words in caught.value.diagnostics[0].message
+    assert caught.value.diagnostics[0].help
+
+
+@pytest.mark.parametrize(
+    ("graph", "words"),
+    [
+        ("albef_pretrain", "there is no decoder"),
+        ("bert_base", "there is no decoder"),
+        ("blip_pretrain", "needs more than its tokens"),
+    ],
+)
+def test_graphs_that_have_no_stages(graph: str, words: str) -> None:
+    with pytest.raises(graphvlm.GraphError) as caught:
+        graphvlm.load(GRAPHS / f"{graph}.yaml", overrides=["parallelism.mesh.pp=2"])
+    assert [each.rule for each in caught.value.diagnostics] == ["not-staged"]
+    assert words in caught.value.diagnostics[0].message

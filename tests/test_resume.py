@@ -49,3 +49,27 @@ def test_killed_and_resumed_on_another_mesh(tmp_path: Path) -> None:
     off = {step: loss - straight[step] for step, loss in (*before.items(), *after.items())}
     assert {step: gap for step, gap in off.items() if abs(gap) > 1e-5} == {}
     assert (tmp_path / "killed" / "trained" / "model.safetensors").exists()
+
+
+@pytest.mark.long
+def test_stages_resumed_without_stages(tmp_path: Path) -> None:
+    """Two stages of two ranks go on as four ranks without stages, with the state of the optimizer."""
+    text = RECIPE.read_text(encoding="utf-8")
+    found = re.search(r"<!-- file: train_stages.py -->\n```python\n(.*?)```", text, re.DOTALL)
+    layout = re.search(r"graphvlm build tiny '(parallelism={mesh: {pp: 2.*?)' name=staged", text)
+    assert found
+    assert layout
+    for name in ("staged", "alone"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "train_stages.py").write_text(found[1], encoding="utf-8")
+        graphvlm.build(TINY, tmp_path / name, overrides=(layout[1], "name=staged"))
+    runs = [("--steps", "4"), ("--steps", "6", "--mesh", "dp=4")]
+    together: dict[int, float] = {}
+    for run in runs:
+        code, some = losses(tmp_path / "staged", "train_stages.py", *run, ranks=4)
+        assert code == 0
+        together |= some
+    code, straight = losses(tmp_path / "alone", "train_stages.py", "--steps", "6", "--mesh", "dp=1", ranks=1)
+    assert code == 0
+    assert sorted(together) == sorted(straight) == [0, 1, 2, 3, 4, 5]
+    assert {step for step in straight if abs(together[step] - straight[step]) > 1e-5} == set()
