@@ -28,7 +28,7 @@ def compare(
     split = sizes.get("cp", 1) * sizes.get("tp", 1)
     own = dist.get_rank() // split % ranks
     batches, expected = reference["batches"][own::ranks], reference["losses"][own::ranks]
-    run = pipeline.Pipeline(model, devices, dtype=torch.float32)
+    run = pipeline.Pipeline(model, devices, dtype=next(whole.parameters()).dtype)
     off = {"outputs": _outputs_off(run, batches, whole)}
     for schedule in SCHEDULES:
         name = schedule.__name__

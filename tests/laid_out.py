@@ -220,7 +220,7 @@ def main(folder: str, *names: str) -> None:
         loaded = stored(model, package, mesh, Path(folder, f"{name}.weights"))
         if "pp" in mesh:
             devices = init_device_mesh("cpu", tuple(mesh.values()), mesh_dim_names=tuple(mesh))
-            off = in_stages.compare(package, model, devices, expected, alone(package))
+            off = in_stages.compare(package, model, devices, expected, alone(package).to(dtype))
         else:
             off = compare(model, mesh, expected)
         found = {"held": held, "by_rank": by_rank, "off": off, "loaded": loaded}
