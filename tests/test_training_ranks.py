@@ -54,11 +54,24 @@ WHOLE = (
     "nodes.pairs={gather: true, inputs: {ids: image_ids}}",
     "nodes.contrast={gather: true, inputs: {ids: image_ids}}",
 )
+# A stack with weights of another, and one whose layers have some together.
+_AGAIN = "kind: encoder, type: transformer, inputs: {features: words, image: vision, mask: attention_mask}, vocab: 101"
+_AGAIN += ", dim: 48, max_tokens: 64, norm: {type: layer, eps: 1.0e-12, place: post}, position: {type: learned}"
+_AGAIN += ", input_norm: true, final_norm: false, attention: {heads: 4, bias: true}, mlp: {hidden: 72, activation: gelu"
+_AGAIN += ", bias: true}, sublayers: {cross: {op: attention, heads: 4, bias: true, kv: image}}"
+_AGAIN += ", layers: {count: 3, where: [{name: fusion, range: [1, 3], each: [attn, cross, mlp]}]}"
+TIED = (
+    f"nodes.again={{tie: {{to: text, except: [attn]}}, {_AGAIN}}}",
+    "nodes.again_topics={kind: head, type: classifier, classes: 7, inputs: again}",
+    "nodes.again_loss={kind: loss, type: classification, inputs: {scores: again_topics, classes: topic}}",
+    "nodes.total.inputs.again=again_loss",
+    "nodes.vision.layers={count: 2, share: {mlp: 2}}",
+)
 GRAPHS = {
     "shared_keys": (*ALONE, *SHARED),
     "kept_keys": (*ALONE, *KEPT),
     "shared_others": (*SHARED, *WHOLE),
-    "sharded": (),
+    "sharded": TIED,
 }
 
 
@@ -109,7 +122,10 @@ def test_a_queue_keeps_what_all_ranks_gave(found: dict[str, dict[str, float]]) -
 
 
 def test_weights_in_parts(found: dict[str, dict[str, float]]) -> None:
-    """Under FSDP: teachers follow, layers are called in ranges, every gradient. The queue has two batches."""
+    """Under FSDP: teachers follow, layers are called in ranges, stacks and layers have weights together.
+
+    Every gradient. The queue has two batches.
+    """
     off = {key: value for key, value in found["sharded"].items() if not key.startswith("queue.")}
     assert {key: value for key, value in off.items() if value > 1e-7} == {}
     assert sum(key.startswith("gradient") for key in off) > 40

@@ -239,15 +239,17 @@ def make(graph: Graph, view: ModelView, variables: dict[str, str], inner: tuple[
 
     `variables` are the features that each stage gives.
     """
-    tied, lent = tied_tables(graph), _lent(graph)
+    tied, lent, together = tied_tables(graph), _lent(graph), _together(graph)
     sharded = [node for node in graph.owners if not node.spread]
     mesh = graph.parallelism.mesh
     plans = tuple(plan for node in graph.owners if (plan := _plan(node, mesh, view.in_parts)))
     return ParallelView(
         mesh=tuple(mesh.items()),
         plans=plans,
-        stacks=tuple(node.name for node in sharded if _has_layers(node)),
-        units=tuple(f"model.{unit}" for node in sharded if node.name not in tied for unit in _units(node, lent)),
+        stacks=tuple(node.name for node in sharded if _has_layers(node) and node.name not in together),
+        units=tuple(
+            f"model.{unit}" for node in sharded if node.name not in tied | together for unit in _units(node, lent)
+        ),
         kept=tuple(f"model.{node.name}" for node in graph.owners if node.name in tied),
         spread=tuple(_spread(node, mesh) for node in graph.owners if node.spread),
         methods=view.methods,
@@ -288,6 +290,14 @@ def _lent(graph: Graph) -> frozenset[str]:
     """Nodes with a weight that others read too, while the module is not called: it is gathered with the whole model."""
     refs = (ref for node in graph.nodes.values() for ref in node.inputs.values() if graph.port(ref).weight)
     return frozenset(graph.nodes[ref.name].module for ref in refs)
+
+
+def _together(graph: Graph) -> frozenset[str]:
+    """The nodes whose modules have weights together with others: these are gathered with the model as a whole."""
+    tied = {name for node in graph.owners if node.tie for name in (node.name, node.tie.to)}
+    own = {node.name for node in graph.owners if node.spec.stack and node.spec.stack.shared}
+    # A teacher is laid out as what it follows.
+    return frozenset(tied | own | {node.name for node in graph.owners if node.follows in own})
 
 
 def _units(node: Node, lent: frozenset[str]) -> tuple[str, ...]:
