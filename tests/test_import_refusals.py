@@ -73,7 +73,27 @@ MOE: dict[str, Any] = {
     "mlp_only_layers": [1],
 }
 SIGLIP = {"model_type": "siglip_vision_model", "num_hidden_layers": 2}
-GOOD = (LLAVA, QWEN, MOE)
+# Positions by the type of a layer
+COMPASS: dict[str, Any] = {
+    "model_type": "cohere_compass",
+    "image_token_id": 90,
+    "video_token_id": 91,
+    "vision_config": {"model_type": "cohere_compass", "hidden_size": 48, "num_heads": 3, "out_hidden_size": 48},
+    "text_config": {
+        "vocab_size": 100,
+        "hidden_size": 48,
+        "num_hidden_layers": 4,
+        "num_attention_heads": 6,
+        "layer_types": ["sliding_attention", "full_attention"] * 2,
+        "rope_parameters": {
+            "rope_theta": 1.0,  # what the class throws away
+            "rope_type": "default",
+            "full_attention": None,
+            "sliding_attention": {"rope_type": "default", "rope_theta": 5e4, "mrope_section": [2, 1, 1]},
+        },
+    },
+}
+GOOD = (LLAVA, QWEN, MOE, COMPASS)
 
 
 def changed(config: dict[str, Any], change: dict[str, Any]) -> dict[str, Any]:
@@ -158,6 +178,10 @@ REFUSED: list[tuple[dict[str, Any], dict[str, Any], str, str]] = [
     (LLAVA, {"text_config.rope_scaling": {"type": "linear", "factor": 2.0}}, "contradictory-config", "both say"),
     (QWEN, {"rope_scaling": {"full_attention": {"rope_type": "default"}}}, "unsupported-config", "some of the layers"),
     (QWEN, {"rope_scaling.original_max_position_embeddings": 9}, "unknown-config-field", "`dynamic`"),
+    (COMPASS, {"text_config.rope_parameters": {"rope_theta": 5.0}}, "invalid-config", "type `full_attention`"),
+    (COMPASS, {"text_config.rope_parameters.linear_attention": None}, "unknown-config-field", "linear_attention"),
+    (COMPASS, {"text_config.rope_parameters.sliding_attention": None}, "unsupported-config", "no layer any positions"),
+    (COMPASS, {"text_config.rope_parameters.full_attention": "none"}, "invalid-config", "must be an object"),
     (QWEN, {"layer_types": ["full_attention"]}, "contradictory-config", "1 layer types for 3"),
     (QWEN, {"layer_types": ["full_attention", "mamba", "full_attention"]}, "unsupported-config", "mamba"),
     (QWEN, {"layer_types": {"0": "full_attention"}}, "invalid-config", "list of words"),

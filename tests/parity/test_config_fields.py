@@ -59,6 +59,7 @@ _HERE: Mapping[str, frozenset[str]] = {
     "aya_vision": frozenset({"text_config.head_dim", "text_config.logit_scale"}),  # its own head scales nothing
     "cohere2_vision": frozenset({"text_config.head_dim", "text_config.logit_scale"}),
     "cohere2": frozenset({"head_dim"}),
+    "cohere_compass": frozenset({"text_config.head_dim", "text_config.pooling"}),
     "deepseek_v2": frozenset({"head_dim"}),
     "deepseek_v3": frozenset({"head_dim"}),
     # a list names the layers with experts, and of one group nothing is chosen

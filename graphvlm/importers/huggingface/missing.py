@@ -30,7 +30,6 @@ MISSING: Mapping[str, str] = MappingProxyType(
         "blip": "an encoder and a decoder of text with post-norms (BERT) that attend to image features",
         "chameleon": _VQ,
         "cohere2_vision": _ONLY_READER,
-        "cohere_compass": _NATIVE,
         "cosmos3_edge": _NATIVE,
         "cosmos3_omni": f"{_NATIVE}; the readers of its generation parts",
         "deepseek_ocr2": f"{_SAM}; a language model as the encoder",

@@ -65,6 +65,7 @@ MULTIMODAL: Mapping[str, Model] = MappingProxyType(
         "qwen3_vl_moe": Model("Qwen3VLMoeForConditionalGeneration", "native"),
         "qwen3_5": Model("Qwen3_5ForConditionalGeneration", "native"),
         "qwen3_5_moe": Model("Qwen3_5MoeForConditionalGeneration", "native"),
+        "cohere_compass": Model("CohereCompassForConditionalGeneration", "native"),
         "qwen3_vl": Model("Qwen3VLForConditionalGeneration", "native"),
         "audioflamingo3": Model("AudioFlamingo3ForConditionalGeneration", "audio_text"),
         "deepseek_vl_hybrid": Model("DeepseekVLHybridForConditionalGeneration", "windowed"),

@@ -32,6 +32,9 @@ QWEN3_5, QWEN3_5_MOE = (
     ConfigTable(model_type, {**_PARTS_FIELDS, "image_token_id": 248056, "video_token_id": 248057}, harmless=_AROUND)
     for model_type in ("qwen3_5", "qwen3_5_moe")
 )
+COHERE_COMPASS = ConfigTable(
+    "cohere_compass", {**_PARTS_FIELDS, "image_token_id": 255031, "video_token_id": 255032}, harmless=_AROUND
+)
 GLM = tuple(
     ConfigTable(
         model_type,
@@ -221,6 +224,7 @@ def _checkpoint(model_type: str, native: Native) -> dict[str, Any]:
         "qwen3_vl_moe": "qwen3_vl",
         "qwen3_5": "qwen3_vl",
         "qwen3_5_moe": "qwen3_vl",
+        "cohere_compass": "qwen3_vl",
         "glm_ocr": "glm4v",
     }.get(model_type, _PARTS_OF.get(model_type, model_type))
     return {"use": f"checkpoint/{layout}"} | ({"prefixes": dict(native.prefixes)} if native.prefixes else {})
@@ -250,6 +254,6 @@ def _renamed(config: Fields) -> Fields:
 FAMILIES: Mapping[str, Family] = MappingProxyType(
     {
         table.model_type: Family(table, _read, _parts(table.model_type))
-        for table in (QWEN2_VL, QWEN2_5_VL, QWEN3_VL, QWEN3_VL_MOE, QWEN3_5, QWEN3_5_MOE, *GLM)
+        for table in (QWEN2_VL, QWEN2_5_VL, QWEN3_VL, QWEN3_VL_MOE, QWEN3_5, QWEN3_5_MOE, COHERE_COMPASS, *GLM)
     }
 )

@@ -92,6 +92,7 @@ NATIVE_TABLES: Mapping[str, ConfigTable] = MappingProxyType(
         ),
         "qwen3_vl_vision": ConfigTable("qwen3_vl_vision", _QWEN3),
         "qwen3_vl_moe_vision": ConfigTable("qwen3_vl_moe_vision", _QWEN3),
+        "cohere_compass_vision": ConfigTable("cohere_compass_vision", _QWEN3),
         **{name: ConfigTable(name, _QWEN3_5, neutral={"deepstack_visual_indexes": []}) for name in WITHOUT_DEEP},
         "pixtral": ConfigTable(
             "pixtral",

@@ -281,6 +281,7 @@ _READERS: Mapping[str, Callable[[Fields], Native]] = MappingProxyType(
         "exaone4_5_vision": _grouped,
         "qwen3_vl_vision": _qwen3,
         "qwen3_vl_moe_vision": _qwen3,
+        "cohere_compass_vision": _qwen3,
         **dict.fromkeys(WITHOUT_DEEP, _qwen3),
         "glm4v_vision": _glm4v,
         "glm4v_moe_vision": _glm4v,

@@ -88,6 +88,17 @@ def read_position_by_type(text: Fields, kind: TextKind, head_dim: int) -> Positi
     return Position(full, most, full=full, sliding=sliding)
 
 
+def read_rotary_of(text: Fields, kind: TextKind, name: str, head_dim: int) -> tuple[Any, int]:
+    """What the object `rope_parameters` says of the layers of one type, `none` where it is null; the longest sequence.
+
+    The class has no `rope_theta` beside: each object has one.
+    """
+    rope = _of_type(text, _object(text, text.tree.get("rope_parameters"), "rope_parameters"), name)
+    if rope is None:
+        return "none", text.integer("max_position_embeddings")
+    return _rotary(rope, text, kind, rope.number("rope_theta"), head_dim)
+
+
 _BY_TYPE = ("full_attention", "sliding_attention")
 
 

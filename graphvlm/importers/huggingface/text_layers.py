@@ -34,7 +34,9 @@ def _windowed(text: Fields, kind: TextKind, node: Node, position: Position, coun
         return []
     attention, full = node["attention"], tuple(index for index in range(count) if index not in sliding)
     wide, narrow = position.full or position.setting, position.sliding or position.setting
-    if not full or len(_selection(sliding, count).get("at", ())) > 1:
+    shorter = len(_selection(sliding, count).get("at", ())) > 1
+    # rotary positions stand where all layers have them: they decide which ports there are
+    if not full or wide == "none" or (shorter and narrow != "none"):
         attention["window"], node["position"] = window, narrow
         changes = {"attention": {"window": None}} | _difference(narrow, wide)
         return [Variant("full", full, changes)] if full else []

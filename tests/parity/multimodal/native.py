@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Generator
 from transformers import (
+    CohereCompassConfig,
     Glm4vConfig,
     Glm4vMoeConfig,
     Glm46VConfig,
@@ -36,7 +37,7 @@ MIXED_ROWS = (("image", "video"), ("video", "image", "image"), ())
 ALIKE = ("glm4v", "glm46v", "glmga", "glm4v_moe", "glm_ocr")
 START, END = 2, 0  # these two: no words of a prompt
 # These have the times of frames as text between them.
-APART = ("qwen3_vl", "qwen3_vl_moe", "qwen3_5", "qwen3_5_moe")
+APART = ("cohere_compass", "qwen3_vl", "qwen3_vl_moe", "qwen3_5", "qwen3_5_moe")
 
 
 def seen(kinds: tuple[str, ...], config: Any, padding: Padding, generator: Generator) -> Inputs:
@@ -121,6 +122,17 @@ def qwen3_vl_moe(**changes: Any) -> Any:
     return Qwen3VLMoeConfig(text_config=text, vision_config=settings, **_TOKENS)
 
 
+def cohere_compass() -> Any:
+    """Layers with a window turn queries and keys by three numbers; the others know no positions."""
+    settings: dict[str, Any] = {**_VISION, "hidden_size": 60, "intermediate_size": 40, "out_hidden_size": 48}
+    settings |= {"num_position_embeddings": 25, "deepstack_visual_indexes": [1, 2]}
+    rope = {"rope_type": "default", "rope_theta": 5000.0, "mrope_section": [2, 1, 1]}
+    text = _text([], num_attention_heads=6, layer_types=MIXED, sliding_window=7, layer_norm_eps=2e-3, logit_scale=0.4)
+    text |= {"rope_parameters": {"full_attention": None, "sliding_attention": rope}}
+    del text["rms_norm_eps"]
+    return CohereCompassConfig(text_config=text, vision_config=settings, **_TOKENS)
+
+
 def qwen3_5(config: Any = Qwen3_5Config, **changes: Any) -> Any:
     """Linear attention beside full attention, of whose heads three fifths turn by three positions."""
     settings: dict[str, Any] = {**_VISION, "hidden_size": 60, "intermediate_size": 40, "out_hidden_size": 48}
@@ -193,6 +205,7 @@ _CONFIGS: Mapping[str, Callable[[], Any]] = MappingProxyType(
         "qwen2_5_vl_full": lambda: qwen2_5_vl({"fullatt_block_indexes": [0, 1, 2], "temporal_patch_size": 1}),
         "qwen3_vl": lambda: qwen3_vl(attention_bias=True),
         "qwen3_vl_moe": qwen3_vl_moe,
+        "cohere_compass": cohere_compass,
         "qwen3_5": qwen3_5,
         "qwen3_5_moe": qwen3_5_moe,
         "glm4v": glm4v,
