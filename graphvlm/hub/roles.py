@@ -76,7 +76,9 @@ def _nodes(graph: Graph, stages: Stages) -> Iterator[tuple[str, str]]:
             yield name, LANGUAGE
     for stage in stages.encoders:
         own = [graph.nodes[name] for name in stage.nodes if not graph.nodes[name].owner]
-        towers = [node.name for node in own if node.kind == "encoder"]
+        encoders = [node for node in own if node.kind == "encoder"]
+        # What cuts images or finds their places is none, where something behind it has layers.
+        towers = [node.name for node in encoders if node.spec.stack is not None] or [node.name for node in encoders]
         projectors = [node.name for node in own if node.kind == "projector"]
         if towers and stage.name in _TOWERS:
             yield towers[0], _TOWERS[stage.name]
