@@ -28,10 +28,8 @@ def parallelize(
         policy = MixedPrecisionPolicy(param_dtype=dtype, reduce_dtype=torch.float32)
         for layer in model.vision.layers:
             fully_shard(layer, mesh=mesh["dp"], mp_policy=policy)
-        for layer in model.text.layers:
-            fully_shard(layer, mesh=mesh["dp"], mp_policy=policy)
         # By themselves, so that nothing is gathered for longer than it is used.
-        for module in [model.vision, model.words, model.text, model.truth]:
+        for module in [model.vision, model.words, model.truth]:
             fully_shard(module, mesh=mesh["dp"], mp_policy=policy)
         fully_shard(model, mesh=mesh["dp"], mp_policy=policy)
         # What is called besides `forward` must gather the parameters too.
