@@ -60,7 +60,7 @@ def scatter(made: Growing, stream: Stream, sources: list[Features], dim: int) ->
         chosen.append(sources.pop(0))
     ports = {f"seen_{index}": wide(made, each, dim) for index, each in enumerate(chosen)}
     placeholder = {port: made.token() for port in ports}
-    more: Plain = {}
+    more: Plain = made.maybe(placing=lambda: "add") if made.chance(5) else {}
     if len(ports) > 1 and made.chance(3):  # one token for two, which others stand around
         placeholder["seen_1"] = placeholder["seen_0"]
         more["between"] = {"seen_1": [made.token(), made.token()]}
@@ -73,7 +73,7 @@ def scatter(made: Growing, stream: Stream, sources: list[Features], dim: int) ->
         **({"tokens": counts} if counts else {}),
         **more,
     )
-    alone = ports if not more else {}  # what reads these tokens too cannot tell them apart
+    alone = ports if "between" not in more else {}  # what reads these tokens too cannot tell them apart
     made.scattered[name] = [(each, placeholder[port]) for port, each in alone.items()]
     return replace(stream, ref=name, placed=name)
 

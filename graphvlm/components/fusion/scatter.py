@@ -26,7 +26,8 @@ class Scatter(Spec):
     """Decided placeholders: port -> token id, and port -> how many of them an image takes, where that is known.
 
     `masked` are the ports whose features may hold padding, which is not placed. `marks` are port -> a token id for each
-    of its rows. `between` are port -> the tokens between which its placeholder stands for it.
+    of its rows. `between` are port -> the tokens between which its placeholder stands for it. If `added`,
+    features come on top of the words at their places.
     """
 
     dim: int
@@ -35,10 +36,11 @@ class Scatter(Spec):
     masked: tuple[str, ...] = ()
     marks: tuple[tuple[str, tuple[int, ...]], ...] = ()
     between: tuple[tuple[str, tuple[int, int]], ...] = ()
+    added: bool = False
 
     def summary(self) -> str:
         tokens = ", ".join(f"{port} at token {token}" for port, token in self.placeholder)
-        return f"scatter, {tokens}"
+        return f"scatter, {'added, ' if self.added else ''}{tokens}"
 
     def resolved(self) -> dict[str, Any]:
         return {"dim": self.dim, **({"tokens": dict(self.tokens)} if self.tokens else {})}
@@ -56,6 +58,7 @@ class ScatterView:
     marks: tuple[str, ...]
     between: tuple[str, ...]
     conditions: Mapping[str, tuple[str, ...]]
+    added: bool
     places: bool
 
     @property
@@ -128,7 +131,7 @@ class ScatterComponent:
             (port, length) for port, length in lengths.items() if isinstance(length, int) and port not in masked
         )
         pairs = tuple(placeholder.items()), tokens, masked, tuple(marks.items()), tuple(between.items())
-        return Scatter(inferred.sizes["dim"], *pairs)
+        return Scatter(inferred.sizes["dim"], *pairs, added=settings.get("placing", default="replace") == "add")
 
     def page(self, node: Node, wiring: Wiring) -> NodePage:
         spec = node.spec
@@ -146,6 +149,7 @@ class ScatterComponent:
             marks=marks,
             between=tuple(between),
             conditions=conditions(dict(spec.placeholder), between),
+            added=spec.added,
             places="places" in wiring.read,
         )
         fields = (
