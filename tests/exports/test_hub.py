@@ -30,6 +30,7 @@ ODD = "odd"
 READY = ("qwen3_vl_4b", "gemma_3_4b")
 LONG = (
     "qwen2_5_vl_7b",
+    "llava_onevision_qwen2_7b",
     "glm_4_1v_9b",
     "paligemma_3b",
     "speech",
