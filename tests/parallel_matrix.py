@@ -116,14 +116,12 @@ def in_double(package: Path) -> None:
 
 
 def _sizes(name: str) -> Sizes:
-    """Sizes for which ranks can share the tokens: an even number."""
-    found = (sizes(small(name), seq=seq) for seq in (8, 9))
-    even = (each for each in found if not any(batch.size(1) % 2 for batch in _texts(name, each)))
-    return next(even, sizes(small(name), seq=8))
-
-
-def _texts(name: str, known: Sizes) -> list[torch.Tensor]:
-    return [each for key, each in inputs(small(name), known).items() if key.endswith("input_ids")]
+    """Sizes for which ranks can share the tokens of the decoder: an even number."""
+    graph = small(name)
+    decoder = next(node for node in graph.nodes.values() if node.kind == "decoder")
+    stream = decoder.signature.inputs[decoder.signature.stream].shape[1]
+    found = [sizes(graph, seq=seq) for seq in (8, 9)]
+    return next((each for each in found if each.evaluate(stream) % 2 == 0), found[0])
 
 
 def _cell(folder: Path, cell: str) -> str:

@@ -54,6 +54,7 @@ CASES = {
     "tokens": Case("tiny", {"pp": 2, "tp": 2}, _SEQUENCE, _HEADS),
     "context": Case("tiny", {"pp": 2, "dp": 1, "cp": 2}, {"llm": {"stages": [1, 1]}}, _HEADS),
     "images": Case("llava_1_5_7b", {"pp": 2, "tp": 2}, {"vision": {"images": "shard"}}, _HEADS),
+    "frozen": Case("tiny", {"pp": 2, "tp": 2}, _TOWER, (*_HEADS, 'freeze={patterns: [vision, "llm.layers.1.*"]}')),
     "mixture": Case("deepseek_v3", {"pp": 2, "dp": 1, "ep": 2}, {}, ("nodes.llm.mlp.moe.experts=6",)),
     "tied": Case("gemma_2b", {"pp": 2, "tp": 2}, {}, _HEADS),
     "prefix": Case("prefix_clip_llama", {"pp": 2, "dp": 2}),
@@ -73,7 +74,7 @@ CASES = {
     "eight_crossed": Case("llama_3_2_vision_11b", {"pp": 2, "dp": 2, "tp": 2}, _TOWER, (*_HEADS, *_CROSSED)),
     "eight_tied": Case("gemma_2b", {"pp": 2, "dp": 2, "tp": 2}, {}, _HEADS),
 }
-_USUAL = ("sharded", "ahead", "crossed", "tied")
+_USUAL = ("ahead", "crossed", "tied")
 NAMES = [name if name in _USUAL else pytest.param(name, marks=pytest.mark.long) for name in CASES]
 
 
