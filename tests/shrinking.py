@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Mapping
 from math import prod
 from types import MappingProxyType
@@ -190,6 +191,16 @@ def _first_token(node: Node) -> Iterator[str]:
     yield ".token=5"
 
 
+def _period(node: Node) -> str:
+    """Four layers, of which the last is what `where` says of every eighth."""
+    found = node.tree.get("layers", "where")
+    entries = found.plain() if found else ()
+    if not any(entry.get("every", 0) > 4 for entry in entries):
+        return "{count: 4}"
+    (entry,) = entries
+    return f"{{count: 4, where: [{json.dumps(entry | {'every': 4, 'from': 3})}]}}"
+
+
 def _decoder(node: Node) -> Iterator[str]:
     spec = node.spec
     assert isinstance(spec, Transformer)
@@ -197,7 +208,7 @@ def _decoder(node: Node) -> Iterator[str]:
         yield from _encoder(node)
         return
     kv_heads = 6 if all(each.kv_heads == each.heads for each in spec.layers.attentions) else 2
-    layers = "{count: 4}" if any(spec.layers.linear) else max(2, len(spec.inject))
+    layers = _period(node) if any(spec.layers.linear) else max(2, len(spec.inject))
     if node.tree.get("layers", "each"):
         layers = "{count: 2, where: null}"
     yield f"={{vocab: {VOCAB}, dim: 48, layers: {layers}, max_tokens: 192}}"
@@ -219,7 +230,8 @@ def _decoder(node: Node) -> Iterator[str]:
     yield from few_layers(node)
     yield from _crossed(node)
     if any(spec.layers.linear):
-        yield f".attention.linear={LINEAR}"
+        fading = node.tree.get("attention", "linear", "rule") is not None
+        yield f".attention.linear={'{key_heads: 2, key_dim: 6}' if fading else LINEAR}"
     ops = [sublayer.op for kind in spec.layers.kinds for sublayer in kind.sublayers]
     if any(isinstance(op, Mlp) and op.moe for op in ops):
         yield f".mlp.moe={{experts: 5{'' if spec.layers.choosing else ', top: 2'}}}"
