@@ -217,3 +217,12 @@ def test_a_program_in_double_precision(one_thread: None) -> None:
     assert torch.equal(right, right.float().double()) is False
     assert torch.allclose(done.outputs["logits"].double(), right, atol=1e-4 * float(right.abs().max()))
     assert next(model.parameters()).dtype == torch.float32
+
+
+@pytest.mark.long
+def test_a_dry_run_of_clips_fits_the_decoder() -> None:
+    """On meta features fill as many places as they can, which several rows share."""
+    from graphvlm.exporters.onnx.survey import survey
+
+    found = survey(small("llava_onevision_qwen2_7b"), Options(), lambda _: None)
+    assert [each["name"] for each in found["programs"]] == ["encode_image", "encode_video", "prefill", "decode"]

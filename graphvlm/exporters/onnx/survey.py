@@ -25,7 +25,9 @@ def survey(graph: Graph, options: Options, say: Say) -> dict[str, Any]:
     with torch.device("meta"):
         model = package.Model().to(getattr(torch, options.dtype)).eval()
     programs = []
-    for program in trace(plan, model, package, Samples(plan, model, TRACED, options.seed, padded=False)):
+    # Features fill as many places as they can: more rows than usual share them out.
+    samples = Samples(plan, model, {**TRACED, "batch": 4}, options.seed, padded=False)
+    for program in trace(plan, model, package, samples):
         say(f"{program.name}: traced")
         programs.append(described(program, operators(convert(program, options.opset)), ()))
     weights = sum(parameter.numel() * parameter.element_size() for parameter in model.parameters())
