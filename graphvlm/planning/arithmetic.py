@@ -107,7 +107,7 @@ def _products(
             products += cost
             trained += cost * weight.trained
     head = getattr(node.spec, "head", None)
-    if head is not None and head.tied:
+    if head is not None and head.tied and "logits" in node.signature.outputs:
         table = next(weight for weight in weights[graph.embedding(node.name)] if weight.path == "weight")
         cost = 2.0 * table.held * met(node, "head.weight", tokens, sizes)
         products += cost
@@ -175,6 +175,9 @@ def _score(node: Node, op: Op, tokens: int, alone: float, sizes: Mapping[str, in
         keys = rows(node.signature.inputs[op.cross.port].shape, sizes) / (tokens / alone)
     elif op.window:
         keys = min(keys, op.window)
+    elif op.grid and op.grid.apart:  # as many frames in every video
+        frames = int(getattr(node.spec, "frames", 1))
+        keys = frames if op.grid.within == "place" else keys / frames
     elif op.grid:  # patches of all images stand in one sequence
         keys /= evaluate(node.signature.inputs["grid"].shape[0], sizes)
         keys = min(keys, op.grid.size**2) if op.grid.within == "window" else keys
