@@ -7,9 +7,9 @@ import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from graphvlm.component import counted
 from graphvlm.diagnostics import GraphError
 from graphvlm.dims import show_shape
+from graphvlm.spec import counted
 
 from . import console
 from . import options as shared

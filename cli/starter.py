@@ -6,10 +6,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from graphvlm import catalog
-from graphvlm.component import Port, component
+from graphvlm.component import component
 from graphvlm.compose import compose
 from graphvlm.diagnostics import Source
 from graphvlm.settings import Settings
+from graphvlm.spec import Port
 
 from .console import UsageError
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from .component import What
+from .spec import What
 
 # What the axes of what flows are called, or how long they are.
 AXES: Mapping[What, tuple[str | int, ...]] = MappingProxyType(

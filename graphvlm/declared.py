@@ -6,8 +6,8 @@ import keyword
 from typing import cast
 
 from .axes import AXES
-from .component import What
 from .problems import Problems
+from .spec import What
 from .tree import Tree
 from .words import WHAT
 

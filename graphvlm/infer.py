@@ -6,12 +6,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
-from .component import Port, What
 from .diagnostics import Label
 from .dims import MAX_TERMS, Dim, Mismatch, Solver, Sum, TooManyTerms, Var, Written, show, show_shape
 from .ir import Input
 from .linked import Edge, Linked, LinkedGraph
 from .problems import Problems
+from .spec import Port, What
 
 
 def infer(linked: LinkedGraph, problems: Problems) -> Solver:

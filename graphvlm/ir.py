@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from .blocks.parameters import Parameter
-from .component import Port, Signature, Spec
 from .diagnostics import Span
 from .dims import Var, Written
+from .spec import Port, Signature, Spec
 from .tree import Tree
 
 

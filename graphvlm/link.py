@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from .axes import AXES
 from .blocks.sequence import check_sequence
-from .component import Port, What, component
+from .component import component
 from .declared import check_ports
 from .diagnostics import Label, Span, did_you_mean
 from .dims import Var, Written
@@ -16,6 +16,7 @@ from .linked import Edge, Linked, LinkedGraph, called
 from .masks import mask_port, with_masks
 from .problems import Problems
 from .settings import Settings
+from .spec import Port, What
 from .tree import Tree
 from .words import WHAT, listed, suggestion
 

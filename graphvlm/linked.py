@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from .component import Component, Port, Signature
+from .component import Component
 from .diagnostics import Span
 from .ir import Input, Ref
 from .settings import Settings
+from .spec import Port, Signature
 from .tree import Tree, mapping
 
 

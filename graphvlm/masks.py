@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from dataclasses import replace
 from itertools import count
 
-from .component import Port
 from .diagnostics import Label
 from .dims import Var
 from .ir import Input, Ref
 from .linked import Edge, Linked, LinkedGraph
 from .problems import Problems
+from .spec import Port
 
 
 def with_masks(graph: LinkedGraph, problems: Problems) -> LinkedGraph:

@@ -8,7 +8,6 @@ from typing import Any
 
 from . import checks
 from .blocks.parameters import with_counts
-from .component import Inferred, Port, Spec
 from .diagnostics import Label
 from .dims import Solver, Written
 from .freezing import read_freeze
@@ -18,6 +17,7 @@ from .linked import Linked, LinkedGraph
 from .problems import Problems
 from .settings import Settings
 from .sharding import read_parallelism
+from .spec import Inferred, Port, Spec
 from .stage_checks import check_stages
 from .vocabulary import split_vocabulary
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
-from .component import What
 from .ir import Graph, Node, Ref
+from .spec import What
 
 
 @dataclass(frozen=True, slots=True)

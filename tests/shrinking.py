@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from math import prod
 from types import MappingProxyType
+from typing import Any
 
 from graphvlm.blocks.settings import Mlp
 from graphvlm.components.decoder.transformer import Transformer
@@ -194,7 +195,7 @@ def _first_token(node: Node) -> Iterator[str]:
 def _period(node: Node) -> str:
     """Four layers, of which the last is what `where` says of every eighth."""
     found = node.tree.get("layers", "where")
-    entries = found.plain() if found else ()
+    entries: list[dict[str, Any]] = found.plain() if found else []
     if not any(entry.get("every", 0) > 4 for entry in entries):
         return "{count: 4}"
     (entry,) = entries

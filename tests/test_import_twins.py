@@ -16,12 +16,12 @@ import pytest
 
 import graphvlm
 from graphvlm.blocks.settings import LayerKind
-from graphvlm.component import Spec
 from graphvlm.components.decoder.transformer import Transformer
 from graphvlm.diagnostics import Source
 from graphvlm.emit import emit
 from graphvlm.importers import import_config
 from graphvlm.ir import Graph
+from graphvlm.spec import Spec
 from graphvlm.weights import expected
 
 from .test_import_loongforge import MODELS, shipped

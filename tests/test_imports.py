@@ -15,7 +15,7 @@ LAYERS = (
     {"tree", "scalars", "problems", "dims", "building", "merging", "settings"},
     {"source", "resources", "overrides", "compose", "catalog"},
     {"schema_files", "schema_words", "schema_hints", "schema_errors", "schema_reference", "schema", "validate"},
-    {"blocks", "component", "components", "ir", "axes", "declared"},
+    {"blocks", "spec", "ir", "node_page", "component", "components", "axes", "declared"},
     {"linked", "masks", "link", "infer", "freezing", "splits", "contexts", "sharding", "vocabulary"},
     {"stages", "staging"},
     {"checks", "stage_checks", "resolve"},

@@ -8,13 +8,13 @@ from collections.abc import Iterator, Mapping, Sequence
 import torch
 from torch import Tensor
 
-from graphvlm.component import Port
 from graphvlm.components.encoder.image_stack import ImageStack
 from graphvlm.components.encoder.video_frames import VideoFrames
 from graphvlm.components.projector.tile_packing import TilePacking
 from graphvlm.components.projector.video_packing import VideoPacking
 from graphvlm.dims import Var
 from graphvlm.ir import Graph
+from graphvlm.spec import Port
 
 from .open_sizes import Sizes, UnfitError
 

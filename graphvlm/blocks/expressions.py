@@ -6,7 +6,8 @@ from collections.abc import Callable
 from itertools import groupby
 
 from ..code import WIDTH, Field, display, literal
-from .settings import LayerKind, Norm
+from .settings import LayerKind
+from .settings_norm import Norm
 
 _ACTIVATIONS = {
     "gelu": "F.gelu({})",

@@ -6,12 +6,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ..code import Field, Statement, Wiring, literal
+from ..code import Field, Statement, literal
+from ..node_page import Wiring
 from ..settings import Settings
 from .expressions import activated, bias_argument, norm_expression, norm_field
 from .parameters import MODULES, Parameter, linear, norm, plain
 from .parse_norm import make_norm, norm_settings
-from .settings import Norm
+from .settings_norm import Norm
 
 if TYPE_CHECKING:
     from ..ir import Node

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..component import Inferred
 from ..problems import Problems
 from ..settings import Settings
+from ..spec import Inferred
 from .parse_square import Square
 from .segments import segment_names
 

@@ -8,9 +8,10 @@ from functools import cache
 from itertools import groupby
 
 from .experts import Moe
-from .settings import Attention, Latent, LayerKind, Mlp, Norm, Op, Stack
+from .settings import Attention, Latent, LayerKind, Mlp, Op, Stack
 from .settings_index import Index
 from .settings_linear import Delta, Fading
+from .settings_norm import Norm
 
 # Every module of a stack, whatever its settings, with the index of its layer as `*`.
 MODULES = frozenset(

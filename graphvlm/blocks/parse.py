@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
-from ..component import Inferred
 from ..diagnostics import Label
 from ..merging import merge
 from ..problems import Problems
 from ..settings import Settings
+from ..spec import Inferred
 from ..tree import Tree
 from .layer import Layer, path_of
 from .parameters import Parameter, copies, shared_layers

@@ -6,13 +6,14 @@ import math
 from collections.abc import Sequence
 from typing import Any, Literal
 
-from ..component import Inferred
 from ..diagnostics import Label
 from ..problems import Problems, in_catalog
 from ..settings import Settings
+from ..spec import Inferred
 from .parse_norm import make_norm, norm_settings
-from .settings import Attention, Bias, Latent, Norm, Temperature
+from .settings import Attention, Bias, Latent, Temperature
 from .settings_grid import GridMask
+from .settings_norm import Norm
 
 
 def parse_attention(settings: Settings, inferred: Inferred, norm: Norm, problems: Problems) -> Attention | None:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from ..component import Inferred
 from ..diagnostics import Label
 from ..problems import Problems
 from ..settings import Settings
+from ..spec import Inferred
 from .settings_position import Learned
 
 _OF_ALL = ("learned", "relative", "alibi")

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ..component import Inferred
 from ..diagnostics import Label, Span
 from ..problems import Problems
 from ..settings import Settings
+from ..spec import Inferred
 from ..words import listed
 from .parse_attention import divisors, either
 from .parse_norm import make_norm, norm_settings
-from .settings import Norm
 from .settings_linear import Delta, Fading, Linear
+from .settings_norm import Norm
 
 
 def is_linear(settings: Settings) -> bool:

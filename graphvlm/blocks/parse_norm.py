@@ -8,7 +8,8 @@ from typing import Any
 from ..problems import Problems
 from ..settings import Settings
 from .segments import segment_names
-from .settings import Norm, NormPlace, NormType, Residual
+from .settings import NormPlace, Residual
+from .settings_norm import Norm, NormType
 
 _EPS = {"rms": 1e-6, "layer": 1e-5}
 

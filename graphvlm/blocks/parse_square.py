@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from ..component import Inferred
 from ..diagnostics import Label
 from ..problems import Problems
 from ..settings import Settings
+from ..spec import Inferred
 from .settings import Attention
 from .settings_grid import Windows
 

@@ -6,12 +6,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from ..component import Port
 from ..diagnostics import Label, Span
 from ..dims import Dim, Var, Written
 from ..names import reserved
 from ..problems import Problems
 from ..settings import Settings
+from ..spec import Port
 from ..words import listed, suggestion
 from .layer import Layer, path_of
 from .parse_attention import parse_attention

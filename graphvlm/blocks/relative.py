@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ..code import Field
-from ..component import Inferred
 from ..diagnostics import Label
 from ..problems import Problems
 from ..settings import Settings
+from ..spec import Inferred
 from .parameters import Parameter, plain
 from .settings import Stack
 from .settings_position import Alibi, Relative

@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ..component import Inferred
 from ..diagnostics import Label
 from ..problems import Problems
 from ..settings import Settings
+from ..spec import Inferred
 from .settings import Attention
 from .settings_position import Rope
 

@@ -15,29 +15,13 @@ from .segments import Segment
 from .settings_grid import GridMask, Windows
 from .settings_index import Index
 from .settings_linear import Delta, Fading, Linear
+from .settings_norm import Norm
 from .settings_position import Rope
-
-NormType = Literal["rms", "layer"]
 
 # Where the norm of a sublayer stands: before the operation; after the residual sum; before and after the operation;
 # after the operation alone; before the operation and the sum, so that tokens go through it; or nowhere, as the
 # operation reads what the one beside it reads.
 NormPlace = Literal["pre", "post", "sandwich", "branch", "through", "shared", "none"]
-
-
-@dataclass(frozen=True, slots=True)
-class Norm:
-    """Root-mean-square or layer normalisation over the last axis; the weight is `1 + w` with `unit_offset`.
-
-    Without `weight` nothing of it is learned. Each segment of `by` has weights of its own.
-    """
-
-    type: NormType
-    eps: float
-    bias: bool
-    unit_offset: bool = False
-    weight: bool = True
-    by: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,8 +9,9 @@ from ..code import Field, literal
 from ..names import class_name
 from .experts import Moe
 from .expressions import Fields, norm_expression, pattern, pattern_field
-from .settings import Attention, LayerKind, Mlp, Norm, Op, Stack, Sublayer, norms_of
+from .settings import Attention, LayerKind, Mlp, Op, Stack, Sublayer, norms_of
 from .settings_linear import Linear
+from .settings_norm import Norm
 from .use import Use
 from .views_block import BlockView, SublayerView
 from .views_cross import CrossView, SourceView, cross_view, read_by, source_types, source_views

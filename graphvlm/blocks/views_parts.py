@@ -6,7 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from .segments import marked_segment
-from .settings import Attention, Mlp, Norm, Stack
+from .settings import Attention, Mlp, Stack
+from .settings_norm import Norm
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,14 +7,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from ..code import Field, NodePage, Statement, Wiring, imported, laid_out, literal, quoted
-from ..component import Inferred, Port, Signature, Spec
+from ..code import Field, Statement, imported, laid_out, literal, quoted
 from ..declared import shape_of, what_of
 from ..dims import Dim, Var, Written, show_shape
 from ..ir import Node
 from ..names import CLASSES, class_name
+from ..node_page import NodePage, Wiring
 from ..problems import Problems
 from ..settings import Settings
+from ..spec import Inferred, Port, Signature, Spec
 from ..tree import Tree
 
 

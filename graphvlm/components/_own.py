@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import keyword
 
-from ..code import NodePage, Statement, Wiring
-from ..component import Inferred, Signature
+from ..code import Statement
 from ..ir import Node
+from ..node_page import NodePage, Wiring
 from ..problems import Problems
 from ..settings import Settings
+from ..spec import Inferred, Signature
 from ._foreign import Foreign, foreign_page, foreign_signature, imported_class, keywords, lower_foreign
 
 

@@ -11,7 +11,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from ..blocks.segments import marked_segment
-from ..component import What
 from ..dims import Dim, Many, Sum, Var
 from ..ir import Graph, Node, Ref
 from ..pages.arguments import EncodeView
@@ -19,6 +18,7 @@ from ..pages.model import ModelView
 from ..pages.model import make as model_pages
 from ..passes import apply_all
 from ..problems import Problems
+from ..spec import What
 from ..stages import split
 
 

@@ -9,12 +9,13 @@ from typing import Any
 
 from ..blocks.expressions import pattern_field
 from ..blocks.settings import Attention, Mlp, Stack
-from ..code import Field, NodePage, literal, quoted
+from ..code import Field, literal, quoted
 from ..components.decoder.transformer import Transformer
 from ..components.encoder.token_embedding import TokenEmbedding
 from ..components.fusion.scatter import Scatter
 from ..ir import Graph, Node
 from ..names import class_name
+from ..node_page import NodePage
 from .fitting import Parts
 from .roles import AUDIO, LANGUAGE, VISION
 from .views import ConfigView, ModelView

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, fields, is_dataclass
 
 from ..blocks.head import Head
-from ..blocks.settings import Attention, Mlp, Norm, Residual, Stack, Sublayer
+from ..blocks.settings import Attention, Mlp, Residual, Stack, Sublayer
+from ..blocks.settings_norm import Norm
 from ..components.decoder.transformer import Transformer
 from ..components.encoder.grid_positions import GridPositions
 from ..components.encoder.token_embedding import TokenEmbedding

@@ -9,13 +9,14 @@ from typing import Any
 from ..blocks.settings import Stack
 from ..blocks.use import causal_use
 from ..blocks.views import stack_view
-from ..code import NodePage, Statement
+from ..code import Statement
 from ..components.decoder.transformer import Transformer
 from ..components.encoder.grid_positions import GridPositions
 from ..ir import Graph, Node
 from ..link import link
 from ..merging import without
 from ..names import class_name
+from ..node_page import NodePage
 from ..pages import model as models
 from ..pages.arguments import EncodeView
 from ..pages.package import Page

@@ -7,11 +7,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import groupby
 
-from ..code import WIDTH, NodePage, Statement, comment_text, literal
+from ..code import WIDTH, Statement, comment_text, literal
 from ..component import component
 from ..dims import show_shape
 from ..ir import Graph, Node, Ref, Tie
 from ..names import class_name
+from ..node_page import NodePage
 from ..stages import Stage, Stages, only_decoder, scored_decoder, split, tokens_of
 from ..vocabulary import gives_parts
 from . import frozen

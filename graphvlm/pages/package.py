@@ -9,9 +9,10 @@ from typing import Any
 from ..blocks.segments import marked_segment
 from ..blocks.settings_linear import Delta
 from ..blocks.views import StackView
-from ..code import NodePage, literal
+from ..code import literal
 from ..dims import Dim, Many, Sum
 from ..ir import Graph, Node
+from ..node_page import NodePage
 from ..stages import split
 from . import checkpoint, model, parallel, pipeline, readme
 from .wiring import Namer

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from ..code import Wiring
 from ..dims import show_shape
 from ..ir import Graph, Node, Ref
+from ..node_page import Wiring
 from ..stages import NOUNS, Stage, Stages, tail_of, tokens_of
 
 

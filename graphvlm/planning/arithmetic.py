@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from ..blocks.run import read_run
 from ..blocks.settings import Attention, Op, Sublayer
 from ..blocks.settings_linear import Delta, Fading
-from ..component import Port
 from ..ir import Graph, Node
 from ..settings import Settings
+from ..spec import Port
 from .weights import Weight, sublayer_of
 from .workload import evaluate, rows
 

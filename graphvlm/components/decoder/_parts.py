@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from ...blocks.parse_sublayers import ports_of
 from ...blocks.segments import check_segments, marked_segment, read_segments
 from ...blocks.settings import Stack
-from ...component import Port
 from ...dims import Var
 from ...problems import Problems
 from ...settings import Settings
+from ...spec import Port
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,18 +14,20 @@ from ...blocks.parse_learned import parse_learned
 from ...blocks.parse_sublayers import cross_ports
 from ...blocks.relative import parse_relative, relative_fields, relative_parameters
 from ...blocks.segments import marked_segment, read_segments
-from ...blocks.settings import Norm, Stack
+from ...blocks.settings import Stack
+from ...blocks.settings_norm import Norm
 from ...blocks.settings_position import Alibi, Learned, Relative
 from ...blocks.use import causal_use
 from ...blocks.views import StackView, stack_view
-from ...code import Field, NodePage, Statement, Wiring, literal
-from ...component import Inferred, Port, Signature, Spec, counted, sizes_of
+from ...code import Field, Statement, literal
 from ...diagnostics import Label
 from ...dims import Dim, Var, show
 from ...ir import Node
 from ...names import class_name
+from ...node_page import NodePage, Wiring
 from ...problems import Problems
 from ...settings import Settings
+from ...spec import Inferred, Port, Signature, Spec, counted, sizes_of
 from ._marked import Marked, check_marked, read_marked
 from ._parts import DecoderParts, check_parts, decoder_parts, part_masks, part_ports, stream_of
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from ...code import NodePage, Statement, Wiring, quoted
-from ...component import Inferred, Signature
+from ...code import Statement, quoted
 from ...ir import Node
+from ...node_page import NodePage, Wiring
 from ...problems import Problems
 from ...settings import Settings
+from ...spec import Inferred, Signature
 from .._foreign import Foreign, foreign_page, foreign_signature, keywords, lower_foreign
 
 LIBRARY = "transformers"

@@ -13,18 +13,20 @@ from typing import Any, Literal
 from ...blocks.expressions import outer_norm
 from ...blocks.parameters import MODULES, Parameter, norm, plain, stack
 from ...blocks.parse import layer_count, parse_norm, parse_stack
-from ...blocks.settings import Norm, Stack
+from ...blocks.settings import Stack
+from ...blocks.settings_norm import Norm
 from ...blocks.views import StackView, stack_view
 from ...blocks.views_grid import GridView, grid_use, grid_view
 from ...blocks.views_rope import RotationView
-from ...code import Field, NodePage, Statement, Wiring, literal
-from ...component import Inferred, Port, Signature, Spec, counted, sizes_of
+from ...code import Field, Statement, literal
 from ...diagnostics import Label
 from ...dims import Var, Written
 from ...ir import Node
 from ...names import class_name
+from ...node_page import NodePage, Wiring
 from ...problems import Problems
 from ...settings import Settings
+from ...spec import Inferred, Port, Signature, Spec, counted, sizes_of
 from ._order import check_order, check_read
 from ._turning import Rope2d, check_rope2d, rope2d
 

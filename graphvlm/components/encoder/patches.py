@@ -6,14 +6,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from ...code import Field, NodePage, Statement, Wiring
-from ...component import Inferred, Port, Signature, Spec
+from ...code import Field, Statement
 from ...diagnostics import Label
 from ...dims import Dim, Many, Sum, Var, Written
 from ...ir import Node
 from ...names import class_name
+from ...node_page import NodePage, Wiring
 from ...problems import Problems
 from ...settings import Settings
+from ...spec import Inferred, Port, Signature, Spec
 from ._order import check_read
 
 Cut = Literal["row", "apart"]

@@ -9,13 +9,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from ...blocks.parameters import Parameter, Piece, plain
-from ...code import Field, NodePage, Statement, Wiring, literal
-from ...component import Inferred, Port, Signature, Spec, counted, sizes_of
+from ...code import Field, Statement, literal
 from ...dims import Var
 from ...ir import Node
 from ...names import class_name
+from ...node_page import NodePage, Wiring
 from ...problems import Problems
 from ...settings import Settings
+from ...spec import Inferred, Port, Signature, Spec, counted, sizes_of
 
 
 @dataclass(frozen=True, slots=True)

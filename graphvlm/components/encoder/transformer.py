@@ -18,19 +18,21 @@ from ...blocks.parse_learned import parse_learned
 from ...blocks.parse_sublayers import cross_ports
 from ...blocks.relative import parse_relative, relative_fields, relative_parameters
 from ...blocks.run import Run, check_run, optional_ports, read_run, unread_ports
-from ...blocks.settings import Norm, Stack
+from ...blocks.settings import Stack
+from ...blocks.settings_norm import Norm
 from ...blocks.settings_position import Alibi, Learned, Relative
 from ...blocks.use import Use
 from ...blocks.views import StackView, stack_view
 from ...blocks.views_cross import SourceView
-from ...code import Field, NodePage, Statement, Wiring
-from ...component import Inferred, Port, Signature, Spec, counted, sizes_of
+from ...code import Field, Statement
 from ...diagnostics import Label
 from ...dims import Var
 from ...ir import Node
 from ...names import class_name
+from ...node_page import NodePage, Wiring
 from ...problems import Problems
 from ...settings import Settings
+from ...spec import Inferred, Port, Signature, Spec, counted, sizes_of
 from ._order import check_direction
 
 

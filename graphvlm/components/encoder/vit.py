@@ -14,18 +14,20 @@ from ...blocks.expressions import norm_expression, norm_field
 from ...blocks.parameters import MODULES, Parameter, norm, plain, stack
 from ...blocks.parse import parse_norm, parse_stack
 from ...blocks.parse_norm import make_norm, norm_settings
-from ...blocks.settings import Norm, Stack
+from ...blocks.settings import Stack
+from ...blocks.settings_norm import Norm
 from ...blocks.use import Use
 from ...blocks.views import StackView, stack_view
 from ...blocks.views_rope import RotationView
-from ...code import Field, NodePage, Statement, Wiring, literal
-from ...component import Inferred, Port, Signature, Spec, counted, sizes_of
+from ...code import Field, Statement, literal
 from ...diagnostics import Label
 from ...dims import Var, Written
 from ...ir import Node
 from ...names import class_name
+from ...node_page import NodePage, Wiring
 from ...problems import Problems
 from ...settings import Settings
+from ...spec import Inferred, Port, Signature, Spec, counted, sizes_of
 from ._order import check_mask, check_order, check_read
 from ._patches import check_patches, image_size, tokens_of
 from ._states import check_taps, output_width, tap_port, tapped, wanted_states

@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ...blocks.parameters import Parameter, plain
-from ...code import WIDTH, NodePage, Wiring, literal
-from ...component import Inferred, Signature, Spec
+from ...code import WIDTH, literal
 from ...dims import show_shape
 from ...ir import Node
 from ...names import class_name
+from ...node_page import NodePage, Wiring
 from ...problems import Problems
 from ...settings import Settings
+from ...spec import Inferred, Signature, Spec
 from ...words import suggestion
 from ._streams import one_call, streams_signature
 

@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ...blocks.expressions import activated
-from ...code import NodePage, Wiring
-from ...component import Inferred, Signature, Spec
 from ...diagnostics import Label
 from ...dims import show_shape
 from ...ir import Node
 from ...names import class_name
+from ...node_page import NodePage, Wiring
 from ...problems import Problems
 from ...settings import Settings
+from ...spec import Inferred, Signature, Spec
 from ._streams import one_call, rows_signature, streams_signature
 
 Order = Literal["side_by_side", "behind", "alternate"]

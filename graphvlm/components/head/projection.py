@@ -7,13 +7,14 @@ from typing import Any
 
 from ...blocks.expressions import bias_argument
 from ...blocks.parameters import Parameter, linear
-from ...code import Field, NodePage, Statement, Wiring
-from ...component import Inferred, Port, Signature, Spec, sizes_of
+from ...code import Field, Statement
 from ...dims import Var
 from ...ir import Node
 from ...names import class_name
+from ...node_page import NodePage, Wiring
 from ...problems import Problems
 from ...settings import Settings
+from ...spec import Inferred, Port, Signature, Spec, sizes_of
 from ._pooled import Pool, pooled, words
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ...code import NodePage, Statement, Wiring, literal
-from ...component import Inferred, Port, Spec
+from ...code import Statement, literal
 from ...ir import Node
 from ...names import class_name
+from ...node_page import NodePage, Wiring
 from ...problems import Problems
 from ...settings import Settings
+from ...spec import Inferred, Port, Spec
 from ...words import listed
 
 LOSS = Port("loss", ())

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from ...code import NodePage, Wiring
-from ...component import Inferred, Port, Signature
 from ...dims import Var
 from ...ir import Node
+from ...node_page import NodePage, Wiring
 from ...problems import Problems
 from ...settings import Settings
+from ...spec import Inferred, Port, Signature
 from ._common import LOSS, Loss, loss_page, parse_distill, smoothing_of
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ...code import WIDTH, NodePage, Statement, Wiring, literal
-from ...component import Inferred, Port, Signature, Spec, counted
+from ...code import WIDTH, Statement, literal
 from ...ir import Node
 from ...names import class_name
+from ...node_page import NodePage, Wiring
 from ...problems import Problems
 from ...settings import Settings
+from ...spec import Inferred, Port, Signature, Spec, counted
 from ...words import suggestion
 from ._common import LOSS
 

@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 from ...blocks.parameters import layer
 from ...blocks.segments import Segment, check_segments, read_segments
 from ...blocks.settings import LayerKind, Stack, Sublayer
-from ...component import Inferred, Port
 from ...dims import Dim, Var
 from ...problems import Problems
 from ...settings import Settings
+from ...spec import Inferred, Port
 
 
 @dataclass(frozen=True, slots=True)

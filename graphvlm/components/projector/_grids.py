@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from math import isqrt
 
-from ...component import Inferred
 from ...diagnostics import Label
 from ...dims import Many, Sum, Var, Written
 from ...problems import Problems
 from ...settings import Settings
+from ...spec import Inferred
 
 Grid = tuple[int, int]
 

@@ -7,10 +7,10 @@ from math import isqrt
 
 from ...blocks.settings import Stack
 from ...code import Field, literal
-from ...component import Inferred
 from ...diagnostics import Label
 from ...problems import Problems
 from ...settings import Settings
+from ...spec import Inferred
 from ._grids import Grid
 
 

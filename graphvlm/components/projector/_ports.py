@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from ...code import Statement, Wiring
-from ...component import Port, Signature, sizes_of
+from ...code import Statement
 from ...dims import Var
 from ...ir import Node
+from ...node_page import Wiring
 from ...settings import Settings
+from ...spec import Port, Signature, sizes_of
 
 
 def projector_signature(name: str, settings: Settings) -> Signature:

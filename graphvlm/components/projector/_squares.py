@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from math import isqrt
 
 from ...blocks.settings import Attention, Stack
-from ...component import Inferred
 from ...diagnostics import Label
 from ...problems import Problems
 from ...settings import Settings
+from ...spec import Inferred
 from ._grids import Grid
 
 

@@ -6,12 +6,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from ...blocks.parameters import Parameter, plain
-from ...code import Field, NodePage, Statement, Wiring
-from ...component import Inferred, Port, Signature, Spec
+from ...code import Field, Statement
 from ...ir import Node
 from ...names import class_name
+from ...node_page import NodePage, Wiring
 from ...problems import Problems
 from ...settings import Settings
+from ...spec import Inferred, Port, Signature, Spec
 from ._ports import projector_signature
 
 

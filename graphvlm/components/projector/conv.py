@@ -10,15 +10,16 @@ from typing import Any
 from ...blocks.expressions import norm_expression
 from ...blocks.parameters import Parameter, norm, plain
 from ...blocks.parse_norm import parse_norm
-from ...blocks.settings import Norm
-from ...code import Field, NodePage, Wiring, literal
-from ...component import Inferred, Port, Signature, Spec, counted, sizes_of
+from ...blocks.settings_norm import Norm
+from ...code import Field, literal
 from ...diagnostics import Label
 from ...dims import Dim, Many, Sum, Var, Written
 from ...ir import Node
 from ...names import class_name
+from ...node_page import NodePage, Wiring
 from ...problems import Problems
 from ...settings import Settings
+from ...spec import Inferred, Port, Signature, Spec, counted, sizes_of
 from ._grids import Grid, grid_of
 from ._ports import one_call
 

@@ -10,13 +10,14 @@ from typing import Any
 from ...blocks.expressions import activation, bias_argument, norm_expression
 from ...blocks.parameters import Parameter, linear, norm
 from ...blocks.parse_norm import parse_norm
-from ...blocks.settings import Norm
-from ...code import Field, NodePage, Wiring, literal
-from ...component import Inferred, Signature, Spec
+from ...blocks.settings_norm import Norm
+from ...code import Field, literal
 from ...ir import Node
 from ...names import class_name
+from ...node_page import NodePage, Wiring
 from ...problems import Problems
 from ...settings import Settings
+from ...spec import Inferred, Signature, Spec
 from ._ports import one_call, projector_signature
 
 

@@ -9,15 +9,16 @@ from typing import Any, Literal
 from ...blocks.expressions import activation, bias_argument, norm_expression
 from ...blocks.parameters import Parameter, linear, norm, plain
 from ...blocks.parse_norm import parse_norm
-from ...blocks.settings import Norm
-from ...code import Field, NodePage, Statement, Wiring, literal
-from ...component import Inferred, Port, Signature, Spec, counted, sizes_of
+from ...blocks.settings_norm import Norm
+from ...code import Field, Statement, literal
 from ...diagnostics import Label
 from ...dims import Many, Sum, Var
 from ...ir import Node
 from ...names import class_name
+from ...node_page import NodePage, Wiring
 from ...problems import Problems
 from ...settings import Settings
+from ...spec import Inferred, Port, Signature, Spec, counted, sizes_of
 from ._ports import one_call
 
 

@@ -6,13 +6,14 @@ from dataclasses import dataclass
 from math import isqrt
 from typing import Any
 
-from ...code import Field, NodePage, Wiring, literal
-from ...component import Inferred, Port, Signature, Spec, known
+from ...code import Field, literal
 from ...dims import Dim, Var
 from ...ir import Node
 from ...names import class_name
+from ...node_page import NodePage, Wiring
 from ...problems import Problems
 from ...settings import Settings
+from ...spec import Inferred, Port, Signature, Spec, known
 from ._grids import Grid, check_side, grid_of, grouped
 from ._ports import one_call
 

@@ -7,14 +7,15 @@ from math import isqrt
 from typing import Any
 
 from ...blocks.parameters import Parameter, plain
-from ...code import Field, NodePage, Statement, Wiring
-from ...component import Inferred, Port, Signature, Spec, sizes_of
+from ...code import Field, Statement
 from ...diagnostics import Label
 from ...dims import Var
 from ...ir import Node
 from ...names import class_name
+from ...node_page import NodePage, Wiring
 from ...problems import Problems
 from ...settings import Settings
+from ...spec import Inferred, Port, Signature, Spec, sizes_of
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,17 +15,19 @@ from ...blocks.parameters import Parameter, norm, plain, stack
 from ...blocks.parse import parse_norm, parse_stack
 from ...blocks.parse_sublayers import cross_ports, ports_of
 from ...blocks.sequence import check_bracketed, check_prefix, check_way, read_way, unread_of
-from ...blocks.settings import Norm, Stack
+from ...blocks.settings import Stack
+from ...blocks.settings_norm import Norm
 from ...blocks.use import Use
 from ...blocks.views import StackView, stack_view
-from ...code import Field, NodePage, Statement, Wiring, literal
-from ...component import Inferred, Port, Signature, Spec, counted, sizes_of
+from ...code import Field, Statement, literal
 from ...diagnostics import Label
 from ...dims import Dim, Many, Sum, Var, show_shape
 from ...ir import Node
 from ...names import class_name, reserved
+from ...node_page import NodePage, Wiring
 from ...problems import Problems
 from ...settings import Settings
+from ...spec import Inferred, Port, Signature, Spec, counted, sizes_of
 from ._beside import Beside, beside_ports, own_segments, read_beside, without_end
 from ._places import FixedPlaces, place_fields, read_places
 from ._sources import open_names

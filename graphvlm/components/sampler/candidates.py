@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ...code import Field, NodePage, Statement, Wiring
-from ...component import Inferred, Port, Signature, Spec, counted
+from ...code import Field, Statement
 from ...dims import Many, Sum, Var
 from ...ir import Node
 from ...names import class_name
+from ...node_page import NodePage, Wiring
 from ...problems import Problems
 from ...settings import Settings
+from ...spec import Inferred, Port, Signature, Spec, counted
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ...code import Field, NodePage, Statement, Wiring, literal
-from ...component import Inferred, Port, Signature, Spec
+from ...code import Field, Statement, literal
 from ...dims import Many, Sum, Var
 from ...ir import Node
 from ...names import class_name
+from ...node_page import NodePage, Wiring
 from ...problems import Problems
 from ...settings import Settings
+from ...spec import Inferred, Port, Signature, Spec
 
 # The streams that can be drawn from, and whether another image or another text is taken of each.
 _OF_TEXT = {"image": False, "text": True, "tokens": True, "mask": True}
