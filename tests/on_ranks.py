@@ -44,15 +44,15 @@ def main(folder: Path) -> None:
     torch.set_num_threads(1)
     sys.path.insert(0, str(folder))
     found: dict[str, dict[str, float]] = {}
-    for name in ("shared_keys", "kept_keys", "shared_others", "sharded"):
+    for name in ("shared_keys", "kept_keys", "shared_others", "laid_out_parts"):
         package = import_module(name)
         expected, given = torch.load(folder / f"{name}.pt")
         model = package.from_pretrained(folder / name).double().train()
-        if name == "sharded":  # the same batch everywhere, weights in parts
+        if name == "laid_out_parts":  # the same batch everywhere, weights in parts
             package.parallelize(model, init_device_mesh("cpu", (ranks,), mesh_dim_names=("dp",)), dtype=torch.float64)
         begin = getattr(model, "begin_step", lambda *_: None)
-        begin(*((700,) if name == "sharded" else ()))
-        if name == "sharded":
+        begin(*((700,) if name == "laid_out_parts" else ()))
+        if name == "laid_out_parts":
             made = state(model, step(model, given))
         else:  # each its part of the batch
             part = {key: value.chunk(ranks)[rank] for key, value in given.items()}

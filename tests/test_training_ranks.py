@@ -71,7 +71,7 @@ GRAPHS = {
     "shared_keys": (*ALONE, *SHARED),
     "kept_keys": (*ALONE, *KEPT),
     "shared_others": (*SHARED, *WHOLE),
-    "sharded": TIED,
+    "laid_out_parts": TIED,
 }
 
 
@@ -89,12 +89,12 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, float
         model.save_pretrained(folder / name)
         model.double()
         given = inputs(graph)
-        if name != "sharded":
+        if name != "laid_out_parts":
             given = {key: torch.cat((value, value.flip(-1))) for key, value in given.items()}
         given = {k: v.double() if v.is_floating_point() else v for k, v in given.items()}
         if name == "kept_keys":
             model.begin_step()
-        elif name == "sharded":
+        elif name == "laid_out_parts":
             model.begin_step(700)
         torch.save((state(model, step(model, given)), given), folder / f"{name}.pt")
     sys.path.remove(str(folder))
@@ -126,6 +126,6 @@ def test_weights_in_parts(found: dict[str, dict[str, float]]) -> None:
 
     Every gradient. The queue has two batches.
     """
-    off = {key: value for key, value in found["sharded"].items() if not key.startswith("queue.")}
+    off = {key: value for key, value in found["laid_out_parts"].items() if not key.startswith("queue.")}
     assert {key: value for key, value in off.items() if value > 1e-7} == {}
     assert sum(key.startswith("gradient") for key in off) > 40

@@ -137,7 +137,7 @@ MISTAKES = [
     ("dead_layers: false", "dead_layers: no", "wrong-type", "no", "takes true or false, not the text 'no'", "`false`"),
     ("freeze: {patterns: [vision]", "freeze: {patterns: vision", "wrong-type", "vision", "a list", "write `[vision]`"),
     ("until_step: 10", "until_step: 0", "out-of-range", "0", "`freeze.schedules.llm.layers.*.until", "at least 1"),
-    ("mesh: {dp: 2, tp: 2}", "mesh: {dp: 2, zp: 2}", "unknown-key", "zp", "`parallelism.mesh` has", "are `dp`, "),
+    ("mesh: {dp: 2, tp: 2}", "mesh: {dp: 2, zp: 2}", "unknown-key", "zp", "`parallelism.mesh` has", "are `pp`, "),
     ("fsdp: block", "fsdp: blocks", "bad-value", "blocks", "takes `block` or `none`", "did you mean `block`?"),
     ("{tokens: 64}", "{tokens: 64.5}", "wrong-type", "64.5", "an integer, not 64.5", "for example `tokens: 2048`"),
     # names
@@ -258,7 +258,9 @@ def test_what_the_templates_define_is_reserved() -> None:
     methods = set(re.findall(r"^    def ([a-z]\w*)\(", model, re.MULTILINE))
     files = {path.name.removesuffix(".py.j2") for path in (TEMPLATES / "package").glob("[a-z]*.py.j2")}
     assert {name for name in methods | files if not names.reserved(name, "node")} == set()
-    with_nodes = [path for path in TEMPLATES.rglob("*.j2") if path.parent.name not in ("package", "export")] + [
+    with_nodes = [
+        path for path in TEMPLATES.rglob("*.j2") if path.parent.name not in ("package", "export", "titan")
+    ] + [
         TEMPLATES / "package" / "model.py.j2",
         TEMPLATES / "package" / "generate.py.j2",
     ]

@@ -186,11 +186,17 @@ class _Each:
     collective: str = "all-reduce"
 
 
+# Styles whose exchanges are as large as weights say.
+_OF_WEIGHTS = frozenset(("row", "scattered", "column", "repeated", "all_heads", "vocabulary"))
+
+
 def _exchanged(node: Node, work: Work, sizes: Mapping[str, int], asked: Workload) -> Iterator[_Each]:
     """What the ranks of a node exchange: of each module that is split, in all layers together."""
     parameters = node.spec.parameters()
     for path, way in splits(node).items():
         own = [each for each in parameters if _is_of(path, starred(each.path)[0])]
+        if not own and way.style in _OF_WEIGHTS:
+            continue  # which are in layers of another stage
         first = own[0].path if own else "head.weight" if way.style == "tied" else ""
         times = len([each for each in own if each.path.endswith(first.rpartition(".")[2])])
         vectors = met(node, first, work.tokens, sizes)

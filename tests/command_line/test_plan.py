@@ -46,14 +46,17 @@ def test_json_has_every_figure(cli: Cli) -> None:
 def test_search_puts_what_is_refused_last(cli: Cli) -> None:
     found = json.loads(cli("plan", "tiny", "--world", "4", "--search", "--json").out)
     assert found[0]["mesh"] == {"dp": 4, "tp": 1}
-    assert [each["mesh"] for each in found if each["fits"]][1:] == [{"dp": 2, "cp": 2, "tp": 1}]
+    assert [each["mesh"] for each in found if each["fits"]][1:] == [
+        {"pp": 2, "dp": 2, "tp": 1},
+        {"dp": 2, "cp": 2, "tp": 1},
+    ]
     assert {each["refused"] for each in found if not each["fits"]} == {"degree-not-divisible"}
     assert [each["refused"] for each in found[:2]] == [None, None]
 
 
 def test_search_proposes_every_axis(cli: Cli) -> None:
     found = json.loads(cli("plan", "deepseek_v3", "--world", "32", "--search", "--json").out)
-    assert {axis for each in found for axis in each["mesh"]} == {"replicate", "dp", "ep", "cp", "tp"}
+    assert {axis for each in found for axis in each["mesh"]} == {"replicate", "dp", "ep", "cp", "tp", "pp"}
 
 
 def test_too_much_is_said_with_what_helps(cli: Cli) -> None:
