@@ -109,7 +109,7 @@ def _noun(encoder: Part) -> str:
     what = [end.what for end in encoder.needed.values()]
     unknown = [each for each in what if each not in INPUTS]
     if unknown:
-        reads = "embedded tokens" if "features" in unknown else "more than images or sounds"
+        reads = "what other nodes give" if "features" in unknown else "more than images or sounds"
         raise UsageError(f"`{encoder.name}` reads {reads}; {_instead(encoder)}")
     return what[0] if what[0] in ("audio", "video") else "image"
 

@@ -52,7 +52,7 @@ SETTINGS: dict[str, tuple[str, str, Any]] = {
 
 
 # Classes that have one implementation: their bound on scores, or their sinks, are in no fused one.
-EAGER_ALONE = ("gemma2", "gpt_oss")
+EAGER_ALONE = ("gemma2", "gpt_oss", "vaultgemma")
 
 
 CASES = (*TEXT_CASES, *MULTIMODAL, *FAMILIES)

@@ -49,7 +49,7 @@ def language_loss(
     if rows is None:
         return losses.sum() / labelled.sum()
     weights, repeats = rows
-    return (weights * losses.sum(dim=1)).sum() / len(repeats)
+    return (weights * losses.sum(dim=1)).sum() / repeats.size(0)
 
 
 def soft_loss(scores: Tensor, teacher: Tensor) -> Tensor:

@@ -243,11 +243,17 @@ def delta_chunks(
     """
     seq, exporting = q.size(2), torch.compiler.is_exporting()
     chunks = (seq + CHUNK - 1) // CHUNK
-    if exporting:
-        chunks += 1  # at least two: an open number that may be one is taken for one
-    pad, shape = (0, 0, 0, chunks * CHUNK - seq), (*q.shape[:2], chunks, CHUNK)
     parts = [q, k, v, decay.unsqueeze(-1), beta.unsqueeze(-1)]
-    parts = [F.pad(part, pad).view(*shape, part.size(3)) for part in parts]
+    if exporting:
+        # At least two chunks: an open number that may be one is taken for one.
+        first = torch.arange(chunks + 1, device=q.device) * CHUNK
+        token = first[:, None] + torch.arange(CHUNK, device=q.device)
+        there = (token < seq).unsqueeze(-1)
+        token = token.clamp(max=seq - 1)
+        parts = [part[:, :, token] * there for part in parts]
+    else:
+        pad, shape = (0, 0, 0, chunks * CHUNK - seq), (*q.shape[:2], chunks, CHUNK)
+        parts = [F.pad(part, pad).view(*shape, part.size(3)) for part in parts]
     q, k, v, decay, beta = parts  # [batch, heads, chunks, CHUNK, ...]
     # How much is left, at each token, of what an earlier one wrote, and of the old state.
     left = decay.expand(*decay.shape[:-1], CHUNK).tril(-1).cumsum(-2).exp().tril()
@@ -267,9 +273,12 @@ def delta_chunks(
         kept = fade[..., -1:, :] * torch.eye(q.size(-1), device=q.device)
         turn = kept - k.transpose(-1, -2) @ known
         behind = states_behind(turn, k.transpose(-1, -2) @ written)
-        before = torch.cat((state.unsqueeze(2), behind[:, :, :-1]), dim=2)
+        number = torch.arange(behind.size(2), device=q.device)
+        before = behind[:, :, (number - 1).clamp(min=0)]
+        before = before * (number > 0).view(-1, 1, 1)
         y = q @ before + inside @ (written - known @ before)
-        return y.flatten(2, 3)[:, :, :seq], behind[:, :, -1]
+        own = torch.arange(seq, device=q.device)
+        return y.flatten(2, 3)[:, :, own], behind[:, :, -1]
     read = []
     for i in range(q.size(2)):
         value = written[:, :, i] - known[:, :, i] @ state
@@ -365,17 +374,17 @@ class GatedDeltaNet(nn.Module):
         return x
 
 
-SPAN = 256  # tokens that are read at once
-
-
 def fading_spans(
     q: Tensor,
     k: Tensor,
     v: Tensor,
     rate: Tensor,
     steps: Tensor,
+    span: int = 256,
 ) -> tuple[Tensor, Tensor]:
     """What is read of fading states over a sequence, and the last state.
+
+    Tokens are read `span` at once.
 
     Queries and keys are [batch, heads, seq, key_dim], values [batch, heads, seq, value_dim];
     `rate` [heads, 1, 1]; `steps` [batch or 1, 1, seq, 1], 0 for tokens that do not count.
@@ -386,9 +395,9 @@ def fading_spans(
         # There is no loop over an open length: all of it is one span.
         parts = [part.unsqueeze(2) for part in parts]
     else:
-        pad = (0, 0, 0, -seq % SPAN)
+        pad = (0, 0, 0, -seq % span)
         parts = [F.pad(part, pad) for part in parts]
-        parts = [part.view(*part.shape[:2], -1, SPAN, part.size(3)) for part in parts]
+        parts = [part.view(*part.shape[:2], -1, span, part.size(3)) for part in parts]
     q, k, v, steps = parts  # [batch, heads, spans, size, ...]
     rate, age = rate.unsqueeze(-1), steps.cumsum(-2)
     # How much is left, at each token, of what an earlier one added.

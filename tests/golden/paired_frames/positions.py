@@ -24,7 +24,8 @@ class Positions(nn.Module):
         if image is not None and image.numel() > 0:
             where = (ids == self.image_token) & (step > 0)
             blocks = image.new_tensor([self.merged_frames, 1, 1])
-            size = (image // blocks).clamp(min=1)  # of an image, its one frame
+            # An image has one frame.
+            size = (image // blocks).clamp(min=1)
             step, inside = walk(size, where, step, inside)
         positions = step.cumsum(1) - step + inside
         return positions if mask is None else positions * mask.long()
