@@ -369,7 +369,10 @@ def _same(graph: Graph, traced: Mapping[str, Tensor], eager: Mapping[str, Tensor
     ]
     return all(
         _agrees(traced[name], value)
-        if {*packed} & {*open_terms(graph.port(ref).shape[1])}  # what fills it up is there, and nobody reads it
+        if {*packed}
+        & {
+            term for size in graph.port(ref).shape[1:2] for term in open_terms(size)
+        }  # what fills it up is there, and nobody reads it
         else close(traced[name][: value.size(0)] if tiled else traced[name], value)
         for (name, ref), value in zip(graph.outputs.items(), eager.values(), strict=True)
     )

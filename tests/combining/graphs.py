@@ -11,6 +11,7 @@ from ..block_strategies import Plain
 from .calls import again, call
 from .flow import VOCAB, Features, Growing, Stream, same_images, same_tokens
 from .fusions import behind
+from .objectives import objectives
 from .parts import DECODERS, ENCODERS, INTO, JOINTS, PROJECTORS
 from .projectors import fitting
 
@@ -26,6 +27,8 @@ def combinations(draw: DrawFn) -> Plain:
     if made.chance(8) is False:
         for _ in range(2 if made.chance(6) else 1):
             _language(made, found)
+    if made.chance(6):
+        objectives(made, found)
     return _whole(made)
 
 
@@ -179,5 +182,6 @@ def _freeze(made: Growing) -> Any:
 
 _WITHOUT_WEIGHTS = (
     *("image_stack", "patches", "grid_positions", "concat", "add", "scatter", "prefix", "spread"),
+    *("classification", "contrastive", "sum"),
     *("pool", "pixel_shuffle", "tile_packing", "video_frames", "video_packing", "frame_merger"),
 )

@@ -21,7 +21,7 @@ def unseen(subject: Subject) -> None:
     """Outputs of a text are the same whatever stands in the padding of a clip, out of reach of convolutions."""
     heard = [node for node in subject.graph.nodes.values() if isinstance(node.spec, Audio) and node.spec.masked]
     lengths = {subject.graph.inputs[name].port.shape[1] for name in subject.of_text}
-    outputs = [name for name, ref in subject.graph.outputs.items() if subject.graph.port(ref).shape[1] in lengths]
+    outputs = [name for name, ref in subject.graph.outputs.items() if {*subject.graph.port(ref).shape[1:2]} & lengths]
     given = {Ref(name) for name in subject.graph.inputs}
     # what a scatter is not told the padding of stands in the text as it is; of shared tokens none can be left out
     shared = any(

@@ -54,15 +54,23 @@ INTO: Mapping[str, Into] = {"fusion/scatter": fusions.scatter, "fusion/prefix": 
 DECODERS: Mapping[str, Decoder] = {"decoder/transformer": decoders.transformer}
 # What the others bring along: positions of three numbers, features added inside a decoder.
 BROUGHT = frozenset(("encoder/grid_positions", "fusion/spread"))
+# What is learned by, in `objectives.py`.
+LEARNED = frozenset(
+    (
+        *("head/projection", "head/classifier", "head/similarity"),
+        *("loss/contrastive", "loss/classification", "loss/sum"),
+    )
+)
 
 # No random graph has these yet.
 WAITING = frozenset(
     (
         *("encoder/first_token", "sampler/negatives", "sampler/repeat", "sampler/candidates"),
         *("encoder/module", "encoder/hf_auto", "fusion/module"),
-        *("head/projection", "head/classifier", "head/similarity", "head/ranking", "head/rescoring"),
-        *("loss/contrastive", "loss/classification", "loss/language", "loss/sum", "state/queue"),
+        *("head/ranking", "head/rescoring", "loss/language", "state/queue"),
     )
 )
 
-KNOWN = frozenset((*ENCODERS, *PROJECTORS, *JOINTS, *INTO, *DECODERS, *BROUGHT, *WAITING)) - {"input/features"}
+KNOWN = frozenset((*ENCODERS, *PROJECTORS, *JOINTS, *INTO, *DECODERS, *BROUGHT, *LEARNED, *WAITING)) - {
+    "input/features"
+}
