@@ -36,7 +36,8 @@ _ELSEWHERE = frozenset(
         *("albef_vqa", "albef_vqa_training", "blip_vqa", "blip_vqa_training"),
         *("albef_search", "blip_search", "albef_nlvr", "blip_nlvr", "alpro_retrieval", "alpro_qa"),
         *("blip2_itm", "blip2_qformer", "blip2_opt_training", "blip2_t5_training"),
-        *("albef_matching", "albef_classification", "albef_features"),
+        *("albef_matching", "albef_classification", "albef_features", "blip_classification"),
+        "timesformer_k400",  # tests/test_oracles_video.py
         *("aya_vision_8b", "audio_flamingo_3", "command_a_vision", "deepseek_vl_1_3b", "instructblip_vicuna_7b"),
         *("ovis2_8b", "paligemma_3b", "qwen3_5_9b", "video_llava_7b", "vip_llava_7b"),
     )

@@ -11,6 +11,7 @@ import yaml
 
 import graphvlm
 from graphvlm.diagnostics import GraphError, Source
+from graphvlm.weights import expected
 
 from .oracles import ORACLES, VALUES, loaded, recorded
 from .running import packaged
@@ -105,6 +106,32 @@ def test_transformers(kind: str, tmp_path: Path) -> None:
     video = torch.randn(2, 4, 3, 24, 24, generator=torch.Generator().manual_seed(3))
     with torch.no_grad():
         assert relative_error(model(video).features, reference(video).last_hidden_state) <= LIMIT
+
+
+def test_actions(tmp_path: Path) -> None:
+    """The ready graph that tells what somebody does in a clip; tiny, and at its full size without numbers."""
+    transformers = pytest.importorskip("transformers", reason="the oracle of this test is not installed")
+    from .parity.agreement import LIMIT, relative_error
+    from .parity.reference import randomise
+
+    with torch.device("meta"):
+        whole = transformers.TimesformerForVideoClassification(transformers.TimesformerConfig(num_labels=400))
+    keys = {key: tuple(tensor.shape) for key, tensor in whole.state_dict().items()}
+    shipped = Path(__file__).parents[1] / "graphs" / "timesformer_k400.yaml"
+    assert expected(graphvlm.load(shipped)) == keys
+    sizes = {"hidden_size": 24, "intermediate_size": 40, "num_hidden_layers": 2, "num_attention_heads": 3}
+    config = transformers.TimesformerConfig(**sizes, image_size=24, patch_size=8, num_frames=4, num_labels=7)
+    reference = transformers.TimesformerForVideoClassification(config).eval()
+    randomise(reference)
+    reference.save_pretrained(tmp_path)
+    small = "{image: {size: 24}, patch: {size: 8}, frames: 4, dim: 24, layers: {count: 2}, attention: {heads: 3}"
+    tower = f"nodes.vision={small}, mlp: {{hidden: 40}}, sublayers: {{time: {{heads: 3}}}}}}"
+    model: Any = packaged(graphvlm.load(shipped, overrides=[tower, "nodes.classes.classes=7"])).from_pretrained(
+        tmp_path
+    )
+    video = torch.randn(2, 4, 3, 24, 24, generator=torch.Generator().manual_seed(3))
+    with torch.no_grad():
+        assert relative_error(model.eval()(video).logits, reference(video).logits) <= LIMIT
 
 
 @pytest.mark.parametrize("own", [True, False])

@@ -78,6 +78,8 @@ COUNTS |= {"llava_onevision_1_5_4b": 4_741_610_528}
 # What the model cards say, 4.15, 3.37, 16.1 and 27.5 billion; the last three have the head of SigLIP too, which pools
 COUNTS |= {"phi_3_vision_128k": 4_146_621_440, "deepseek_vl2_tiny": 3_370_501_440 - 15_238_352}
 COUNTS |= {"deepseek_vl2_small": 16_148_349_504 - 15_238_352, "deepseek_vl2": 27_480_134_248 - 15_238_352}
+# A class of transformers, which tests/test_oracles_video.py compares key by key
+COUNTS |= {"timesformer_k400": 121_566_352}
 # What nobody published whole: the tower and the decoder, which were, and a projector of two layers between them
 COUNTS |= {
     name: ENCODERS[tower][1] + DECODERS[llm][1] + (inside + 1) * out + (out + 1) * out
