@@ -10,6 +10,7 @@ import re
 import sys
 from collections.abc import Callable
 from functools import partial
+from math import isqrt
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +74,9 @@ def test_keys_are_those_of_the_graph(name: str) -> None:
     for key, tensor in checkpoint.references(model):
         stored = tensor.mT if transposed and checkpoint.starred(key)[0] in transposed else tensor
         stored = stored.flatten(1) if key in getattr(checkpoint, "FLAT", ()) else stored
+        if key in getattr(checkpoint, "SQUARE", ()):
+            side = isqrt(stored.size(0))
+            stored = stored.view(side, side, *stored.shape[1:])
         stored = stored[None] if checkpoint.starred(key)[0] in getattr(checkpoint, "ROWS", ()) else stored
         found.append((key, (1,) * leading.get(key, 0) + tuple(stored.shape)))
     assert sorted(found) == sorted((key.name, key.shape) for entry in entries(apply_all(graph)) for key in entry.keys)

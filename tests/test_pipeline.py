@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from importlib import import_module
 from math import prod
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -107,13 +108,20 @@ def found(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureReque
     return compared(tmp_path_factory.mktemp("pipeline"), names)
 
 
+def imported(name: str) -> ModuleType:
+    """A package of this folder: others of the name may have been imported for other tests."""
+    for known in [known for known in sys.modules if known.split(".")[0] == name]:
+        del sys.modules[known]
+    return import_module(name)
+
+
 def compared(folder: Path, names: list[str]) -> dict[str, dict[str, Any]]:
     """What the processes of these cases find, whose packages and references go to a folder."""
     sys.path.insert(0, str(folder))
     for name in names:
         case = CASES[name]
         graphvlm.build(GRAPHS / f"{case.graph}.yaml", folder, overrides=overrides(name))
-        torch.save(reference(import_module(name), batches(case)), folder / f"{name}.pt")
+        torch.save(reference(imported(name), batches(case)), folder / f"{name}.pt")
         (folder / f"{name}.mesh.json").write_text(json.dumps(case.mesh))
         torch.manual_seed(SEED)
         randomised(import_module(name).Model()).save_pretrained(folder / f"{name}.weights")

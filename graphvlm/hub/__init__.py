@@ -6,8 +6,9 @@ the engines ask for is in `docs/design/hub.md`.
 
 from __future__ import annotations
 
+from .fitting import on_one_device
 from .pages import make
 from .roles import input_names
 from .weights import names
 
-__all__ = ["input_names", "make", "names"]
+__all__ = ["input_names", "make", "names", "on_one_device"]

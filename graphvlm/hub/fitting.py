@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass, fields, is_dataclass, replace
 
 from ..blocks.head import Head
 from ..blocks.settings import Attention, Mlp, Residual, Stack, Sublayer
@@ -13,7 +13,10 @@ from ..components.encoder.grid_positions import GridPositions
 from ..components.encoder.token_embedding import TokenEmbedding
 from ..diagnostics import Span
 from ..ir import Graph, Node, Ref
+from ..link import link
+from ..merging import without
 from ..problems import Problems
+from ..resolve import resolve
 from ..settings import Settings
 from ..stages import Stages, split
 
@@ -25,6 +28,13 @@ class Parts:
     decoder: Node
     embedding: Node
     stages: Stages
+
+
+def on_one_device(graph: Graph) -> Graph:
+    """The graph without its mesh: how weights lie on devices is for the servers to say."""
+    if not graph.parallelism.mesh:
+        return graph
+    return replace(resolve(link(without(graph.tree, "parallelism"))), passes=graph.passes)
 
 
 def parts_of(graph: Graph) -> Parts:

@@ -13,8 +13,6 @@ from ..code import Statement
 from ..components.decoder.transformer import Transformer
 from ..components.encoder.grid_positions import GridPositions
 from ..ir import Graph, Node
-from ..link import link
-from ..merging import without
 from ..names import class_name
 from ..node_page import NodePage
 from ..pages import model as models
@@ -22,20 +20,17 @@ from ..pages.arguments import EncodeView
 from ..pages.package import Page
 from ..pages.wiring import Namer
 from ..passes import apply_all
-from ..resolve import resolve
 from ..stages import split
 from . import config as configs
 from . import prompting
-from .fitting import Parts, parts_of
+from .fitting import Parts, on_one_device, parts_of
 from .roles import renamed
 from .views import ExtraView, HeadView, HubView, MaskView, ModelView, ModuleView, PlacesView, StageView
 
 
 def make(graph: Graph, dtype: str = "float32") -> tuple[dict[str, Page], dict[str, Any]]:
     """The pages of a graph and its JSON files. Raises GraphError where the profile has no form for something."""
-    if graph.parallelism.mesh:
-        # How weights lie on devices is for the servers to say.
-        graph = resolve(link(without(graph.tree, "parallelism")))
+    graph = on_one_device(graph)
     parts_of(graph)
     # The sources are read by servers, which join projections themselves; tables would be buffers that no file has.
     passes = replace(graph.passes, merge_projections=False, rope_table=False)
