@@ -15,7 +15,7 @@ from .running import Cli
     [
         (["ch"], ["check"]),
         (["completion", ""], ["bash", "fish", "zsh"]),
-        (["check", "ti"], ["tiny"]),
+        (["check", "ti"], ["timesformer_k400", "tiny"]),
         (["check", "mine"], ["mine.yaml"]),
         (["show", "encoder/clip_vit_l_14_"], ["encoder/clip_vit_l_14_336"]),
         (["new", "x", "--decoder", "vicuna_7"], ["vicuna_7b"]),
