@@ -377,7 +377,7 @@ def test_a_long_chain_is_folded_into_rows() -> None:
 def test_two_thousand_boxes_are_drawn_in_time(big: Picture) -> None:
     start = time.process_time()
     text = draw(big)
-    assert time.process_time() - start < 15  # 0.7 s at most on an idle machine
+    assert time.process_time() - start < 3  # 0.7 s at most on an idle machine
     ET.fromstring(text)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from collections.abc import Mapping
@@ -265,13 +266,15 @@ def test_damaged_graphs_are_diagnosed(tmp_path: Path, monkeypatch: pytest.Monkey
     @examples(250)
     @given(damaged(good_texts()))
     def check(text: str) -> None:
+        gc.disable()  # what earlier tests left takes seconds to look through
         began = process_time()
         try:
             graph = graphvlm.load(Source("damaged.yaml", text))
         except GraphError:
             return
         finally:
-            assert process_time() - began < 30  # collecting garbage alone takes seconds
+            gc.enable()
+            assert process_time() - began < 2
         files = graphvlm.render(graph)
         assert graphvlm.render(graphvlm.load(Source("graph.yaml", files["graph.yaml"]))) == files
         if graph.parameter_count < LIMIT:

@@ -266,7 +266,7 @@ def test_a_graph_of_2000_nodes_parses_fast() -> None:
     source = Source("graph.yaml", "nodes:\n" + "".join(node.format(i) for i in range(2000)))
     start = process_time()
     parse(source)
-    assert process_time() - start < 5  # 0.1 s on an idle machine
+    assert process_time() - start < 1  # a tenth of that on an idle machine
 
 
 # Files

@@ -338,7 +338,7 @@ def test_large_graphs_are_quick() -> None:
     tree = tree_of(graph)
     start = time.process_time()
     validate(tree)
-    assert time.process_time() - start < 10  # 0.25 s where it was written
+    assert time.process_time() - start < 2  # 0.25 s where it was written
 
 
 def places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
