@@ -35,7 +35,8 @@ Ready graphs at a tiny size (odd widths, few layers, all of their kinds of layer
 
 - **difference**: the largest between ONNX Runtime and the package in PyTorch, in parts of the largest number that comes
   out, over three sets of sizes that the program was not traced with, two of them with padding; at most 1e-4 counts.
-  "(rounded)": more, and no farther from the package in double precision than the package itself is.
+  "(rounded)": too much, and the export says so and fails; but the model was no farther from the package in double
+  precision than the package itself is.
 - **greedy**: 32 tokens by `run_onnx.py`, from the files alone, are those of the package.
 - **TensorRT-RTX**: its parser and builder made an engine for compute capabilities 8.6, 8.9 and 12.0, from the model and
   its profile. Nothing was executed on a GPU.
@@ -88,7 +89,7 @@ def judged(name: str, folder: Path) -> dict[str, Any]:
         programs[program["name"]] = {
             "operators": sum(program["operators"].values()),
             "difference": max(each.worst for each in found),
-            "rounded": any(each.exact for each in found) and all(each.within(1e-4) for each in found),
+            "rounded": any(each.rounded for each in found),
             "refused": refused,
         }
     greedy = None
@@ -104,7 +105,7 @@ def verdict(found: Mapping[str, Any]) -> str:
         return str(found["failed"])
     said = [f"{name}: {each['refused']}" for name, each in found["programs"].items() if each["refused"]]
     far = {name: each for name, each in found["programs"].items() if each["difference"] > 1e-4}
-    said += [f"{name}: {each['difference']}" for name, each in far.items() if not each.get("rounded")]
+    said += [f"{name}: {each['difference']}" for name, each in far.items()]
     said += ["other tokens"] if found["greedy"] is False else []
     return "; ".join(said) or "fine"
 

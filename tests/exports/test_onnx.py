@@ -191,12 +191,14 @@ def test_what_is_for_training_is_named() -> None:
 
 
 def test_what_roundings_do_is_told_from_what_is_wrong() -> None:
+    from graphvlm.exporters.onnx.export import Exported
     from graphvlm.exporters.onnx.verify import Difference
 
-    assert Difference("decode", {}, 1e-4, "logits").within(1e-4)
-    assert not Difference("decode", {}, 2e-4, "logits").within(1e-4)
-    assert Difference("decode", {}, 4e-4, "logits", (2e-4, 3e-4)).within(1e-4)
-    assert not Difference("decode", {}, 4e-4, "logits", (2e-4, 1.9e-4)).within(1e-4)
+    assert not Difference("decode", {}, 2e-4, "logits").rounded
+    assert Difference("decode", {}, 4e-4, "logits", (2e-4, 3e-4)).rounded
+    assert not Difference("decode", {}, 4e-4, "logits", (2e-4, 1.9e-4)).rounded
+    found = Difference("decode", {}, 2e-4, "logits", (1e-6, 2e-4))
+    assert not Exported(Path(), {"dtype": "float32"}, (found,), ()).agrees
 
 
 def test_a_program_in_double_precision(one_thread: None) -> None:

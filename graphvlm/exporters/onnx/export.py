@@ -57,7 +57,7 @@ class Exported:
     @property
     def agrees(self) -> bool:
         """Whether nothing is beyond the tolerance."""
-        return all(each.within(TOLERANCE[self.manifest["dtype"]]) for each in self.differences)
+        return all(each.worst <= TOLERANCE[self.manifest["dtype"]] for each in self.differences)
 
 
 def export(graph: Graph, folder: Path, options: Options, say: Say) -> Exported:
