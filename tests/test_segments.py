@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 import graphvlm
-from graphvlm.diagnostics import GraphError
+from graphvlm.diagnostics import GraphError, Source
 
 from .running import TINY, VARIANTS, inputs, packaged, randomise, sizes
 from .shrinking import LINEAR
@@ -158,3 +158,34 @@ def test_experts_take_no_padding() -> None:
         weights, _ = moe.route(torch.randn(10, model.config.llm.dim), torch.arange(10) < 7)
     assert weights.shape == (2, 6)
     assert (weights > 0).sum(dim=1).tolist() == [5, 5]  # 0.6 of 7, rounded up
+
+
+def test_what_pads_a_mask_is_imported() -> None:
+    """Where nothing else of a decoder needs functions of torch: scores of its own, an activation of its own."""
+    text = """
+version: 1
+name: parts
+inputs: {features: {type: features, dim: 24, tokens: 3}, input_ids: tokens, attention_mask: mask}
+nodes:
+  text: {kind: encoder, type: token_embedding, inputs: input_ids}
+  llm:
+    kind: decoder
+    type: transformer
+    inputs: {image: features, text: text}
+    segments: {image: {}, text: {}}
+    vocab: 40
+    dim: 24
+    max_tokens: 64
+    norm: rms
+    position: none
+    attention: {heads: 2, softcap: 5.0}
+    mlp: {hidden: 20, activation: quick_gelu}
+    layers: 1
+outputs: {logits: llm.logits}
+"""
+    model = packaged(graphvlm.load(Source("parts.yaml", text))).Model()
+    ids = torch.randint(40, (2, 5), generator=torch.Generator().manual_seed(1))
+    mask = torch.ones_like(ids)
+    mask[0, :2] = 0
+    logits = model(input_ids=ids, features=torch.zeros(2, 3, 24), attention_mask=mask).logits
+    assert bool(logits.isfinite().all())
