@@ -206,9 +206,13 @@ class Generation:
 
 @dataclass(frozen=True, slots=True)
 class ImagePrompt:
-    """Images in a prompt: the text of one placeholder token, what stands around an image, and how it becomes pixels."""
+    """Images in a prompt: the text of one placeholder token, what stands around an image, and how it becomes pixels.
+
+    `token_id` is its number, where images stand before the text and no fusion says it.
+    """
 
     token: str
+    token_id: int | None
     start: str
     end: str
     resize: Literal["stretch", "crop"]

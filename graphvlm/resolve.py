@@ -235,6 +235,7 @@ def _prompt(settings: Settings) -> Prompt:
     half = [0.5, 0.5, 0.5]
     image = ImagePrompt(
         token=found.get("token", default="<image>"),
+        token_id=found.get("token_id", default=None),
         start=found.get("start", default=""),
         end=found.get("end", default=""),
         resize=found.get("resize", default="stretch"),

@@ -103,13 +103,14 @@ def _nouns(graph: Graph, own: Mapping[tuple[str, ...], list[str]]) -> dict[tuple
     """`image` for the only input of images, `audio` for that of sounds, `image_text` for both with text; otherwise the
     name of the input.
 
-    Patches and images may be those of a video: they are if the text reads them at a port called so.
+    Patches and images may be those of a video: they are if the text reads them at a port called so. Sounds are sounds,
+    though what puts features before the text has a port `image`.
     """
     nouns = {}
     for group, nodes in own.items():
         kinds = dict.fromkeys(NOUNS.get(graph.inputs[name].port.what, "") for name in group)
         noun = "_".join(filter(None, kinds)) if "text" in kinds else next(iter(kinds))
-        nouns[group] = next(_senses(graph, nodes), noun) if noun else ""
+        nouns[group] = next(_senses(graph, nodes), noun) if noun not in ("", "audio") else noun
     found = list(nouns.values())
     return {group: noun if noun and found.count(noun) == 1 else group[0] for group, noun in nouns.items()}
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from .fitting import on_one_device
 from .pages import make
+from .placing import Place, places, prepared
 from .roles import input_names
 from .weights import names
 
-__all__ = ["input_names", "make", "names", "on_one_device"]
+__all__ = ["Place", "input_names", "make", "names", "on_one_device", "places", "prepared"]

@@ -23,14 +23,15 @@ from ..passes import apply_all
 from ..stages import split
 from . import config as configs
 from . import prompting
-from .fitting import Parts, on_one_device, parts_of
+from .fitting import Parts, parts_of
+from .placing import beyond, images_before, prepared
 from .roles import renamed
 from .views import ExtraView, HeadView, HubView, MaskView, ModelView, ModuleView, PlacesView, StageView
 
 
 def make(graph: Graph, dtype: str = "float32") -> tuple[dict[str, Page], dict[str, Any]]:
     """The pages of a graph and its JSON files. Raises GraphError where the profile has no form for something."""
-    graph = on_one_device(graph)
+    before, graph = images_before(graph), prepared(graph)
     parts_of(graph)
     # The sources are read by servers, which join projections themselves; tables would be buffers that no file has.
     passes = replace(graph.passes, merge_projections=False, rope_table=False)
@@ -53,7 +54,7 @@ def make(graph: Graph, dtype: str = "float32") -> tuple[dict[str, Page], dict[st
             pages[f"{name}.py"] = Page(page.template, {"node": _decoder(node, page), **shared})
         elif page.template and node is not parts.embedding:
             pages[f"{name}.py"] = Page(page.template, {"node": page.context, **shared})
-    processor, beside = prompting.processor(profile)
+    processor, beside = prompting.processor(profile, before)
     if processor:
         pages[f"processing_{graph.name}.py"] = Page("processing.py.j2", {"processor": processor, "model": model})
     files = beside | {
@@ -177,6 +178,10 @@ def _stage(view: EncodeView) -> StageView:
     )
 
 
+_ANY_ROW = "# Placeholders are no words: any row will do, as features take its place."
+_LAST = "self.config.text_config.vocab_size - 1"
+
+
 def _lines(graph: Graph, parts: Parts, made: models.Pages) -> tuple[tuple[Statement, ...], str]:
     """The lines from tokens to what the decoder reads, and the variable that holds it."""
     decoder, embedding = parts.decoder.name, parts.embedding
@@ -187,6 +192,9 @@ def _lines(graph: Graph, parts: Parts, made: models.Pages) -> tuple[tuple[Statem
             continue
         if node.module == embedding.name:
             first = page.calls[0]
+            if beyond(graph):
+                lines.append(Statement("", "", (_ANY_ROW,)))
+                first = replace(first, arguments=(f"{first.arguments[0]}.clamp(max={_LAST})",))
             lines.append(replace(first, function="self.get_input_embeddings()"))
         else:
             lines.extend(page.calls)

@@ -22,7 +22,8 @@ _RESAMPLE = {"bilinear": 2, "bicubic": 3}
 class ProcessorView:
     """One processor: each image takes `tokens` placeholders, whose number in the vocabulary is `token_id`.
 
-    `token`, `start` and `end` are literals of Python.
+    `token`, `start` and `end` are literals of Python. So many images stand `before` each text; none, if they stand
+    where the text has them.
     """
 
     class_name: str
@@ -31,6 +32,7 @@ class ProcessorView:
     tokens: int
     start: str
     end: str
+    before: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +44,9 @@ class _Images:
     token_id: int
 
 
-def processor(graph: Graph) -> tuple[ProcessorView | None, dict[str, Any]]:
+def processor(graph: Graph, before: int) -> tuple[ProcessorView | None, dict[str, Any]]:
     """The view of the processor of a graph in the profile, and its JSON files; nothing if no images are spoken of.
+    So many images stand `before` each text.
 
     Raises GraphError if images have no size, or no number of tokens, of their own.
     """
@@ -59,6 +62,7 @@ def processor(graph: Graph) -> tuple[ProcessorView | None, dict[str, Any]]:
         tokens=found.tokens,
         start=quoted(image.start),
         end=quoted(image.end),
+        before=before,
     )
     auto = {"AutoProcessor": f"processing_{graph.name}.{name}"}
     return view, {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,18 +14,14 @@ import torch
 import graphvlm
 from graphvlm.diagnostics import GraphError
 from graphvlm.exporters.hub import Exported, Options, export
-from graphvlm.ir import Graph
 from graphvlm.rendering import render_hub
 
 from ..packages import lint
-from ..running import SHIPPED, small
-from ..test_golden import graph as of_golden
 from . import contract, judging
+from .directories import ODD, golden, loaded
 
-pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_thread")]
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_thread", "own_modules")]
 
-# A graph that no library knows: two towers, joined and added, with necks of their own.
-ODD = "odd"
 # Ready graphs at a tiny size: positions by grids with features between layers, and images that are seen as a whole.
 READY = ("qwen3_vl_4b", "gemma_3_4b")
 LONG = (
@@ -40,41 +36,6 @@ LONG = (
     "gated_parallel",
     "tiles",
 )
-
-
-def golden(name: str) -> Graph:
-    """A golden graph, a ready one at a tiny size, or the one beside this file."""
-    if name in SHIPPED and name not in ("tiny", "prefix_clip_llama"):
-        return small(name)
-    return graphvlm.load(Path(__file__).with_name("odd.yaml")) if name == ODD else of_golden(name)
-
-
-@pytest.fixture(scope="session")
-def made(tmp_path_factory: pytest.TempPathFactory, own_cache: None) -> Callable[[str], Exported]:
-    """Directories by the name of a golden graph; each is written, and loaded by another process, once."""
-    del own_cache
-    found: dict[str, Exported] = {}
-
-    def get(name: str) -> Exported:
-        if name not in found:
-            folder = tmp_path_factory.mktemp("hub") / f"{name}_hf"
-            found[name] = export(golden(name), folder, Options(), lambda _: None)
-        return found[name]
-
-    return get
-
-
-@pytest.fixture(autouse=True, scope="session")
-def own_modules(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Code that is loaded is copied to a place of its own."""
-    import transformers
-
-    transformers.logging.set_verbosity_error()
-    place = str(tmp_path_factory.mktemp("modules"))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("transformers.dynamic_module_utils.HF_MODULES_CACHE", place)
-        patch.syspath_prepend(place)
-        yield
 
 
 @pytest.mark.parametrize("name", ["tiny", ODD, *READY, *(pytest.param(name, marks=pytest.mark.long) for name in LONG)])
@@ -141,12 +102,6 @@ def test_a_clause_that_is_broken_is_found(
     assert clause in contract.broken(contract.Directory(folder))
 
 
-def loaded(folder: Path) -> Any:
-    import transformers
-
-    return transformers.AutoModelForImageTextToText.from_pretrained(folder, trust_remote_code=True).eval()
-
-
 def test_caches_of_transformers(made: Callable[[str], Exported]) -> None:
     """A static cache and beams of two give what they give without one."""
     model = loaded(made("tiny").folder)
@@ -209,7 +164,6 @@ def test_the_trainer_runs(made: Callable[[str], Exported], tmp_path: Path) -> No
         ("marked_tokens", "several segments, in `llm`"),
         ("paired_frames", "positions that follow from `merger.grid`, which is encoded first"),
         ("image_tower", "gives no logits of one decoder"),
-        ("prefix_clip_llama", "features that stand before the text"),
         ("segments", "several segments, in `llm`"),
     ],
 )
@@ -243,17 +197,20 @@ PROMPT = (
 WORDS = {"<pad>": 0, "<s>": 1, "</s>": 2, "user": 3, "hello": 4, ":": 5, "[": 6, "<unk>": 7, "<image>": 99}
 
 
-def prompted(folder: Path, image: int = 99) -> Any:
-    """A directory with a tokenizer of few words, in which the placeholder has the number `image`."""
-    from tokenizers import Tokenizer, models, pre_tokenizers
+def prompted(folder: Path, image: int = 99, overrides: tuple[str, ...] = PROMPT, *, begin: bool = False) -> Any:
+    """A directory with a tokenizer of few words, in which the placeholder has the number `image`; texts may `begin`
+    with a token of their own."""
+    from tokenizers import Tokenizer, models, pre_tokenizers, processors
     from transformers import PreTrainedTokenizerFast
 
-    graph = graphvlm.load(golden("tiny").tree.span.source.name, overrides=PROMPT)
+    graph = graphvlm.load(golden("tiny").tree.span.source.name, overrides=overrides)
     made = export(graph, folder, Options(verify=False), lambda _: None)
     words = WORDS | {"<image>": image}
     vocabulary = {f"w{number}": number for number in range(101) if number not in words.values()} | words
     tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
     tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    if begin:
+        tokenizer.post_processor = processors.TemplateProcessing(single="<s> $A", special_tokens=[("<s>", 1)])
     fast = PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
         pad_token="<pad>",

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ...hub import names, on_one_device
+from ...hub import names, on_one_device, prepared
 from ...ir import Graph
 from ...rendering import render_hub
 from ..folder import MANIFEST, digests, replaced, write_json
@@ -63,7 +63,7 @@ def export(graph: Graph, folder: Path, options: Options, say: Say) -> Exported:
     for a checkpoint that does not fit.
     """
     graph = on_one_device(graph)
-    files, found = render_hub(graph, options.dtype), names(graph)
+    files, found = render_hub(graph, options.dtype), names(prepared(graph))
     apart = replace(graph, passes=replace(graph.passes, merge_projections=False))
     with replaced(folder, force=options.force) as new:
         for name, text in files.items():

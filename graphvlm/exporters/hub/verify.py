@@ -16,11 +16,12 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from ...hub import input_names
+from ...hub import input_names, prepared
 from ...ir import Graph
 from .. import plan as plans
 from ..plan import Plan
 from ..samples import TRACED, Samples
+from .before import MASK, Before
 
 # Of the largest logit.
 TOLERANCE: Mapping[str, float] = MappingProxyType({"float32": 1e-5, "float16": 1e-2, "bfloat16": 5e-2})
@@ -63,10 +64,15 @@ def check(graph: Graph, package: ModuleType, model: nn.Module, folder: Path, say
     given = {name: _like(samples.given[name], model) for name in graph.inputs}
     longest = getattr(plan.graph.nodes[plan.view.decoder].spec, "max_tokens", None) or NEW_TOKENS
     new = max(1, min(NEW_TOKENS, longest - given[plan.view.tokens].size(1)))
+    before = Before(graph, samples)
+    given[plan.view.tokens] = before.without(given[plan.view.tokens])
     logits, tokens = _ours(package, model, plan, given, new)
-    roles = input_names(graph)
-    theirs, whole = _theirs(folder, {roles[name]: tensor for name, tensor in given.items()}, new)
-    seen = given[plan.view.mask].bool() if plan.view.mask in given else torch.ones_like(given[plan.view.tokens]).bool()
+    roles = input_names(prepared(graph))
+    asked = before.with_places(given, plan.view.tokens, plan.view.mask)
+    theirs, whole = _theirs(folder, {roles.get(name, name): tensor for name, tensor in asked.items()}, new)
+    theirs = theirs[:, -logits.size(1) :]
+    mask = asked.get(plan.view.mask or MASK, torch.ones_like(asked[plan.view.tokens]))
+    seen = mask[:, -logits.size(1) :].bool()
     apart = (theirs - logits)[seen].abs().max() / logits[seen].abs().max()
     dtype = str(next(model.parameters()).dtype).removeprefix("torch.")
     made = Checked(dtype, float(apart), tokens.numel(), bool(torch.equal(whole, tokens)))
