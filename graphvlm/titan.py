@@ -51,6 +51,16 @@ class TitanView:
     adapted: bool
 
     @property
+    def splits(self) -> bool:
+        """Whether weights are split, and not only sharded."""
+        return "tp" in dict(self.axes)
+
+    @property
+    def batches(self) -> str:
+        """The axes whose ranks have different batches, as an index of a mesh."""
+        return ", ".join(f'"{ours}"' for _, ours in self.axes if ours != "tp")
+
+    @property
     def needed(self) -> str:
         """The axes in words."""
         return ", ".join(theirs for theirs, _ in self.axes)

@@ -18,6 +18,7 @@ from graphvlm.rendering import render_titan
 from .laid_out import SEED, randomised
 from .packages import lint, python, unread
 from .running import GRAPHS, TINY, shrinking
+from .titan_train import RATE, STEPS, batch
 
 MESH = ("parallelism={mesh: {dp: 1, tp: 2}, nodes: {vision: {tp: 1}}}",)
 
@@ -61,6 +62,12 @@ def test_what_has_no_form_is_named(name: str, changes: tuple[str, ...], why: str
     assert why in caught.value.diagnostics[0].message
 
 
+def launched(program: str, *arguments: str) -> None:
+    """Two processes of `program`, which find what this one finds."""
+    launch = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", f"tests.{program}")
+    python(*launch, *arguments, environment={"OMP_NUM_THREADS": "1", "PYTHONPATH": ":".join(sys.path)})
+
+
 @pytest.mark.long
 @pytest.mark.skipif(find_spec("torchtitan") is None, reason="torchtitan 0.3.0 is not installed")
 @pytest.mark.parametrize(("shard", "split"), [(2, 1), (1, 2)])
@@ -83,8 +90,35 @@ def test_a_step_of_two_processes_equals_one(
     gradients = {path: each.grad for path, each in model.named_parameters() if each.grad is not None}
     stored = load_file(tmp_path / "weights" / "model.safetensors")
     torch.save({"weights": stored, "given": given, "gradients": gradients}, tmp_path / "expected.pt")
-    launch = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
-    step = ("-m", "tests.titan_step", str(tmp_path), "titan_tiny", str(shard), str(split))
-    python(*launch, *step, environment={"OMP_NUM_THREADS": "1", "PYTHONPATH": ":".join(sys.path)})
+    launched("titan_step", str(tmp_path), "titan_tiny", str(shard), str(split))
     off = torch.load(tmp_path / "off.pt")
     assert max(off.values()) < 1e-5 * max(float(each.abs().max()) for each in gradients.values())
+
+
+@pytest.mark.long
+@pytest.mark.skipif(find_spec("torchtitan") is None, reason="torchtitan 0.3.0 is not installed")
+@pytest.mark.parametrize(("shard", "split"), [(2, 1), (1, 2)])
+def test_its_trainer_takes_the_steps_of_one_process(
+    shard: int, split: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From a checkpoint of the reference's names, gradients clipped: losses and norms of gradients, step by step."""
+    write(render_titan(graphvlm.load(TINY, overrides=("name=titan_tiny", *MESH))), tmp_path / "titan_tiny")
+    graphvlm.build(TINY, tmp_path, overrides=("name=plain_titan", "passes.merge_projections=false"))
+    monkeypatch.syspath_prepend(str(tmp_path))
+    torch.manual_seed(SEED)
+    model = randomised(import_module("plain_titan").Model())
+    model.save_pretrained(tmp_path / "weights")
+    launched("titan_train", str(tmp_path), "titan_tiny", str(shard), str(split))
+    seen = torch.load(tmp_path / "seen.pt")
+    optimizer = torch.optim.AdamW(model.parameters(), lr=RATE, betas=(0.9, 0.95), weight_decay=0.1)
+    for step, (loss, norm) in enumerate(seen):
+        given, labels = batch(step)
+        optimizer.param_groups[0]["lr"] = RATE * (step + 1) / STEPS
+        optimizer.zero_grad()
+        expected = F.cross_entropy(model(given["input"], given["pixel_values"]).logits.flatten(0, 1), labels.flatten())
+        torch.autograd.backward(expected)
+        clipped = torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        assert loss == pytest.approx(float(expected.detach()), rel=1e-5)
+        assert norm == pytest.approx(float(clipped), rel=1e-5)
+    assert len(seen) == STEPS

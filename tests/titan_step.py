@@ -77,6 +77,7 @@ def main(folder: str, name: str, shard: str, split: str) -> None:
     if dist.get_rank() == 0:
         torch.save(off, Path(folder, "off.pt"))
     dist.barrier()
+    dist.destroy_process_group()
 
 
 if __name__ == "__main__":
