@@ -49,12 +49,12 @@ class Given:
             ("positions", "Tensor" if self.placed else ""),
             ("cache", f"{self.memory} | None" if self.cached else ""),
         )
-        return (*(f"{name}: {type_}" for name, type_ in types if type_), *self.more)
+        return tuple(f"{name}: {type_}" for name, type_ in types if type_)
 
     @property
     def parameters(self) -> tuple[str, ...]:
         """The parameters of an attention's `forward`."""
-        return ("self", "x: Tensor", *self._own)
+        return ("self", "x: Tensor", *self._own, *self.more)
 
     @property
     def block_parameters(self) -> tuple[str, ...]:
@@ -64,7 +64,7 @@ class Given:
         real = ("real: Tensor | None",) if self.real else ()
         frames = ("frames: int",) if self.frames else ()
         sources = (f"{port}: {type_}" for port, type_ in self.sources)
-        return (*self.parameters, *chosen, *parts, *real, *frames, *sources)
+        return ("self", "x: Tensor", *self._own, *chosen, *parts, *real, *frames, *sources, *self.more)
 
     @property
     def result(self) -> str:
@@ -79,7 +79,7 @@ class Given:
     @property
     def names(self) -> tuple[str, ...]:
         """What is passed on to an attention."""
-        return tuple(parameter.partition(":")[0] for parameter in self._own)
+        return tuple(parameter.partition(":")[0] for parameter in (*self._own, *self.more))
 
     @property
     def shape(self) -> str:

@@ -79,6 +79,8 @@ def _language(view: ConfigView, parts: Parts) -> ConfigView:
     assert isinstance(parts.embedding.spec, TokenEmbedding)
     if parts.embedding.spec.scale != 1:
         fields.append(Field("embed_scale", "float", literal(parts.embedding.spec.scale)))
+    if parts.embedding.spec.extra:
+        fields.append(Field("extra_rows", "int", str(parts.embedding.spec.extra)))
     fields.append(Field("tie_word_embeddings", "bool", str(bool(spec.head and spec.head.tied))))
     fields.append(Field("use_cache", "bool", "True"))
     return replace(

@@ -83,8 +83,8 @@ def _refuse(problems: Problems, what: str, place: object, help: str) -> None:
 def _of_embedding(node: Node) -> Iterator[tuple[tuple[str, ...], str]]:
     spec = node.spec
     assert isinstance(spec, TokenEmbedding)
-    if spec.extra:
-        yield ("extra_rows",), "rows of the embedding that no token of the vocabulary has"
+    if spec.extra and spec.scale != 1:
+        yield ("extra_rows",), "rows of a scaled embedding that no token of the vocabulary has"
     if spec.types:
         yield ("token_types",), "token types"
 
@@ -126,8 +126,8 @@ def _of_tower(node: Node) -> Iterator[tuple[tuple[str, ...], str]]:
 def _of_stack(stack: Stack) -> Iterator[tuple[tuple[str, ...], str]]:
     if any(stack.linear):
         yield ("attention",), "linear attention"
-    if stack.crossed:
-        yield ("sublayers",), "keys and values from elsewhere"
+    if stack.crossed and stack.attention(stack.order[0]) is None:
+        yield ("layers",), "a first layer that does not attend to the tokens themselves"
     if stack.segments:
         yield ("segments",), "several segments"
     if stack.choosing:
@@ -136,8 +136,8 @@ def _of_stack(stack: Stack) -> Iterator[tuple[tuple[str, ...], str]]:
     if max(map(len, limits)) > 1 or all(limits):
         yield ("layers",), "layers with several windows, or with windows and runs"
     yield from _unknown(stack)
-    ops = [s.op for kind in stack.kinds for s in kind.sublayers]
-    if sum(isinstance(op, Attention) for op in ops) != len(stack.kinds):
+    own = [[s.op for s in kind.sublayers if isinstance(s.op, Attention) and not s.op.cross] for kind in stack.kinds]
+    if max(map(len, own)) > 1 or not (stack.crossed or all(own)):
         yield ("sublayers",), "layers without one self-attention each"
 
 
@@ -174,20 +174,38 @@ def unplaced(value: object) -> Iterator[str]:
             yield field.name
 
 
+def crossing(decoder: Node) -> dict[str, Ref]:
+    """What the layers of a decoder attend to beside the tokens, and what of it they see: port -> where it is from."""
+    stack = decoder.spec.stack
+    ports = stack.crossed_ports if stack else ()
+    return {port: decoder.inputs[port] for port in ports if port in decoder.inputs}
+
+
 def _check_stages(graph: Graph, stages: Stages, decoder: Node, problems: Problems) -> None:
-    """Each stage gives one value, which the text can do without; nothing else comes in beside tokens and their mask."""
+    """Each stage gives values which the text can do without, or layers keep; all else comes beside tokens and mask."""
+    crossed = crossing(decoder)
     for stage in stages.encoders:
         place = graph.inputs[stage.inputs[0]].span
         names = ", ".join(f"`{ref}`" for ref in stage.values)
-        if not stage.optional:
+        if not stage.optional and not {*stage.values} <= {*crossed.values()}:
             what = f"{names}, which each step of the text needs again"
             problems.error("outside-profile", f"the profile `hf` has no form for {what}", place, help=_HELP)
     later = [name for name in stages.joint if decoder.name in {ref.name for ref in graph.nodes[name].inputs.values()}]
     for name in later:
         what = f"`{name}`, behind the decoder"
         problems.error("outside-profile", f"the profile `hf` has no form for {what}", graph.nodes[name].tree.span)
+    for port, ref in crossed.items():
+        if ref.port and ref.name in stages.joint:
+            what = f"`{ref}` at `{decoder.name}.{port}`, which depends on the text"
+            problems.error("outside-profile", f"the profile `hf` has no form for {what}", decoder.tree.span, help=_HELP)
+    _check_inputs(graph, stages, decoder, problems)
+
+
+def _check_inputs(graph: Graph, stages: Stages, decoder: Node, problems: Problems) -> None:
+    """Nothing comes in beside tokens, their mask, and what layers are told of what they attend to."""
     tokens, _ = graph.stream_start(decoder.name)
     mask, marked = decoder.inputs.get(decoder.signature.mask), getattr(decoder.spec, "marked", None)
+    known = {*crossing(decoder), *((marked.port,) if marked else ())}
     for name in stages.joint:
         node = graph.nodes[name]
         for port, ref in node.inputs.items():
@@ -198,7 +216,7 @@ def _check_stages(graph: Graph, stages: Stages, decoder: Node, problems: Problem
                         "outside-profile", f"the profile `hf` has no form for {what}", node.tree.span, help=_HELP
                     )
                 continue  # the grids of images come with them
-            if marked and node is decoder and port == marked.port:
+            if node is decoder and port in known:
                 continue
             if not ref.port and ref.name != tokens and ref != mask:
                 what = f"the input `{ref.name}`, which `{name}.{port}` reads beside the tokens"

@@ -6,9 +6,10 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
-from ..blocks.settings import Stack
+from ..blocks.settings import Attention, Stack
 from ..blocks.use import causal_use
-from ..blocks.views import stack_view
+from ..blocks.views import StackView, stack_view
+from ..blocks.views_block import BlockView
 from ..code import Statement
 from ..components.decoder.transformer import Transformer
 from ..components.encoder.grid_positions import GridPositions
@@ -23,7 +24,7 @@ from ..passes import apply_all
 from ..stages import split
 from . import config as configs
 from . import prompting
-from .fitting import Parts, parts_of
+from .fitting import Parts, crossing, parts_of
 from .placing import beyond, images_before, prepared
 from .roles import renamed
 from .views import ExtraView, HeadView, HubView, MaskView, ModelView, ModuleView, PlacesView, StageView
@@ -68,11 +69,33 @@ def _decoder(node: Node, page: NodePage) -> object:
     """The view of the decoder, whose layers hand on a cache of `transformers` and whatever its caller passes."""
     spec = node.spec
     assert isinstance(spec, Transformer)
-    use = replace(causal_use(spec.layers), mask="Tensor | None", memory="Cache", more=("**kwargs: Any",))
+    memory = "EncoderDecoderCache" if spec.layers.crossed else "Cache"
+    use = replace(causal_use(spec.layers), mask="Tensor | None", memory=memory, more=("**kwargs: Any",))
     outer = (spec.input_norm, spec.final_norm)
     view = stack_view(spec.layers, f"{class_name(node.name)}Config", use, tp=1, outer=outer)
     context: Any = page.context
-    return replace(context, stack=view)
+    return replace(context, stack=replace(view, blocks=tuple(_counted(block, view) for block in view.blocks)))
+
+
+def _counted(block: BlockView, view: StackView) -> BlockView:
+    """A layer whose attentions over ports know the number under which the cache has their keys."""
+    crosses = [cross.name for cross in view.crosses]
+    places = iter(range(len(block.sublayers)))
+    most = max(sum(each.class_name in crosses for each in other.sublayers) for other in view.blocks)
+    sublayers = tuple(
+        replace(each, arguments=f"config, {number_of('layer_idx', next(places), most)}")
+        if each.class_name in crosses
+        else each
+        for each in block.sublayers
+    )
+    return replace(block, sublayers=sublayers)
+
+
+def number_of(layer: str, place: int, most: int) -> str:
+    """Under which number a cache has the keys of an attention over a port, of which layers have one or several."""
+    if most == 1:
+        return layer
+    return f"{most} * {layer}{f' + {place}' if place else ''}"
 
 
 def _hub(graph: Graph, parts: Parts) -> HubView:
@@ -94,7 +117,25 @@ def _hub(graph: Graph, parts: Parts) -> HubView:
         sdpa=not (sinks or softcap),
         flex=True,
         one_graph=not any(_routed(kind.sublayers) for kind in stack.kinds),
+        kept=dict(_kept(stack)),
+        extra_rows=bool(getattr(parts.embedding.spec, "extra", 0)),
     )
+
+
+def _kept(stack: Stack) -> Iterator[tuple[str, str]]:
+    """(port, number of the first keys of it in a cache), with the numbers that layers are given."""
+    read = [
+        [
+            sublayer.op.cross.port
+            for sublayer in kind.sublayers
+            if isinstance(sublayer.op, Attention) and sublayer.op.cross
+        ]
+        for kind in stack.kinds
+    ]
+    for cross in stack.crossed:
+        layer = next(i for i, kind in enumerate(stack.order) if cross.port in read[kind])
+        place = read[stack.order[layer]].index(cross.port)
+        yield cross.port, str(max(map(len, read)) * layer + place)
 
 
 def _routed(sublayers: tuple[Any, ...]) -> bool:
@@ -122,7 +163,12 @@ def _model(graph: Graph, parts: Parts, made: models.Pages) -> ModelView:
     modules = tuple(
         ModuleView(name, made.nodes[name].class_name, configs.attribute(name, made.nodes[name])) for name in order
     )
-    stages = tuple(_stage(each) for each in view.encoders)
+    crossed = crossing(parts.decoder)
+    stages = tuple(
+        _stage(each, beside=not {*stage.values}.isdisjoint(crossed.values()))
+        for each, stage in zip(view.encoders, parts.stages.encoders, strict=True)
+    )
+    namer = Namer(graph, parts.stages)
     lines, embedded = _lines(graph, parts, made)
     places = [made.nodes[node.name].calls[0] for node in graph.nodes.values() if isinstance(node.spec, GridPositions)]
     prefix = class_name(graph.name)
@@ -146,6 +192,8 @@ def _model(graph: Graph, parts: Parts, made: models.Pages) -> ModelView:
         modalities=(*(stage.modality for stage in stages), "text"),
         places=_places(graph, places[0]) if places else None,
         extras=tuple(_extras(graph, parts.decoder)),
+        crossed=tuple((port, namer.outside.get(ref, namer.inside(ref))) for port, ref in crossed.items()),
+        shown=tuple(ref.name for ref in crossed.values() if not ref.port),
     )
 
 
@@ -168,13 +216,14 @@ def _extras(graph: Graph, decoder: Node) -> Iterator[ExtraView]:
         yield ExtraView("spans", made, "" if ref.port else flags)
 
 
-def _stage(view: EncodeView) -> StageView:
+def _stage(view: EncodeView, *, beside: bool) -> StageView:
     return StageView(
         modality=view.method.removeprefix("encode_"),
         arguments=view.arguments,
         variable=view.variable,
         lines=view.lines,
         values=view.values,
+        beside=beside,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ..code import Field, Statement, literal
@@ -26,7 +27,8 @@ class HubView:
     """What the classes of the language model are told besides their own view.
 
     `base` is the class that all models of the graph derive from. `flash`, `sdpa` and `flex` are ways to compute
-    attention that can do what its layers ask for.
+    attention that can do what its layers ask for. `kept` says under which number the cache has the first keys of a port
+    that layers attend to; such a cache has two halves.
     """
 
     base: str
@@ -40,6 +42,8 @@ class HubView:
     sdpa: bool
     flex: bool
     one_graph: bool
+    kept: Mapping[str, str]
+    extra_rows: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +77,8 @@ class ModuleView:
 class StageView:
     """One modality that is encoded ahead: `get_<modality>_features`, and what its result is called.
 
-    With several `values`, the first is pooled, and the others are fields of the class `result`.
+    With several `values`, the first is pooled, and the others are fields of the class `result`. If `beside`, layers
+    attend to it, so that it is encoded whatever the stream is.
     """
 
     modality: str
@@ -81,6 +86,7 @@ class StageView:
     variable: str
     lines: tuple[Statement, ...]
     values: tuple[Value, ...]
+    beside: bool
 
     @property
     def variables(self) -> tuple[tuple[str, str], ...]:
@@ -169,7 +175,8 @@ class ModelView:
     """The page of the models: the base, which gives hidden states, and the one that writes text.
 
     A graph of tokens alone has a base that is the language model itself. `lines` make embeddings of tokens; `ids` are
-    (name on the configuration, expression) of placeholder tokens.
+    (name on the configuration, expression) of placeholder tokens. What layers attend to, they are given by `crossed`:
+    (port, variable), of which the inputs `shown` say what each token sees.
     """
 
     name: str
@@ -188,18 +195,26 @@ class ModelView:
     modalities: tuple[str, ...]
     places: PlacesView | None
     extras: tuple[ExtraView, ...]
+    crossed: tuple[tuple[str, str], ...]
+    shown: tuple[str, ...]
+
+    @property
+    def ahead(self) -> bool:
+        """Whether `generate()` encodes before the prompt: not what no placeholder stands for."""
+        return any(not stage.beside for stage in self.stages)
 
     @property
     def inputs(self) -> tuple[str, ...]:
         """What is encoded ahead, and what positions follow from, as parameters of `forward`."""
         encoded = (each.name for stage in self.stages for each in stage.arguments)
         beside = (each.given for each in self.extras if each.given)
-        return tuple(dict.fromkeys((*encoded, *(self.places.grids if self.places else ()), *beside)))
+        grids = self.places.grids if self.places else ()
+        return tuple(dict.fromkeys((*encoded, *grids, *beside, *self.shown)))
 
     @property
     def dropped(self) -> str:
         """A tuple of inputs that `transformers` does not know as such: they are for the prompt alone."""
-        names = tuple(name for name in self.inputs if name not in _KNOWN)
+        names = tuple(name for name in self.inputs if name not in (*_KNOWN, *self.shown))
         return literal(names) if names else ""
 
     @property

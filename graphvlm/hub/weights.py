@@ -46,14 +46,14 @@ def in_profile(node: Node, path: str) -> str:
         return path
     kind = stack.kinds[stack.order[int(pieces[1])]]
     found = next((each for each in kind.sublayers if each.name == pieces[2]), None)
-    table = _MLP if pieces[3:4] == ["shared"] else _table(found) if found else {}
+    table = _MLP if pieces[3:4] == ["shared"] else _table(found, node) if found else {}
     return ".".join((*pieces[:3], *(table.get(piece, piece) for piece in pieces[3:])))
 
 
-def _table(sublayer: Sublayer) -> dict[str, str]:
+def _table(sublayer: Sublayer, node: Node) -> dict[str, str]:
     op = sublayer.op
     if isinstance(op, Attention):
-        return {} if op.cross else _ATTENTION
+        return {} if op.cross and node.kind != "decoder" else _ATTENTION
     if isinstance(op, Mlp):
         return _MLP if op.moe is None else {}
     return {}

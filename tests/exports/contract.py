@@ -48,6 +48,11 @@ class Directory:
         """The modules that dispatch."""
         return [each for each in self.language.modules() if hasattr(each, "layer_idx") and hasattr(each, "scaling")]
 
+    def attending(self) -> list[int]:
+        """The layers that attend to their tokens: all but those that have attention over something else instead."""
+        layers = enumerate(getattr(self.language, "layers", ()))
+        return [i for i, layer in layers if hasattr(layer, "attn") or not hasattr(layer, "cross")]
+
     def named(self, suffix: str) -> list[Any]:
         return [each for each in self.base.modules() if type(each).__name__.endswith(suffix)]
 
@@ -161,8 +166,8 @@ def keywords_reach_attention(of: Directory) -> Iterator[str]:
             )
     finally:
         of.text._attn_implementation = before
-    if [index for index, _, _ in seen] != list(range(of.text.num_hidden_layers)):
-        yield f"{len(seen)} calls of the interface in {of.text.num_hidden_layers} layers"
+    if [index for index, _, _ in seen] != of.attending():
+        yield f"{len(seen)} calls of the interface in {len(of.attending())} layers"
     if {word for _, word, _ in seen} != {"here"}:
         yield "keyword arguments are lost on the way to attention"
     if not all(isinstance(scaling, float) for _, _, scaling in seen):
@@ -193,13 +198,13 @@ def one_call_of_the_interface(of: Directory) -> Iterator[str]:
 
 
 def dispatching_modules(of: Directory) -> Iterator[str]:
-    for place, module in enumerate(of.attentions()):
+    for place, module in zip(of.attending(), of.attentions(), strict=False):
         if module.config is not of.text:
             yield f"attention {place} has another configuration than the text"
         if module.layer_idx != place or not isinstance(module.scaling, float):
             yield f"attention {place} is number {module.layer_idx}, scaled by {module.scaling}"
-    if len(of.attentions()) != of.text.num_hidden_layers:
-        yield f"{len(of.attentions())} dispatching modules in {of.text.num_hidden_layers} layers"
+    if len(of.attentions()) != len(of.attending()):
+        yield f"{len(of.attentions())} dispatching modules in {len(of.attending())} layers"
 
 
 def towers_do_not_dispatch(of: Directory) -> Iterator[str]:
@@ -280,6 +285,9 @@ def pipeline_plan(of: Directory) -> Iterator[str]:
 
 
 def placeholders_are_named(of: Directory) -> Iterator[str]:
+    """Where features stand among the text: what layers attend to has no places."""
+    if "mm_encoder_outputs" not in inspect.signature(of.base.forward).parameters:
+        return
     for modality in ("image", "video", "audio"):
         given = hasattr(of.base, f"get_{modality}_features")
         if given and not isinstance(getattr(of.config, f"{modality}_token_id", None), int):

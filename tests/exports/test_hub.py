@@ -26,7 +26,6 @@ pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_thread", "own_modul
 READY = ("qwen3_vl_4b", "gemma_3_4b")
 LONG = (
     "qwen2_5_vl_7b",
-    "llava_onevision_qwen2_7b",
     "glm_4_1v_9b",
     "paligemma_3b",
     "speech",
@@ -160,7 +159,6 @@ def test_the_trainer_runs(made: Callable[[str], Exported], tmp_path: Path) -> No
     ("name", "named"),
     [
         ("linear_hybrid", "linear attention, in `llm`"),
-        ("gated_cross", "keys and values from elsewhere, in `llm`"),
         ("marked_tokens", "several segments, in `llm`"),
         ("paired_frames", "positions that follow from `merger.grid`, which is encoded first"),
         ("image_tower", "gives no logits of one decoder"),
