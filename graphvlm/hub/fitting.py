@@ -146,7 +146,7 @@ _PLACED: dict[type, str] = {
     Attention: """heads kv_heads head_dim bias qk_norm window norm_heads norm_turned scale softcap sinks gated rope
         latent cross merged grid square windows relative chunk temperature""",
     Mlp: "hidden activation gated bias moe merged clamp up_offset",
-    Sublayer: "name op norm place residual rows",
+    Sublayer: "name op norm place residual rows scope",
     Norm: "type eps bias unit_offset weight",
     Residual: "scale gate init skip",
     Transformer: """vocab max_tokens layers learned input_norm final_norm head cut inject relative marked hidden""",

@@ -160,9 +160,7 @@ def _model(graph: Graph, parts: Parts, made: models.Pages) -> ModelView:
     assert spec.head is not None
     head = HeadView(spec.head.bias, spec.head.tied, spec.head.scale is not None, spec.head.softcap is not None)
     order = [name for name, page in made.nodes.items() if page.construct and name != parts.embedding.name]
-    modules = tuple(
-        ModuleView(name, made.nodes[name].class_name, configs.attribute(name, made.nodes[name])) for name in order
-    )
+    modules = tuple(_module(name, made.nodes[name]) for name in order)
     crossed = crossing(parts.decoder)
     stages = tuple(
         _stage(each, beside=not {*stage.values}.isdisjoint(crossed.values()))
@@ -195,6 +193,12 @@ def _model(graph: Graph, parts: Parts, made: models.Pages) -> ModelView:
         crossed=tuple((port, namer.outside.get(ref, namer.inside(ref))) for port, ref in crossed.items()),
         shown=tuple(ref.name for ref in crossed.values() if not ref.port),
     )
+
+
+def _module(name: str, page: NodePage) -> ModuleView:
+    config = configs.attribute(name, page)
+    plain = "" if page.template else page.construct.replace(f"config.{name}.", f"config.{config}.")
+    return ModuleView(name, page.class_name, config, plain)
 
 
 def _places(graph: Graph, call: Statement) -> PlacesView:

@@ -61,16 +61,20 @@ class ConfigView:
 
 @dataclass(frozen=True, slots=True)
 class ModuleView:
-    """A module of the base model: its attribute, class and file, and the configuration that it is built from."""
+    """A module of the base model: its attribute, class and file, and the configuration that it is built from.
+
+    One of torch's has no file: `plain` is how it is built.
+    """
 
     name: str
     class_name: str
     config: str
+    plain: str = ""
 
     @property
     def construct(self) -> str:
         """How it is built; a module without numbers has no configuration."""
-        return f"{self.class_name}({f'config.{self.config}' if self.config else ''})"
+        return self.plain or f"{self.class_name}({f'config.{self.config}' if self.config else ''})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,6 +226,8 @@ class ModelView:
         """File -> what is imported from it, sorted as linters do."""
         found: dict[str, tuple[str, ...]] = {f"configuration_{self.name}": (f"{self.prefix}Config",)}
         for module in self.modules:
+            if module.plain:
+                continue
             names = [module.class_name]
             if module.name == LANGUAGE:
                 names += [f"{self.prefix}PreTrainedModel", *(["positions_of"] if self.places else [])]
