@@ -9,6 +9,7 @@ from typing import Any
 
 from ..blocks.expressions import pattern_field
 from ..blocks.settings import Attention, Mlp, Stack
+from ..blocks.settings_position import Relative
 from ..code import Field, literal, quoted
 from ..components.decoder.transformer import Transformer
 from ..components.encoder.token_embedding import TokenEmbedding
@@ -128,6 +129,8 @@ def _stages(spec: Transformer) -> Iterator[tuple[str, str, str]]:
     yield "embed_tokens", "input_ids", "inputs_embeds"
     if spec.learned:
         yield "position", "position_ids", "position_embeds"
+    if isinstance(spec.relative, Relative):
+        yield "relative", "position_ids", "position_bias"
     if spec.input_norm:
         yield "input_norm", "hidden_states", "hidden_states"
     yield "layers", "hidden_states", "hidden_states"

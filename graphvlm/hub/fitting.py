@@ -97,8 +97,8 @@ def _of_decoder(node: Node) -> Iterator[tuple[tuple[str, ...], str]]:
         return
     if spec.marked and any(spec.layers.chunks):
         yield ("mask",), "tokens that see later ones, and runs of tokens that see no others"
-    if spec.relative:
-        yield ("position",), "positions by distance"
+    if spec.relative and (spec.marked or any(spec.layers.windows) or any(spec.layers.chunks) or _softcapped(spec)):
+        yield ("position",), "positions by distance where layers see different tokens, or scores have a softcap"
     if any(rope.sections for rope in spec.layers.rotary) and any(op.temperature for op in spec.layers.attentions):
         yield ("position",), "positions of several numbers where scores grow with them"
     if spec.cut:
@@ -109,6 +109,10 @@ def _of_decoder(node: Node) -> Iterator[tuple[tuple[str, ...], str]]:
         for name in unplaced(value) if value else ():
             yield (), f"`{name}`"
     yield from _of_stack(spec.layers)
+
+
+def _softcapped(spec: Transformer) -> bool:
+    return any(op.softcap for op in spec.layers.attentions)
 
 
 def _of_tower(node: Node) -> Iterator[tuple[tuple[str, ...], str]]:

@@ -105,6 +105,7 @@ def _hub(graph: Graph, parts: Parts) -> HubView:
     attentions = stack.attentions
     sinks = any(op.sinks for op in attentions)
     softcap = any(op.softcap for op in attentions)
+    relative = parts.decoder.spec.relative is not None
     return HubView(
         base=f"{class_name(graph.name)}PreTrainedModel",
         masks=tuple(_masks(stack)),
@@ -113,10 +114,11 @@ def _hub(graph: Graph, parts: Parts) -> HubView:
         softcap=softcap,
         sinks=sinks,
         embed_scale=getattr(parts.embedding.spec, "scale", 1.0) != 1,
-        flash=not (sinks or parts.decoder.spec.marked) and not any(op.latent for op in attentions),
+        flash=not (sinks or relative or parts.decoder.spec.marked) and not any(op.latent for op in attentions),
         sdpa=not (sinks or softcap),
-        flex=True,
+        flex=not relative,
         one_graph=not any(_routed(kind.sublayers) for kind in stack.kinds),
+        relative=relative,
         kept=dict(_kept(stack)),
         extra_rows=bool(getattr(parts.embedding.spec, "extra", 0)),
     )

@@ -42,6 +42,7 @@ class HubView:
     sdpa: bool
     flex: bool
     one_graph: bool
+    relative: bool
     kept: Mapping[str, str]
     extra_rows: bool
 

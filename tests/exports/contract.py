@@ -86,9 +86,11 @@ def auto_map(of: Directory) -> Iterator[str]:
 
 
 def attention_backend(of: Directory) -> Iterator[str]:
+    """Or that no engine takes it: those compute scores themselves, without positions by distance."""
+    known = not hasattr(of.language, "relative")
     for model in (of.base, of.writing, of.language):
-        if model._supports_attention_backend is not True:
-            yield f"{type(model).__name__} does not support attention backends"
+        if model._supports_attention_backend is not known:
+            yield f"{type(model).__name__} {'does not support' if known else 'says that it supports'} attention backends"
 
 
 def built_on_meta(of: Directory) -> Iterator[str]:

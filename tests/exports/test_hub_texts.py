@@ -1,4 +1,4 @@
-"""Texts beside the one that a decoder goes on, in the directory for transformers: those that encoders read."""
+"""The directory for transformers of models that read several texts, and of positions by distance."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from .directories import golden
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_thread", "own_modules")]
 
-# An encoder of images that reads an instruction, in a vocabulary of its own.
-KINDS = (pytest.param("instructblip_vicuna_7b", marks=pytest.mark.long),)
+# An encoder of images that reads an instruction, in a vocabulary of its own; slopes for distances.
+KINDS = tuple(pytest.param(name, marks=pytest.mark.long) for name in ("instructblip_vicuna_7b", "mpt_7b"))
 
 
 @pytest.mark.parametrize("name", KINDS)
@@ -34,7 +34,7 @@ def test_every_clause_of_the_contract(made: Callable[[str], Exported], name: str
     assert contract.broken(contract.Directory(made(name).folder)) == {}
 
 
-@pytest.mark.parametrize("name", ["instructblip_vicuna_7b"])
+@pytest.mark.parametrize("name", ["instructblip_vicuna_7b", "mpt_7b"])
 def test_the_code_is_laid_out(name: str, tmp_path: Path) -> None:
     for file, text in render_hub(golden(name)).items():
         (tmp_path / file).write_text(text)
