@@ -90,7 +90,7 @@ def attention_backend(of: Directory) -> Iterator[str]:
     known = not hasattr(of.language, "relative")
     for model in (of.base, of.writing, of.language):
         if model._supports_attention_backend is not known:
-            yield f"{type(model).__name__} {'does not support' if known else 'says that it supports'} attention backends"
+            yield f"{type(model).__name__}: support of attention backends is {not known}"
 
 
 def built_on_meta(of: Directory) -> Iterator[str]:
