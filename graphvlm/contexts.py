@@ -8,7 +8,7 @@ from math import gcd
 
 from .blocks.parse_attention import divisors
 from .blocks.settings import Attention, Op
-from .blocks.settings_linear import Linear
+from .blocks.settings_linear import Delta, Fading, Linear
 from .ir import Node
 from .problems import Problems
 from .settings import Settings
@@ -64,8 +64,10 @@ def with_context(node: Node, degree: int, settings: Settings, own: Settings | No
 
 
 def shared(op: Op) -> Op:
-    """The operation whose tokens come together for the heads of a rank, if it is attention."""
-    return replace(op, context=True) if isinstance(op, Attention) else op
+    """The operation whose tokens come together for the heads of a rank, if it is attention over these tokens."""
+    if isinstance(op, Linear):
+        return replace(op, context=True, apart=True)
+    return replace(op, context=True) if isinstance(op, Attention) and not op.cross else op
 
 
 def _whole(node: Node, own: Settings | None) -> str:
@@ -73,32 +75,38 @@ def _whole(node: Node, own: Settings | None) -> str:
     stack = node.spec.stack
     if node.kind != "decoder" or stack is None:
         return "only decoders can so far"
-    sublayers = [sublayer for kind in stack.kinds for sublayer in kind.sublayers]
-    ops = [sublayer.op for sublayer in sublayers]
-    attentions = [op for op in ops if isinstance(op, Attention)]
+    ops = [sublayer.op for kind in stack.kinds for sublayer in kind.sublayers]
     reasons = {
         "those of `tp` do so already (`sequence`)": own is not None and own.get("sequence", default=False),
         "segments are told apart by their places in the sequence": stack.segments,
-        "gates and flags of rows stand between its sublayers": any(s.residual.gate or s.rows for s in sublayers),
-        "something comes in from elsewhere between its sublayers": stack.crossed
-        or any(name.startswith("inject") for name in node.inputs),
-        "the state of its linear attention goes from token to token": any(isinstance(op, Linear) for op in ops),
-        "positions or sinks of all heads would have to be parted with the heads": getattr(node.spec, "relative", None)
-        or any(op.sinks for op in attentions),
-        "norms over all heads would have to gather them": any(op.qk_norm and not op.norm_heads for op in attentions),
+        "something comes in from elsewhere between its layers": any(name.startswith("inject") for name in node.inputs),
+        "its tokens are among the keys of attention over a port": any(cross.own for cross in stack.crossed),
         "an indexer chooses among the keys of all tokens": stack.indexed,
         "its experts choose among all tokens": any(getattr(op, "moe", None) and not is_routed(op) for op in ops),
     }
     return next((why for why, holds in reasons.items() if holds), "")
 
 
+def _heads_of(op: Op) -> int:
+    """How many heads are shared out at most; 0 if none are."""
+    if isinstance(op, Delta):
+        return gcd(op.key_heads, op.value_heads)
+    if isinstance(op, Fading):
+        return op.heads
+    if not isinstance(op, Attention) or op.cross:
+        return 0
+    return op.heads if op.latent else gcd(op.heads, op.kv_heads)
+
+
 def _check_heads(node: Node, degree: int, settings: Settings, problems: Problems) -> None:
-    """Ranks of `cp` that share the tokens between attentions share the heads in them, of those that `tp` leaves."""
+    """Ranks of `cp` that share the tokens between attentions share the heads in them, of those that `tp` leaves.
+
+    Attention over a port is done for the tokens of a rank, with all heads.
+    """
     stack, ranks = node.spec.stack, degree * node.tensor_parallel
     ops = [sublayer.op for kind in stack.kinds for sublayer in kind.sublayers] if stack else []
-    attentions = [op for op in ops if isinstance(op, Attention)]
-    heads = gcd(*(op.heads if op.latent else gcd(op.heads, op.kv_heads) for op in attentions))
-    if attentions and heads % ranks:
+    heads = gcd(*map(_heads_of, ops))
+    if heads % ranks:
         tp = f" x tp {node.tensor_parallel}" if node.tensor_parallel > 1 else ""
         allowed = divisors(heads // gcd(heads, node.tensor_parallel))
         problems.error(

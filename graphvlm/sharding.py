@@ -216,8 +216,6 @@ def _unsplit(node: Node, degree: int) -> str:
     for op in (sublayer.op for kind in stack.kinds for sublayer in kind.sublayers):
         if isinstance(op, Attention) and op.kv_heads % degree and op.qk_norm and not op.norm_heads:
             return f"a norm over all heads together, of which there are fewer of keys than tp {degree}"
-        if isinstance(op, Fading):
-            return "linear attention whose heads fade at rates of their own"
     path = conflict(stack, degree)
     return f"layers that differ in how `{path}` is split" if path else ""
 
@@ -277,5 +275,7 @@ def _sizes(node: Node) -> dict[str, int]:
             own["shared"] = op.moe.shared
         if isinstance(op, Attention) and op.latent:
             own["kv_heads"] = None
+        if isinstance(op, Fading):
+            own |= {"heads": None, "key_heads": op.heads}
         found |= {name: gcd(found.get(name, 0), size) for name, size in own.items() if size is not None}
     return found

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from .blocks.settings import Attention, Mlp, Op, Stack, Sublayer
-from .blocks.settings_linear import Delta, Fading
+from .blocks.settings_linear import Delta, Fading, Linear
 from .ir import Node
 
 Style = Literal[
@@ -73,27 +73,50 @@ def splits(node: Node) -> dict[str, Way]:
     return found | {path: Way(style) for path, style in own.items()}
 
 
-Part = Literal["all_tokens", "own_tokens", "to_heads", "to_tokens", "all_keys"]
+Part = Literal["all_tokens", "own_tokens", "to_heads", "to_tokens", "all_keys", "own_heads", "own_rates", "own_sources"]
 
 
 def contexts(node: Node) -> dict[str, Part]:
     """What the modules of a layer whose tokens are shared out do: `all_tokens` go through an attention, of some heads.
 
     Its maps read `own_tokens`; behind those that make heads, tokens come together and heads part (`to_heads`), and back
-    in front of its last map (`to_tokens`). Keys for all heads are gathered.
+    in front of its last map (`to_tokens`). Keys for all heads are gathered. Of weights by head, and of rates, a rank
+    reads those of its `own_heads`. Attention over a port needs no exchange: queries are those of a rank's tokens, and a
+    layer (the empty path) hands on, of which of the `own_sources` each token sees, their part.
     """
     found: dict[str, Part] = {}
     sublayers = [s for kind in node.spec.stack.kinds for s in kind.sublayers] if node.spec.stack else []
     for sublayer in sublayers if node.context > 1 else ():
         op = sublayer.op
-        if isinstance(op, Attention):
+        if isinstance(op, Attention) and op.cross:
+            if op.cross.visible:
+                found[""] = "own_sources"
+        elif isinstance(op, Attention | Linear):
+            parts = _of_linear_context(op) if isinstance(op, Linear) else _of_context(op)
             found[sublayer.name] = "all_tokens"
-            ways = split_op(op, 1)
-            narrow = ("wq_a", "wkv_a") if op.latent and op.latent.q_rank else ("wkv_a",) if op.latent else ()
-            found |= {f"{sublayer.name}.{path}": "own_tokens" for path in narrow}
-            parts: dict[str, Part] = {"column": "to_heads", "row": "to_tokens", "shared": "all_keys"}
-            found |= {f"{sublayer.name}.{path}": parts[way.style] for path, way in ways.items() if way.style in parts}
+            found |= {f"{sublayer.name}.{path}": part for path, part in parts.items()}
     return found
+
+
+def _of_context(op: Attention) -> dict[str, Part]:
+    """The modules of an attention whose heads are exchanged for tokens."""
+    narrow = ("wq_a", "wkv_a") if op.latent and op.latent.q_rank else ("wkv_a",) if op.latent else ()
+    found: dict[str, Part] = dict.fromkeys(narrow, "own_tokens")
+    parts: dict[str, Part] = {"column": "to_heads", "row": "to_tokens", "shared": "all_keys"}
+    ways = split_op(replace(op, by=()), 1)
+    found |= {path: parts[way.style] for path, way in ways.items() if way.style in parts}
+    if op.qk_norm and not op.norm_heads:  # which a rank has of its tokens: they go on to the heads behind the norm
+        found |= {"wq": "own_tokens", "wk": "own_tokens", "q_norm": "to_heads", "k_norm": "to_heads"}
+    return found | ({"own_heads": "own_heads"} if op.sinks else {})
+
+
+def _of_linear_context(op: Linear) -> dict[str, Part]:
+    """The same of linear attention, whose states are those of a rank's heads; a norm over all heads needs all."""
+    if isinstance(op, Delta):
+        heads: dict[str, Part] = dict.fromkeys(("in_q", "in_k", "in_v", "in_z", "in_b", "in_a"), "to_heads")
+        return {**heads, "own_heads": "own_heads", "out": "to_tokens"}
+    heads = dict.fromkeys(("in_q", "in_k", "in_v"), "to_heads")
+    return {**heads, "own_heads": "own_rates", "in_z": "own_tokens", "norm": "to_tokens"}
 
 
 def differing(node: Node) -> bool:
@@ -146,7 +169,7 @@ def split_op(op: Op, ranks: int) -> dict[str, Way]:
     if isinstance(op, Delta):
         return dict(_delta())
     if isinstance(op, Fading):
-        return {}
+        return dict(_fading())
     each = _mlp(op)
     return {f"{name}.{path}": way for name in op.by for path, way in each.items()} if op.by else each
 
@@ -199,6 +222,13 @@ def _delta() -> Iterator[tuple[str, Way]]:
     yield "out", Way("row")
 
 
+def _fading() -> Iterator[tuple[str, Way]]:
+    yield from ((name, Way("column")) for name in ("in_q", "in_k", "in_v", "in_z"))
+    yield "own_heads", Way("own_heads")
+    yield "norm", Way("all_heads")
+    yield "out", Way("row")
+
+
 def _mlp(op: Mlp) -> dict[str, Way]:
     """Those of one network, or of a mixture."""
     inner = {"gate": Way("column")} if op.gated else {}
@@ -215,7 +245,7 @@ def _mlp(op: Mlp) -> dict[str, Way]:
 
 def laid(op: Op, *, split: bool, spread: bool) -> Op:
     """The operation with those matrices apart that ranks of `tp` each hold a part of, and experts spread over `ep`."""
-    if isinstance(op, Delta):
+    if isinstance(op, Linear):
         return replace(op, apart=split)
     if isinstance(op, Mlp) and op.moe:
         return replace(op, moe=replace(op.moe, halves=split and op.gated, spread=spread and is_routed(op)))

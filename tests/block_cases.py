@@ -314,7 +314,6 @@ BLOCK_CASES = [
                 {COUNT: COUNT.replace("2\n", "{count: 2, where: [{at: [1], attention: {kv_heads: 1}}]}\n")},
                 "layers that differ in how `attn.wk` is split",
             ),
-            (linear("rule: fading, key_heads: 2, key_dim: 8"), "heads fade at rates of their own"),
         )
     ),
     # tokens that see each other

@@ -138,10 +138,20 @@ CHANGES |= {
         "attention: {kv_heads: null, head_dim: null, qk_norm: null, latent:"
         " {q_rank: 12, kv_rank: 8, nope_dim: 6, rope_dim: 4, value_dim: 5}}"
     ),
+    "context_linear": CHANGES["linear"],
+    "context_sinks": CHANGES["sinks"],
+    "context_relative": CHANGES["relative"],
+    "context_all_heads": CHANGES["all_heads"],
+    "fading": LLM.format(
+        "norm: {place: through}, attention: {linear: {rule: fading, key_heads: 4, key_dim: 6, value_dim: 10}},"
+        " layers: {count: 2, where: [{at: [1], attention: {linear: null}}]}"
+    ),
     "spread": CHANGES["experts"].replace("experts: 5", "experts: 6"),
     "spread_wide": CHANGES["sinks"],
     "spread_split": CHANGES["sinks"],
 }
+
+CHANGES["context_fading"] = CHANGES["fading"]
 
 _AGAIN = {"recompute": "block", "images": "shard"}
 
@@ -187,6 +197,12 @@ CASES = {
     "context_split": ({"dp": 1, "cp": 2, "tp": 2}, {"vision": {"images": "shard"}}, True),
     "context_experts": ({"dp": 1, "cp": 2, "tp": 2}, {"projector": {"tp": 1}}, False),
     "context_latent": ({"dp": 2, "cp": 2}, {}, False),
+    "context_linear": ({"dp": 1, "cp": 2, "tp": 2}, {}, False),
+    "context_sinks": ({"dp": 1, "cp": 2, "tp": 2}, {}, False),
+    "context_relative": ({"dp": 1, "cp": 2, "tp": 2}, {}, True),
+    "context_all_heads": ({"dp": 1, "cp": 2, "tp": 2}, {}, False),
+    "context_fading": ({"dp": 1, "cp": 2, "tp": 2}, {}, False),
+    "fading": ({"tp": 4}, {}, False),
     "again": ({"dp": 2, "tp": 2}, {"llm": {"recompute": "block", "sequence": True}, "vision": _AGAIN}, False),
     "spread": ({"dp": 2, "ep": 2}, {"llm": {"recompute": "block"}}, False),
     "spread_wide": ({"dp": 1, "ep": 4}, {}, True),
@@ -196,7 +212,8 @@ CASES = {
 _LONG = {
     *("sharded_tied", "split", "shared", "plain_experts", "one_key", "squares", "blank_shared", "spread_wide"),
     *("narrow_eight", "narrow_decoder", "context_both", "context_split", "hybrid", "all_counted", "narrow", "context"),
-    *("tokens_latent", "slopes", "both_tied", "sinks"),
+    *("tokens_latent", "slopes", "both_tied", "sinks", "context_sinks", "context_relative", "context_all_heads"),
+    *("context_fading", "linear"),
 }
 NAMES = [pytest.param(name, marks=pytest.mark.long) if name in _LONG else name for name in CASES]
 # Cases with as many images in each batch; others have one, or one for each prompt, in turn. Some ranks may have none.

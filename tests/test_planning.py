@@ -155,16 +155,26 @@ def test_images_on_different_ranks(degree: int, pretended: None) -> None:
     assert found.nodes[0].forward < 0.6 * split.nodes[0].forward
 
 
+LINEAR = "nodes.llm.attention.linear={key_heads: 4, value_heads: 8, key_dim: 12, value_dim: 16, conv: 4}"
+FADING = "nodes.llm.attention.linear={rule: fading, key_heads: 4, key_dim: 12, value_dim: 16}"
+
+
 @pytest.mark.parametrize(
-    "mesh",
-    [{"dp": 1, "cp": 4}, {"replicate": 2, "dp": 3}, {"replicate": 2, "dp": 1, "cp": 2, "tp": 2}],
+    ("mesh", "more"),
+    [
+        ({"dp": 1, "cp": 4}, ()),
+        ({"replicate": 2, "dp": 3}, ()),
+        ({"replicate": 2, "dp": 1, "cp": 2, "tp": 2}, ()),
+        ({"dp": 2, "cp": 2}, (LINEAR,)),
+        ({"dp": 1, "cp": 4}, (FADING,)),
+    ],
     ids=str,
 )
-def test_exchanges_of_all_axes_together(mesh: dict[str, int], pretended: None) -> None:
+def test_exchanges_of_all_axes_together(mesh: dict[str, int], more: tuple[str, ...], pretended: None) -> None:
     """Groups with the same parts, and tokens that are shared out: how many of each kind, and their bytes."""
     from torch.testing._internal.distributed.fake_pg import FakeStore
 
-    changes = (on(mesh), TIED)
+    changes = (on(mesh), TIED, *more)
     found = planned(*changes)
     dist.init_process_group("fake", store=FakeStore(), rank=0, world_size=found.ranks)
     model = laid(graphvlm.compile(Source("planned.yaml", GRAPH), overrides=changes), mesh)

@@ -249,7 +249,12 @@ def _fading(settings: Fading, dim: int) -> Iterator[Parameter]:
     """Weights of a linear attention whose states fade, named as in the generated `FadingAttention`."""
     heads = settings.heads
     keys, values = (heads * settings.key_dim, heads), (heads * settings.value_dim, heads)
-    yield from joined("in_qkv", dim, {"in_q": keys, "in_k": keys, "in_v": values}, bias=False)
+    own = {"in_q": keys, "in_k": keys, "in_v": values}
+    if settings.apart:
+        for name, (rows, _) in own.items():
+            yield from linear(name, dim, rows, bias=False, heads=heads)
+    else:
+        yield from joined("in_qkv", dim, own, bias=False)
     yield from linear("in_z", dim, values[0], bias=False, heads=heads)
     yield from norm("norm", settings.norm, values[0])
     yield from linear("out", values[0], dim, bias=False)

@@ -15,6 +15,7 @@ class Delta:
     Each token lets the state of a head fade, overwrites what it holds at the token's key, by up to `beta_max`, and
     reads it with its query. `value_heads` states share `key_heads` queries and keys. A causal convolution of `conv`
     tokens and an activation stand before; `norm` and a gate, by head, after. `apart`: none of its matrices are joined.
+    With `context`, ranks have some tokens each, and all tokens of some heads inside.
     """
 
     key_heads: int
@@ -26,6 +27,7 @@ class Delta:
     beta_max: float
     norm: Norm
     apart: bool = False
+    context: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +36,8 @@ class Fading:
     1, and less the later the layer, down to nothing.
 
     Each token adds to the state [key_dim, value_dim] of each of the `heads`, and reads it. An activation stands behind
-    what makes queries, keys and values; `norm`, over all heads, and a gate behind what is read.
+    what makes queries, keys and values; `norm`, over all heads, and a gate behind what is read. `apart` and `context`
+    are as in `Delta`.
     """
 
     heads: int
@@ -42,6 +45,8 @@ class Fading:
     value_dim: int
     activation: str
     norm: Norm
+    apart: bool = False
+    context: bool = False
 
 
 Linear: TypeAlias = Delta | Fading

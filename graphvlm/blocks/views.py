@@ -291,7 +291,7 @@ class _Classes:
         if isinstance(op, Attention):
             return self._attention(op, kind), "config"
         if isinstance(op, Linear):
-            view = linear_view(op, kind, self.fields, self.given.linear)
+            view = linear_view(op, kind, self.fields, self.given.linear, self._tp)
             if isinstance(view, DeltaView):
                 return self._once(self.deltas, view, "GatedDeltaNet", kind.name), "config"
             return self._once(self.fadings, view, "FadingAttention", kind.name), "config, layer"

@@ -13,7 +13,10 @@ from .views_ops import Given
 
 @dataclass(frozen=True, slots=True)
 class DeltaView:
-    """One `GatedDeltaNet` class; `repeated` if several values share a query and a key."""
+    """One `GatedDeltaNet` class; `repeated` if several values share a query and a key.
+
+    Its matrices are `apart` where ranks have some of the heads: of `tp`, or, of its tokens too, of `cp` (`context`).
+    """
 
     name: str
     given: Given
@@ -27,7 +30,9 @@ class DeltaView:
     beta_max: str
     norm: str
     repeated: bool
+    apart: bool
     tp: bool
+    context: bool
 
     def activated(self, value: str) -> str:
         """The activation applied to the expression `value`."""
@@ -36,7 +41,7 @@ class DeltaView:
 
 @dataclass(frozen=True, slots=True)
 class FadingView:
-    """One `FadingAttention` class."""
+    """One `FadingAttention` class; its matrices are `apart` where ranks have some of the heads."""
 
     name: str
     given: Given
@@ -46,6 +51,8 @@ class FadingView:
     value_dim: str
     activation: str
     norm: str
+    apart: bool
+    tp: bool
 
     @property
     def values(self) -> str:
@@ -60,12 +67,12 @@ class FadingView:
 LinearView: TypeAlias = DeltaView | FadingView
 
 
-def linear_view(op: Linear, kind: LayerKind, fields: Fields, given: Given) -> LinearView:
+def linear_view(op: Linear, kind: LayerKind, fields: Fields, given: Given, tp: int) -> LinearView:
     """The view of one linear attention; its name is set by the caller."""
-    return _delta(op, kind, fields, given) if isinstance(op, Delta) else _fading(op, kind, fields, given)
+    return _delta(op, kind, fields, given, tp) if isinstance(op, Delta) else _fading(op, kind, fields, given, tp)
 
 
-def _delta(op: Delta, kind: LayerKind, fields: Fields, given: Given) -> DeltaView:
+def _delta(op: Delta, kind: LayerKind, fields: Fields, given: Given, tp: int) -> DeltaView:
     key_heads = fields.add("linear_key_heads", op.key_heads, kind.name)
     key_dim = fields.add("linear_key_dim", op.key_dim, kind.name)
     repeated, wide = op.value_heads != op.key_heads, op.value_dim != op.key_dim
@@ -83,11 +90,13 @@ def _delta(op: Delta, kind: LayerKind, fields: Fields, given: Given) -> DeltaVie
         beta_max=fields.add("beta_max", op.beta_max, kind.name) if op.beta_max != 1 else "",
         norm=norm_expression(op.norm, value_dim, fields.eps(op.norm, kind, "linear_norm_eps")),
         repeated=repeated,
-        tp=op.apart,
+        apart=op.apart,
+        tp=tp > 1,
+        context=op.context,
     )
 
 
-def _fading(op: Fading, kind: LayerKind, fields: Fields, given: Given) -> FadingView:
+def _fading(op: Fading, kind: LayerKind, fields: Fields, given: Given, tp: int) -> FadingView:
     key_dim = fields.add("linear_key_dim", op.key_dim, kind.name)
     wide = op.value_dim != op.key_dim
     eps = fields.eps(op.norm, kind, "linear_norm_eps")
@@ -100,4 +109,6 @@ def _fading(op: Fading, kind: LayerKind, fields: Fields, given: Given) -> Fading
         value_dim=fields.add("linear_value_dim", op.value_dim, kind.name) if wide else key_dim,
         activation=op.activation,
         norm=norm_expression(op.norm, "values" if wide else "keys", eps),
+        apart=op.apart,
+        tp=tp > 1,
     )

@@ -101,7 +101,9 @@ class Given:
 class Scores:
     """How an attention makes its scores and how they count, and what it is given. `scale` and `softcap` are config
     fields, and so are the two of `temperature`; a `gated` one multiplies what its heads give. With an `index` it
-    chooses keys, which are part of its result if others share the choice."""
+    chooses keys, which are part of its result if others share the choice. With `context`, a rank has all tokens of some
+    heads.
+    """
 
     given: Given
     scale: str
@@ -110,6 +112,7 @@ class Scores:
     gated: bool
     relative: bool
     tp: bool
+    context: bool
     temperature: TemperatureView | None = None
     index: IndexView | None = None
 
@@ -250,7 +253,8 @@ def scores_view(op: Attention, kind: LayerKind, fields: Fields, given: Given, tp
             place="(positions + 1)" if op.temperature.first else "positions",
         )
     given = replace(given, placed=temperature is not None)
-    return Scores(given, scale, softcap, op.sinks, op.gated, op.relative is not None, tp > 1, temperature)
+    relative = op.relative is not None
+    return Scores(given, scale, softcap, op.sinks, op.gated, relative, tp > 1, op.context, temperature)
 
 
 def attention_view(op: Attention, kind: LayerKind, fields: Fields, given: Given, tp: int) -> AttentionView:

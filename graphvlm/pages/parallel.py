@@ -11,6 +11,7 @@ from ..sharding import fsdp_unit, tied_tables
 from ..splits import Part, Style, Way, by_width, contexts, differing, splits, spread_experts
 from ..staging import degree
 from . import blanks
+from .arguments import cached
 from .blanks import Blanks
 from .model import ModelView
 
@@ -21,7 +22,9 @@ class NodePlan:
 
     `experts` are those of a layer that lie on different ranks of `ep`, and `by_width` if those of `dp` share each. With
     `sequence`, ranks share the tokens between sublayers. With `mixed`, not every layer has all of these modules.
-    It is split over the ranks of the mesh `ranks`; those of `cp` have some tokens each, with the styles `context`.
+    It is split over the ranks of the mesh `ranks`; those of `cp` have some tokens each, with the styles `context`, and
+    the `relative` positions of their heads. Where they attend to a port and ranks have some of the tokens, `source` is
+    the module that knows what of it a token sees; some see nothing, which their `rows` say.
     """
 
     name: str
@@ -34,6 +37,9 @@ class NodePlan:
     sequence: bool = False
     ranks: str = 'mesh["tp"]'
     context: tuple[tuple[str, str], ...] = ()
+    relative: bool = False
+    source: str = ""
+    rows: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +174,13 @@ class ParallelView:
     @property
     def parts(self) -> frozenset[str]:
         """The styles by which tokens are shared out over `cp`."""
-        return frozenset(style for plan in self.plans for _, style in plan.context)
+        found = frozenset(style for plan in self.plans for _, style in plan.context)
+        return found | {"OwnHeads()" for plan in self.plans if plan.relative}
+
+    @property
+    def sources(self) -> tuple[str, bool]:
+        """The module that knows what tokens see of a port, if ranks have to; and whether some see nothing."""
+        return next(((plan.source, plan.rows) for plan in self.plans if plan.source), ("", False))
 
     @property
     def own_styles(self) -> bool:
@@ -321,6 +333,7 @@ def _plan(node: Node, mesh: Mapping[str, int], in_parts: bool) -> NodePlan | Non
     experts = tuple((path, _style(way, spread=True, split=node.tensor_parallel > 1)) for path, way in spread.items())
     if not (found or experts or context):
         return None
+    seen = "OwnSources()" in dict(context).values()
     return NodePlan(
         node.name,
         block,
@@ -332,6 +345,9 @@ def _plan(node: Node, mesh: Mapping[str, int], in_parts: bool) -> NodePlan | Non
         sequence=node.sequence,
         ranks=f'groups_of_{node.tensor_parallel}["part"]' if _is_narrow(node, mesh) else 'mesh["tp"]',
         context=context,
+        relative=bool(context) and getattr(node.spec, "relative", None) is not None,
+        source="" if not seen else "generate" if cached(node) else node.name,
+        rows=any(s.rows for kind in node.spec.stack.kinds for s in kind.sublayers) if node.spec.stack else False,
     )
 
 
@@ -341,6 +357,9 @@ _PARTS: dict[Part, str] = {
     "to_heads": "ToHeads()",
     "to_tokens": "ToTokens()",
     "all_keys": "AllKeys()",
+    "own_heads": "OwnHeads()",
+    "own_rates": "OwnHeads(axis=1)",
+    "own_sources": "OwnSources()",
 }
 
 

@@ -79,7 +79,7 @@ def _of_sublayer(sublayer: Sublayer, dim: int, node: Node) -> float:
     op = sublayer.op
     if isinstance(op, Mlp):
         return around + _of_mlp(op, dim, split)
-    return around + (_of_linear(op) if isinstance(op, Linear) else _of_attention(op, split))
+    return around + (_of_linear(op) / split if isinstance(op, Linear) else _of_attention(op, split))
 
 
 def _of_attention(op: Attention, split: int) -> float:

@@ -172,7 +172,7 @@ def _score(node: Node, op: Op, tokens: int, alone: float, sizes: Mapping[str, in
         return 0.0
     keys = alone
     if op.cross:
-        keys = rows(node.signature.inputs[op.cross.port].shape, sizes) / (tokens / alone)
+        keys = rows(node.signature.inputs[op.cross.port].shape, sizes) / (tokens * node.context / alone)
     elif op.window:
         keys = min(keys, op.window)
     elif op.grid and op.grid.apart:  # as many frames in every video

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from ..blocks.settings import Attention, Mlp
+from ..blocks.settings_linear import Fading, Linear
 from ..ir import Graph, Node
 from ..keys import starred
 from ..sharding import tied_tables
@@ -147,11 +148,11 @@ def _context(node: Node, here: Work, work: Workload) -> Iterator[Exchange]:
         return
     part, times = (node.context - 1) / node.context, 2 if here.returns else 1
     for op in (s.op for index in stack.order for s in stack.kinds[index].sublayers):
-        if isinstance(op, Attention):
+        if not isinstance(op, Mlp) and op.context:
             numbers = [each / node.tensor_parallel for each in _heads_of(op)]
             sent = part * here.tokens * sum(numbers) * work.compute
             yield Exchange("cp", "all-to-all", len(numbers) * times, sent * times)
-            if op.latent:
+            if isinstance(op, Attention) and op.latent:
                 keys = part * here.tokens * node.context * op.latent.rope_dim * work.compute
                 yield Exchange("cp", "all-gather", 1, keys)
                 yield Exchange("cp", "reduce-scatter", int(here.returns), keys * here.returns)
@@ -159,8 +160,14 @@ def _context(node: Node, here: Work, work: Workload) -> Iterator[Exchange]:
     yield Exchange("cp", "all-gather", 1 + here.passes, wide * (1 + here.passes))
 
 
-def _heads_of(op: Attention) -> Iterator[float]:
+def _heads_of(op: Attention | Linear) -> Iterator[float]:
     """How wide each of the tensors is whose heads are exchanged for tokens."""
+    if isinstance(op, Linear):
+        keys, values = (op.heads, op.heads) if isinstance(op, Fading) else (op.key_heads, op.value_heads)
+        wide = values * op.value_dim
+        yield from (keys * op.key_dim, keys * op.key_dim, wide, wide)
+        yield from () if isinstance(op, Fading) else (wide, values, values)  # gates, and how much fades and is written
+        return
     values = op.heads * op.value_dim
     if op.latent:
         yield from (op.heads * (op.latent.nope_dim + op.latent.rope_dim), op.heads * op.latent.nope_dim + values)

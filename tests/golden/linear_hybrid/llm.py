@@ -341,16 +341,16 @@ class GatedDeltaNet(nn.Module):
         cache: LayerCache | None,
     ) -> Tensor:  # [batch, seq, dim]
         batch, seq, _ = x.shape
-        if mask is not None:
-            x = x * mask
         b, a = self.in_ba(x).float().transpose(1, 2).chunk(2, dim=1)
         beta = b.sigmoid()
         rate = self.a_log.float().exp().unsqueeze(-1)
         decay = -rate * F.softplus(a + self.dt_bias.float().unsqueeze(-1))
+        qkv = self.in_qkv(x)
         if mask is not None:
             # Padding leaves the state as it is.
             beta, decay = beta * mask.transpose(1, 2), decay * mask.transpose(1, 2)
-        qkv = self.in_qkv(x).transpose(1, 2)  # [batch, channels, seq]
+            qkv = qkv * mask
+        qkv = qkv.transpose(1, 2)  # [batch, channels, seq]
         before = self.conv.kernel_size[0] - 1
         qkv = F.pad(qkv, (before, 0)) if cache is None else cache.extend(qkv, before)
         qkv = F.silu(self.conv(qkv)).float()
@@ -387,7 +387,7 @@ def fading_spans(
     Tokens are read `span` at once.
 
     Queries and keys are [batch, heads, seq, key_dim], values [batch, heads, seq, value_dim];
-    `rate` [heads, 1, 1]; `steps` [batch or 1, 1, seq, 1], 0 for tokens that do not count.
+    `rate` [1, heads, 1, 1]; `steps` [batch or 1, 1, seq, 1], 0 for tokens that do not count.
     """
     seq = q.size(2)
     parts = [q, k, v, steps]
@@ -442,7 +442,7 @@ class FadingAttention(nn.Module):
         batch, seq, _ = x.shape
         qkv = F.silu(self.in_qkv(x)).float()
         head = torch.arange(1, self.heads + 1, device=x.device).float()
-        rate = (self.pace * 2 ** (-8 / self.heads * head)).view(-1, 1, 1)
+        rate = (self.pace * 2 ** (-8 / self.heads * head)).view(1, -1, 1, 1)
         steps = qkv.new_ones(1, 1, seq, 1)
         if mask is not None:
             # Padding adds nothing, and leaves the state as it is.
