@@ -30,12 +30,13 @@ def options(parser: argparse.ArgumentParser) -> None:
 
 
 def dry_run(args: argparse.Namespace, graph: Graph, chosen: Options) -> int:
-    """Print the plan; 1 if TensorRT would refuse an operator and engines are asked for."""
-    from graphvlm.exporters.onnx import survey
+    """Print the plan; 1 if ONNX lacks an operation, or engines are asked for and TensorRT would refuse an operator."""
+    from graphvlm.exporters.onnx import lacking, survey
     from graphvlm.exporters.tensorrt import unsupported
 
     found = survey(graph, chosen, console.note)
-    refused = {each["name"]: unsupported(each["operators"]) for each in found["programs"]} if args.trt else {}
+    refuses = unsupported if args.trt else lacking
+    refused = {each["name"]: refuses(each["operators"]) for each in found["programs"]}
     if args.json:
         print(json.dumps({**found, "unsupported": refused, "executed": False}, indent=1))
     else:
@@ -44,14 +45,18 @@ def dry_run(args: argparse.Namespace, graph: Graph, chosen: Options) -> int:
 
 
 def _print(found: dict[str, Any], refused: dict[str, tuple[str, ...]]) -> None:
+    from graphvlm.exporters.onnx import lacking
+
     for program in found["programs"]:
         print(program["name"])
         for sign, kind in (("<-", "inputs"), ("->", "outputs")):
             for each in program[kind]:
                 print(f"  {sign} {each['name']:32}{each['dtype']:9}[{', '.join(map(str, each['shape']))}]")
         print("  " + ", ".join(f"{count} {name}" for name, count in program["operators"].items()))
-        for name in refused.get(program["name"], ()):
-            print(f"  TensorRT has no {name}")
+        for name in refused[program["name"]]:
+            whose = "ONNX" if name in lacking(program["operators"]) else "TensorRT"
+            places = ", ".join(program["sources"].get(name, ()))
+            print(f"  refused: {whose} has no {name.rpartition('::')[2]}, which comes from {places}")
     for name, (least, usual, most) in found["limits"].items():
         print(f"{name}: {least} to {most}, usually {usual}")
     memory = found["memory"]

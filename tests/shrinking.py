@@ -28,6 +28,7 @@ from graphvlm.components.projector.patch_merger import PatchMerger
 from graphvlm.components.projector.pixel_shuffle import PixelShuffle
 from graphvlm.components.projector.pool import Pool
 from graphvlm.components.projector.transformer import Queries
+from graphvlm.components.sampler.candidates import Candidates
 from graphvlm.ir import Node
 
 VOCAB = 101
@@ -259,6 +260,7 @@ _SHRINK: Mapping[type, Callable[[Node], Iterator[str]]] = MappingProxyType(
         Audio: _audio,
         Encoder: _encoder,
         FirstToken: _first_token,
+        Candidates: lambda _: iter((".top=3",)),
         Transformer: _decoder,
     }
 )

@@ -16,12 +16,13 @@ import torch
 from torch import Tensor, nn
 
 from ..components.encoder.image_stack import ImageStack
+from ..components.encoder.patches import Patches
 from ..components.encoder.token_embedding import TokenEmbedding
 from ..components.fusion.scatter import Scatter
-from ..dims import Many, Sum, Var
+from ..dims import Dim, Many, Sum, Var
 from ..ir import Graph, Ref
 from .plan import Plan, Value
-from .sizes import evaluate
+from .sizes import candidates, evaluate
 
 # Sizes to trace with: no two alike, none of them one, so that none is taken for another or for a constant.
 TRACED: Mapping[str, int] = MappingProxyType(
@@ -42,6 +43,8 @@ class Samples:
         self.device, self.dtype = first.device, first.dtype
         self.generator = torch.Generator().manual_seed(seed)
         self.numbers = {key: wanted.get(name, wanted.get(_word(name), _OTHER)) for key, name in plan.names.items()}
+        for key, top in candidates(self.graph).items():
+            self.numbers[key] = max(self.numbers[key], top)
         self.given: dict[str, Tensor] = {}
         with torch.no_grad():
             for encoder in plan.encoders:
@@ -101,9 +104,12 @@ class Samples:
         return make() if make else torch.randn(shape, generator=self.generator).to(self.dtype)
 
     def _sizes(self, value: Value, images: int) -> list[tuple[int, ...]]:
-        """Heights and widths: resolutions, or where images are patched as they come, all of them."""
+        """Heights and widths: resolutions, or where images are patched as they come, all of them; of images that are
+        cut already, in patches."""
         for node in self.graph.nodes.values():
             if Ref(value.name) in node.inputs.values() and "image" in node.signature.inputs:
+                if isinstance(node.spec, Patches) and node.spec.cut:
+                    return self._rows_of_blocks(node.signature.outputs["patches"].shape[0], images)
                 shape = node.signature.inputs["image"].shape[-2:]
                 return [tuple(evaluate(dim, self.numbers) for dim in shape)] * images
         return list(self._image_sizes(images))
@@ -114,7 +120,7 @@ class Samples:
         return evaluate(reader.signature.inputs["stack"].shape[0], self.numbers)
 
     def _grid(self, name: str, images: int) -> Tensor:
-        """One row of blocks of patches for each image, the last of which has what is left of all patches."""
+        """One frame of each image, and its rows and columns of patches."""
         patches = next(
             port.shape[0]
             for node in self.graph.nodes.values()
@@ -122,11 +128,15 @@ class Samples:
             for port in node.signature.inputs.values()
             if port.what == "patches"
         )
+        return torch.tensor([(1, *size) for size in self._rows_of_blocks(patches, images)])
+
+    def _rows_of_blocks(self, patches: Dim, images: int) -> list[tuple[int, ...]]:
+        """One row of blocks of patches for each image, the last of which has what is left of all patches."""
         many = patches.terms[0] if isinstance(patches, Sum) else 1
         side = round((many.count if isinstance(many, Many) else 1) ** 0.5)
         blocks = evaluate(patches, self.numbers) // side**2
         columns = [1] * (images - 1) + [blocks - images + 1]
-        return torch.tensor([[1, side, side * count] for count in columns])
+        return [(side, side * count) for count in columns]
 
     def _joint(self, padded: bool) -> None:
         """Tokens long enough for all placeholders, then what has their length."""
@@ -250,9 +260,8 @@ def _word(name: str) -> str:
 
 
 def vocabulary(graph: Graph, tokens: str) -> int:
-    """How many tokens there are where an input of tokens is read."""
-    return min(
-        node.spec.vocab
-        for node in graph.nodes.values()
-        if isinstance(node.spec, TokenEmbedding) and node.inputs["ids"] == Ref(tokens)
-    )
+    """How many tokens there are where an input of tokens is read; everywhere, if something stands between."""
+    tables = [
+        (node.inputs["ids"], node.spec.vocab) for node in graph.nodes.values() if isinstance(node.spec, TokenEmbedding)
+    ]
+    return min([vocab for ids, vocab in tables if ids == Ref(tokens)] or [vocab for _, vocab in tables])

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
+from ..components.sampler.candidates import Candidates
 from ..dims import Dim, Many, Sum, Var
 from ..ir import Graph
 from .plan import Plan
@@ -48,7 +49,21 @@ def ranges(plan: Plan, wanted: Mapping[str, Range] = MappingProxyType({})) -> di
             found[name] = Range(2, min(512, longest), longest)
         else:
             found[name] = Range(*_RANGES.get(word, _OTHERS))
+    for key, top in candidates(plan.graph).items():
+        made = found[plan.names[key]]
+        found[plan.names[key]] = Range(max(made.least, top), max(made.usual, top), max(made.most, 4 * top))
     return {name: wanted.get(name, made) for name, made in found.items()}
+
+
+def candidates(graph: Graph) -> dict[str, int]:
+    """How long lists are at least that so many are chosen from, by the keys of variables."""
+    found: dict[str, int] = {}
+    for node in graph.nodes.values():
+        if isinstance(node.spec, Candidates):
+            size = node.signature.inputs["tokens" if node.spec.texts else "features"].shape[0]
+            if isinstance(size, Var):
+                found[size.key] = max(found.get(size.key, 1), node.spec.top)
+    return found
 
 
 def _longest(graph: Graph, decoder: str) -> int:

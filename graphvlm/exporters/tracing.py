@@ -177,7 +177,7 @@ def _exported(made: Run, axes: Mapping[str, Axes], *, strict: bool) -> ExportedP
 def quiet() -> Iterator[None]:
     """Without what torch tells its own authors."""
     before = logging.root.manager.disable
-    logging.disable(logging.WARNING)
+    logging.disable(logging.ERROR)
     try:
         with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
             warnings.simplefilter("ignore")

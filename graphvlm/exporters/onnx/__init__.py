@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from .export import Exported, Options, export
+from .lacking import lacking
 from .survey import survey
 
-__all__ = ["Exported", "Options", "export", "survey"]
+__all__ = ["Exported", "Options", "export", "lacking", "survey"]

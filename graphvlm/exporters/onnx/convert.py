@@ -5,11 +5,15 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 
+from ...ir import Graph
 from ..tracing import Traced, quiet
+from .lacking import lacked, stand_in
 
 if TYPE_CHECKING:
     import onnx_ir as ir
@@ -18,18 +22,27 @@ if TYPE_CHECKING:
 OPSETS = (18, 20)
 
 
-def convert(traced: Traced, opset: int) -> ir.Model:
+@dataclass(frozen=True, slots=True)
+class Converted:
+    """A model, and the nodes that each of its operators comes from; of an imported module with the line."""
+
+    model: ir.Model
+    sources: Mapping[str, tuple[str, ...]]
+
+
+def convert(traced: Traced, opset: int) -> Converted:
     """The model of a traced program; its inputs, outputs and open sizes are called as in the plan.
 
-    Of a program traced on meta the weights are zeros that take no memory: the operators are those of the real one.
+    Of a program traced on meta the weights are zeros that take no memory: the operators are those of the real one. An
+    operation that ONNX has not is an operator of the domain `torch`, which nothing runs.
     """
     with quiet():
-        made = torch.onnx.export(traced.exported, opset_version=opset, dynamo=True, verbose=False, optimize=False)
-        assert made is not None
+        made = _translated(traced, opset)
         for value in made.model.graph.initializers.values():
             if value.const_value is not None and getattr(getattr(value.const_value, "raw", None), "is_meta", False):
                 value.const_value = _zeros(value.const_value)
         made.optimize()
+    sources = _sources(made.model, traced.run.program.plan.graph)
     model: Any = made.model
     graph = model.graph
     symbols = dict(traced.symbols)
@@ -51,7 +64,27 @@ def convert(traced: Traced, opset: int) -> ir.Model:
     graph.doc_string = None
     model.metadata_props.clear()
     model.producer_name, model.producer_version = "graphvlm", None
-    return model  # type: ignore[no-any-return]
+    return Converted(model, sources)
+
+
+def _translated(traced: Traced, opset: int) -> Any:
+    """The model as torch makes it, once it has something to put in for every operation that ONNX has not."""
+    lacking: dict[Any, Any] = {}
+    while True:
+        try:
+            return torch.onnx.export(
+                traced.exported,
+                opset_version=opset,
+                dynamo=True,
+                verbose=False,
+                optimize=False,
+                custom_translation_table=lacking,
+            )
+        except torch.onnx.errors.OnnxExporterError as problem:
+            operation = lacked(problem)
+            if operation is None or operation in lacking:
+                raise
+            lacking[operation] = stand_in(operation)
 
 
 def _zeros(tensor: Any) -> Any:
@@ -74,6 +107,26 @@ def _renamed(size: Any, symbols: Mapping[str, str]) -> int | str | None:
     return re.sub(r"[A-Za-z_]\w*", lambda word: symbols.get(word[0], word[0]), str(size.value))
 
 
+def _sources(model: ir.Model, graph: Graph) -> dict[str, tuple[str, ...]]:
+    """Where the operators of a model come from; each is named so too, as what reads the model names it in errors."""
+    found: dict[str, dict[str, None]] = {}
+    for node in model.graph:
+        scopes = re.findall(r"model\.(\w+)", node.metadata_props.get("pkg.torch.onnx.name_scopes", ""))
+        owner = graph.nodes.get(scopes[0]) if scopes else None
+        if owner is not None:
+            node.name = f"{owner.name}/{(node.name or node.op_type).removeprefix('node_')}"
+            lines = re.findall(r'File "([^"]+)", line (\d+)', node.metadata_props.get("pkg.torch.onnx.stack_trace", ""))
+            own = [f" ({Path(file).name}:{line})" for file, line in lines if "site-packages" not in Path(file).parts]
+            place = own[-1] if own and owner.imported else ""
+            found.setdefault(operator(node), {})[f"{owner.name}{place}"] = None
+    return {name: tuple(places) for name, places in found.items()}
+
+
+def operator(node: ir.Node) -> str:
+    """What an operator is called."""
+    return f"{node.domain}::{node.op_type}" if node.domain else node.op_type
+
+
 def operators(model: ir.Model) -> Counter[str]:
     """How often each operator stands in a model."""
-    return Counter(f"{node.domain}::{node.op_type}" if node.domain else node.op_type for node in model.graph)
+    return Counter(map(operator, model.graph))

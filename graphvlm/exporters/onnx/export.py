@@ -11,9 +11,11 @@ from typing import Any
 
 import torch
 
+from ...diagnostics import GraphError
 from ...ir import Graph
 from ...rendering import environment
 from .. import plan as plans
+from ..blame import blamed, refused
 from ..comparing import TOLERANCE
 from ..folder import MANIFEST, digests, replaced, write_json
 from ..models import loaded
@@ -23,7 +25,8 @@ from ..programs import PAST, PRESENT
 from ..samples import TRACED, Samples
 from ..sizes import Range, ranges
 from ..tracing import KEPT, Traced, cache_axes, trace
-from .convert import convert, operators
+from .convert import Converted, convert, operators
+from .lacking import lacking
 from .verify import Difference, Runtime, runs, verify
 from .weights import LIMIT, Shared
 
@@ -69,21 +72,21 @@ def export(graph: Graph, folder: Path, options: Options, say: Say) -> Exported:
     found = ranges(plan, options.ranges)
     with replaced(folder, force=options.force) as new:
         package, model = loaded(graph, options.weights, options.seed, options.dtype)
-        samples = Samples(plan, model, TRACED, options.seed, padded=True)
+        with blamed(graph, model):
+            samples = Samples(plan, model, TRACED, options.seed, padded=True)
+            traced = [*_told(trace(plan, model, package, samples), say)]
         shared = Shared(new) if _bytes(model) > LIMIT else None
-        traced, programs = list[Traced](), list[dict[str, Any]]()
-        for program in trace(plan, model, package, samples):
-            say(f"{program.name}: traced")
-            made = convert(program, options.opset)
+        programs = list[dict[str, Any]]()
+        for program in traced:
+            made = _complete(graph, convert(program, options.opset))
             if shared:
                 shared.take(made)
             path = new / f"{program.name}.onnx"
             _save(made, path)
-            derived = cache_formulas(traced[-1]) if program.name == "decode" else {}
+            derived = cache_formulas(traced[-2]) if program.name == "decode" else {}
             shapes = {name: program.shapes[name] for name in program.run.inputs}
             write_json(path.with_suffix(".profile.json"), profile(shapes, found, derived))
             say(f"{program.name}: {len(list(made.graph))} operators")
-            traced.append(program)
             programs.append(described(program, operators(made), _inplace(made)))
         verified = options.verify and runs(options.dtype)
         if options.verify and not verified:
@@ -94,6 +97,26 @@ def export(graph: Graph, folder: Path, options: Options, say: Say) -> Exported:
         manifest = _manifest(plan, options, found, programs, differences) | {"files": digests(new)}
         write_json(new / MANIFEST, manifest)
     return Exported(folder, manifest, differences, tuple(traced))
+
+
+def _told(programs: Iterator[Traced], say: Say) -> Iterator[Traced]:
+    for program in programs:
+        say(f"{program.name}: traced")
+        yield program
+
+
+def _complete(graph: Graph, made: Converted) -> Any:
+    """The model, if ONNX has all of it. Raises GraphError else, for each operation and place."""
+    found = [
+        refused(
+            graph, place.partition(" ")[0], f"ONNX has no {name.partition('::')[2]}{''.join(place.partition(' ')[1:])}"
+        )
+        for name in lacking(made.sources)
+        for place in made.sources[name]
+    ]
+    if found:
+        raise GraphError(found)
+    return made.model
 
 
 def _save(model: Any, path: Path) -> None:

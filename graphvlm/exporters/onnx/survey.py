@@ -10,6 +10,7 @@ import torch
 from ...cache import imported
 from ...ir import Graph
 from .. import plan as plans
+from ..blame import blamed
 from ..samples import TRACED, Samples
 from ..sizes import CACHE, ranges
 from ..tracing import trace
@@ -18,18 +19,23 @@ from .export import Options, Say, described
 
 
 def survey(graph: Graph, options: Options, say: Say) -> dict[str, Any]:
-    """As in a manifest, of a model on meta: it takes no memory, whatever its size."""
+    """As in a manifest, of a model on meta: it takes no memory, whatever its size; and where each operator comes from.
+
+    Raises GraphError for a module that cannot be traced.
+    """
     plan = plans.make(graph)
     found = ranges(plan, options.ranges)
     package = imported(graph)
     with torch.device("meta"):
         model = package.Model().to(getattr(torch, options.dtype)).eval()
     programs = []
-    # Features fill as many places as they can: more rows than usual share them out.
-    samples = Samples(plan, model, {**TRACED, "batch": 4}, options.seed, padded=False)
-    for program in trace(plan, model, package, samples):
-        say(f"{program.name}: traced")
-        programs.append(described(program, operators(convert(program, options.opset)), ()))
+    with blamed(graph, model):
+        # Features fill as many places as they can: more rows than usual share them out.
+        samples = Samples(plan, model, {**TRACED, "batch": 4}, options.seed, padded=False)
+        for program in trace(plan, model, package, samples):
+            say(f"{program.name}: traced")
+            made = convert(program, options.opset)
+            programs.append(described(program, operators(made.model), ()) | {"sources": made.sources})
     weights = sum(parameter.numel() * parameter.element_size() for parameter in model.parameters())
     slot = sum(_slot(each) for program in programs if program["name"] == "decode" for each in program["inputs"])
     most = found["batch"].most * found[CACHE].most if slot else 0

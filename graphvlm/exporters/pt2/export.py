@@ -16,6 +16,7 @@ from torch.export import ExportedProgram
 
 from ...ir import Graph
 from .. import plan as plans
+from ..blame import blamed
 from ..comparing import TOLERANCE
 from ..folder import MANIFEST, digests, replaced, write_json
 from ..models import loaded
@@ -78,10 +79,11 @@ def export(graph: Graph, folder: Path, options: Options, say: Say) -> Exported:
         quantised = quantise(plan, model, options.quantize, options.seed) if options.quantize else None
         if quantised:
             say(told(quantised))
-        samples = Samples(plan, model, TRACED, options.seed, padded=True)
-        programs, traced = list[dict[str, Any]](), list[Traced]()
-        for program in trace(plan, model, package, samples, NATIVE):
-            say(f"{program.name}: traced")
+        with blamed(graph, model):
+            samples = Samples(plan, model, TRACED, options.seed, padded=True)
+            traced = [*trace(plan, model, package, samples, NATIVE)]
+        programs = list[dict[str, Any]]()
+        for program in traced:
             plain(program.exported)
             torch.export.save(program.exported, new / f"{program.name}.pt2")
             found = described(program)
@@ -91,7 +93,6 @@ def export(graph: Graph, folder: Path, options: Options, say: Say) -> Exported:
                 found["speed"] = round(speed(program, new / library(program.name)), 2)
                 say(f"{program.name}: compiled, {found['speed']:.2f} times as fast as the package")
             programs.append(found)
-            traced.append(program)
         differences = tuple(verify(plan, model, traced, new, say)) if options.verify else ()
         manifest = _manifest(plan, options, programs, differences)
         if quantised:
