@@ -89,7 +89,7 @@ class Given:
     @property
     def linear(self) -> Given:
         """What of it a linear attention takes: its mask is that of the tokens, not of keys that queries see."""
-        return replace(self, rope="", mask="Tensor | None", placed=False)
+        return replace(self, rope="", mask="Tensor | None", placed=False, more=())
 
     def sparing(self, ports: frozenset[str]) -> Given:
         """The same for layers that do not read these ports, where nothing may come in."""

@@ -32,9 +32,14 @@ ALIASES = {
     "max_tokens": "max_position_embeddings",
     "attention_softcap": "attn_logit_softcapping",
     "logit_softcap": "final_logit_softcapping",
+    "linear_key_heads": "linear_num_key_heads",
+    "linear_value_heads": "linear_num_value_heads",
+    "linear_key_dim": "linear_key_head_dim",
+    "linear_value_dim": "linear_value_head_dim",
+    "conv_size": "linear_conv_kernel_dim",
 }
 _ATTRIBUTES = {LANGUAGE: "text_config", VISION: "vision_config", AUDIO: "audio_config"}
-_LIMITS = ("window", "windows", "chunk", "chunks")
+_LIMITS = ("window", "windows", "chunk", "chunks", "linear")
 
 
 def attribute(name: str, page: NodePage) -> str:
@@ -44,9 +49,10 @@ def attribute(name: str, page: NodePage) -> str:
 
 def layer_types(stack: Stack) -> tuple[str, ...]:
     """What each layer sees, in the words of `transformers`."""
-    pairs = zip(stack.windows, stack.chunks, strict=True)
+    names = ("linear_attention", "sliding_attention", "chunked_attention")
+    layers = zip(stack.linear, stack.windows, stack.chunks, strict=True)
     return tuple(
-        "sliding_attention" if window else "chunked_attention" if chunk else "full_attention" for window, chunk in pairs
+        next((name for name, has in zip(names, layer, strict=True) if has), "full_attention") for layer in layers
     )
 
 
@@ -99,7 +105,7 @@ def _limits(stack: Stack) -> Iterator[Field]:
         yield Field("sliding_window", "int", str(window))
     if chunk:
         yield Field("attention_chunk_size", "int", str(chunk))
-    if window or chunk:
+    if window or chunk or any(stack.linear):
         yield pattern_field("layer_types", [quoted(each) for each in layer_types(stack)], "str")
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields, is_dataclass, replace
 
 from ..blocks.head import Head
 from ..blocks.settings import Attention, Mlp, Residual, Stack, Sublayer
+from ..blocks.settings_linear import Delta, Fading
 from ..blocks.settings_norm import Norm
 from ..components.decoder.transformer import Transformer
 from ..components.encoder.grid_positions import GridPositions
@@ -95,6 +96,8 @@ def _of_decoder(node: Node) -> Iterator[tuple[tuple[str, ...], str]]:
     if not isinstance(spec, Transformer):
         yield ("type",), "this type of decoder"
         return
+    if spec.marked and any(spec.layers.linear):
+        yield ("mask",), "tokens that see later ones, and linear attention"
     if spec.marked and any(spec.layers.chunks):
         yield ("mask",), "tokens that see later ones, and runs of tokens that see no others"
     if spec.relative and (spec.marked or any(spec.layers.windows) or any(spec.layers.chunks) or _softcapped(spec)):
@@ -128,8 +131,8 @@ def _of_tower(node: Node) -> Iterator[tuple[tuple[str, ...], str]]:
 
 
 def _of_stack(stack: Stack) -> Iterator[tuple[tuple[str, ...], str]]:
-    if any(stack.linear):
-        yield ("attention",), "linear attention"
+    if all(stack.linear):
+        yield ("attention",), "linear attention in all layers"
     if stack.crossed and stack.attention(stack.order[0]) is None:
         yield ("layers",), "a first layer that does not attend to the tokens themselves"
     if stack.segments:
@@ -140,8 +143,10 @@ def _of_stack(stack: Stack) -> Iterator[tuple[tuple[str, ...], str]]:
     if max(map(len, limits)) > 1 or all(limits):
         yield ("layers",), "layers with several windows, or with windows and runs"
     yield from _unknown(stack)
-    own = [[s.op for s in kind.sublayers if isinstance(s.op, Attention) and not s.op.cross] for kind in stack.kinds]
-    if max(map(len, own)) > 1 or not (stack.crossed or all(own)):
+    own = [sum(isinstance(s.op, Attention) and not s.op.cross for s in kind.sublayers) for kind in stack.kinds]
+    linear = dict(zip(stack.order, stack.linear, strict=True))
+    bare = [i for i, count in enumerate(own) if not (count or linear[i] or stack.crossed)]
+    if max(own) > 1 or bare:
         yield ("sublayers",), "layers without one self-attention each"
 
 
@@ -149,6 +154,8 @@ def _of_stack(stack: Stack) -> Iterator[tuple[tuple[str, ...], str]]:
 _PLACED: dict[type, str] = {
     Attention: """heads kv_heads head_dim bias qk_norm window norm_heads norm_turned scale softcap sinks gated rope
         latent cross merged grid square windows relative chunk temperature""",
+    Delta: "key_heads value_heads key_dim value_dim conv activation beta_max norm",
+    Fading: "heads key_dim value_dim activation norm",
     Mlp: "hidden activation gated bias moe merged clamp up_offset",
     Sublayer: "name op norm place residual rows scope",
     Norm: "type eps bias unit_offset weight",

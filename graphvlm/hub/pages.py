@@ -78,17 +78,19 @@ def _decoder(node: Node, page: NodePage) -> object:
 
 
 def _counted(block: BlockView, view: StackView) -> BlockView:
-    """A layer whose attentions over ports know the number under which the cache has their keys."""
-    crosses = [cross.name for cross in view.crosses]
+    """A layer that is told its number, and its attentions over ports under which number the cache has their keys."""
+    crosses, fading = [cross.name for cross in view.crosses], [each.name for each in view.fadings]
     places = iter(range(len(block.sublayers)))
     most = max(sum(each.class_name in crosses for each in other.sublayers) for other in view.blocks)
     sublayers = tuple(
         replace(each, arguments=f"config, {number_of('layer_idx', next(places), most)}")
         if each.class_name in crosses
+        else replace(each, arguments="config")
+        if each.class_name in fading
         else each
         for each in block.sublayers
     )
-    return replace(block, sublayers=sublayers)
+    return replace(block, sublayers=sublayers, numbered=False)
 
 
 def number_of(layer: str, place: int, most: int) -> str:
@@ -148,6 +150,7 @@ _FUNCTIONS = {
     "full_attention": "create_causal_mask",
     "sliding_attention": "create_sliding_window_causal_mask",
     "chunked_attention": "create_chunked_causal_mask",
+    "linear_attention": "create_recurrent_attention_mask",
 }
 
 

@@ -11,6 +11,7 @@ from .roles import LANGUAGE, node_names
 _ATTENTION = {"wq": "q_proj", "wk": "k_proj", "wv": "v_proj", "wo": "o_proj", "wg": "g_proj"} | {
     f"{name}_{part}": f"{new}_{part}_proj" for name, new in (("wq", "q"), ("wkv", "kv")) for part in "ab"
 }
+_LINEAR = {"in_qkv": "in_proj_qkv", "in_z": "in_proj_z", "in_ba": "in_proj_ba", "conv": "conv1d", "out": "out_proj"}
 _MLP = {"gate": "gate_proj", "up": "up_proj", "down": "down_proj"}
 
 
@@ -56,4 +57,4 @@ def _table(sublayer: Sublayer, node: Node) -> dict[str, str]:
         return {} if op.cross and node.kind != "decoder" else _ATTENTION
     if isinstance(op, Mlp):
         return _MLP if op.moe is None else {}
-    return {}
+    return _LINEAR

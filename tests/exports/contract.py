@@ -49,9 +49,15 @@ class Directory:
         return [each for each in self.language.modules() if hasattr(each, "layer_idx") and hasattr(each, "scaling")]
 
     def attending(self) -> list[int]:
-        """The layers that attend to their tokens: all but those that have attention over something else instead."""
-        layers = enumerate(getattr(self.language, "layers", ()))
-        return [i for i, layer in layers if hasattr(layer, "attn") or not hasattr(layer, "cross")]
+        """The layers that attend to their tokens, all but linear ones and those that attend to something else."""
+        layers = getattr(self.language, "layers", ())
+        kinds = getattr(self.text, "layer_types", None) or [""] * len(layers)
+        other = [kind == "linear_attention" for kind in kinds]
+        return [
+            i
+            for i, layer in enumerate(layers)
+            if not other[i] and (hasattr(layer, "attn") or not hasattr(layer, "cross"))
+        ]
 
     def named(self, suffix: str) -> list[Any]:
         return [each for each in self.base.modules() if type(each).__name__.endswith(suffix)]
@@ -157,7 +163,7 @@ def keywords_reach_attention(of: Directory) -> Iterator[str]:
     try:
         mask = torch.zeros(1, 1, 3, 3)
         kinds = {*(getattr(of.text, "layer_types", None) or ())}
-        given = dict.fromkeys(kinds, mask) if len(kinds) > 1 else mask
+        given = {kind: None if kind == "linear_attention" else mask for kind in kinds} if len(kinds) > 1 else mask
         with torch.no_grad():
             of.base(
                 input_ids=torch.tensor([[3, 4, 5]]),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,8 +19,10 @@ from .directories import golden, loaded
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_thread", "own_modules")]
 
-# Layers that attend to images beside their tokens; and, long, instead of them.
-KINDS = ("gated_cross", pytest.param("mllama_11b", marks=pytest.mark.long))
+# Layers that attend to images beside their tokens, or instead of them; states in place of keys and values.
+USUAL = ("gated_cross", "qwen3_next_80b_a3b")
+LONG = ("mllama_11b", "minimax_text_01", "qwen3_5_9b")
+KINDS = (*USUAL, *(pytest.param(name, marks=pytest.mark.long) for name in LONG))
 
 
 @pytest.mark.parametrize("name", KINDS)
@@ -36,7 +39,7 @@ def test_every_clause_of_the_contract(made: Callable[[str], Exported], name: str
     assert contract.broken(contract.Directory(made(name).folder)) == {}
 
 
-@pytest.mark.parametrize("name", ["gated_cross", "mllama_11b"])
+@pytest.mark.parametrize("name", [*USUAL, *LONG])
 def test_the_code_is_laid_out(name: str, tmp_path: Path) -> None:
     for file, text in render_hub(golden(name)).items():
         (tmp_path / file).write_text(text)
@@ -87,3 +90,34 @@ def test_texts_without_images_need_none(made: Callable[[str], Exported]) -> None
     given = {"input_ids": torch.tensor([[5, 6, 7]]), "attention_mask": torch.ones(1, 3, dtype=torch.long)}
     made_of = model.generate(**given, max_new_tokens=3, do_sample=False, eos_token_id=None, pad_token_id=0)
     assert made_of.shape == (1, 6)
+
+
+def in_double(folder: Path, place: Path) -> Any:
+    """A model that computes nothing in float32: vectors of length one made of tiny ones magnify roundings."""
+    shutil.copytree(folder, place)
+    for file in place.glob("*.py"):
+        file.write_text(file.read_text().replace(".float()", ".double()"))
+    return loaded(place, "AutoModelForCausalLM").double()
+
+
+def test_states_go_on_from_where_they_are(made: Callable[[str], Exported], tmp_path: Path) -> None:
+    """One token at a time, several at once, beams and a static cache: all are as a forward of the whole is."""
+    model = in_double(made("qwen3_next_80b_a3b").folder, tmp_path / "double")
+    torch.manual_seed(0)
+    ids = torch.randint(3, 90, (2, 9))
+    mask = torch.ones_like(ids)
+    mask[0, :2] = 0
+    with torch.no_grad():
+        whole = model(ids, attention_mask=mask, use_cache=False).logits
+        first = model(ids[:, :4], attention_mask=mask[:, :4], use_cache=True)
+        cache, found = first.past_key_values, [first.logits]
+        for start, end in ((4, 5), (5, 8), (8, 9)):
+            made_of = model(ids[:, start:end], attention_mask=mask[:, :end], past_key_values=cache)
+            found.append(made_of.logits)
+    torch.testing.assert_close(torch.cat(found, dim=1)[mask.bool()], whole[mask.bool()], rtol=1e-9, atol=1e-9)
+    options = {"max_new_tokens": 5, "do_sample": False, "eos_token_id": None, "pad_token_id": 0, "attention_mask": mask}
+    greedy = model.generate(ids, **options)
+    assert torch.equal(model.generate(ids, **options, use_cache=False), greedy)
+    assert torch.equal(model.generate(ids, **options, cache_implementation="static"), greedy)
+    beams = model.generate(ids, **options, num_beams=2)
+    assert torch.equal(model.generate(ids, **options, num_beams=2, use_cache=False), beams)
