@@ -12,7 +12,7 @@ from unittest.mock import patch
 import torch
 import torch.distributed as dist
 from torch import Tensor
-from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
 from torch.nn.parallel import DistributedDataParallel
 
 from .laid_out import whole
@@ -38,6 +38,20 @@ def state(model: Any, loss: Tensor) -> dict[str, Tensor]:
     return found | gradients | {"loss": loss}
 
 
+def in_parts(package: Any, folder: Path, mesh: DeviceMesh) -> Any:
+    """The model of a package with its weights read in parts, after they were written from parts."""
+    name = package.__name__
+    sharded = import_module(f"{name}.sharded")
+    for source, target in ((folder / name, folder / f"{name}_again"), (folder / f"{name}_again", None)):
+        with torch.device("meta"):
+            model = package.Model().double().train()
+        package.parallelize(model, mesh, dtype=torch.float64)
+        sharded.load_sharded(model, source)
+        if target:
+            sharded.save_whole(model, target)
+    return model
+
+
 def main(folder: Path) -> None:
     dist.init_process_group("gloo")
     rank, ranks = dist.get_rank(), dist.get_world_size()
@@ -47,9 +61,10 @@ def main(folder: Path) -> None:
     for name in ("shared_keys", "kept_keys", "shared_others", "laid_out_parts"):
         package = import_module(name)
         expected, given = torch.load(folder / f"{name}.pt")
-        model = package.from_pretrained(folder / name).double().train()
         if name == "laid_out_parts":  # the same batch everywhere, weights in parts
-            package.parallelize(model, init_device_mesh("cpu", (ranks,), mesh_dim_names=("dp",)), dtype=torch.float64)
+            model = in_parts(package, folder, init_device_mesh("cpu", (ranks,), mesh_dim_names=("dp",)))
+        else:
+            model = package.from_pretrained(folder / name).double().train()
         begin = getattr(model, "begin_step", lambda *_: None)
         begin(*((700,) if name == "laid_out_parts" else ()))
         if name == "laid_out_parts":

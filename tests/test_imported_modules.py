@@ -11,13 +11,17 @@ from typing import Any
 
 import pytest
 import torch
+import torch.distributed as dist
 from torch import Tensor, nn
+from torch.distributed import HashStore  # type: ignore[attr-defined]
+from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
 
 import graphvlm
 from graphvlm.diagnostics import GraphError, Source
 from graphvlm.rendering import render_hub
 
 from .diagnosing import problems, under
+from .laid_out import whole
 from .packages import lint, type_check, write
 
 # Weights, a buffer that is saved, one that is not, a number without axes, and a start that no layer has by itself.
@@ -116,6 +120,13 @@ def towers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     sys.modules.pop("own_towers", None)
 
 
+@pytest.fixture
+def one_process() -> Iterator[DeviceMesh]:
+    dist.init_process_group("gloo", store=HashStore(), rank=0, world_size=1)
+    yield init_device_mesh("cpu", (1,), mesh_dim_names=("dp",))
+    dist.destroy_process_group()
+
+
 def inputs() -> dict[str, Tensor]:
     ids = torch.randint(0, 98, (2, 24), generator=torch.Generator().manual_seed(3))
     ids[:, 2:18] = 99
@@ -178,6 +189,34 @@ def test_a_checkpoint_of_the_module_alone_is_a_part(towers: Path) -> None:
     save_file(dict(tower.state_dict()), towers / "tower" / "model.safetensors")
     model = package.from_pretrained({"vision": towers / "tower"})
     assert all(torch.equal(model.vision.module.state_dict()[name], each) for name, each in tower.state_dict().items())
+
+
+@pytest.mark.parametrize("vision", [OWN, LIBRARY], ids=["own", "library"])
+def test_its_weights_are_read_in_parts(towers: Path, vision: str, one_process: DeviceMesh) -> None:
+    """Written from parts and read in parts, also what a file has beside weights; what it has not is as it is made."""
+    text = (towers / "own_towers.py").read_text(encoding="utf-8")
+    (towers / "own_towers.py").write_text(text.replace("torch.tensor(2.0)", "torch.full((1,), 2.0)"), encoding="utf-8")
+    source = graph(vision)
+    package = graphvlm.compile(Source("own.yaml", source.text + "parallelism: {mesh: {dp: 1}}\n"))
+    sharded = import_module(f"{package.__name__}.sharded")
+    first = package.Model()
+    for tensor in (*first.parameters(), *first.buffers()):
+        if tensor.is_floating_point() and tensor.numel() > 1:
+            tensor.data.uniform_()
+    package.checkpoint.save_pretrained(first, towers / "weights")
+    for read, written in (("weights", "again"), ("again", "")):
+        with torch.device("meta"):
+            model = package.Model()
+        package.parallelize(model, one_process, dtype=torch.float32)
+        sharded.load_sharded(model, towers / read)
+        if written:
+            sharded.save_whole(model, towers / written)
+    for name, tensor in first.state_dict().items():
+        assert torch.equal(whole(model.state_dict()[name]), tensor), name
+    if vision is not LIBRARY:
+        assert float(model.vision.module.halves) == 0.5
+    given = inputs()
+    assert torch.equal(model.eval()(**given).logits, first.eval()(**given).logits)
 
 
 def test_one_graph(towers: Path) -> None:

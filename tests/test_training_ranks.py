@@ -66,6 +66,7 @@ TIED = (
     "nodes.again_loss={kind: loss, type: classification, inputs: {scores: again_topics, classes: topic}}",
     "nodes.total.inputs.again=again_loss",
     "nodes.vision.layers={count: 2, share: {mlp: 2}}",
+    "parallelism.mesh={dp: 2}",
 )
 GRAPHS = {
     "shared_keys": (*ALONE, *SHARED),

@@ -50,12 +50,17 @@ class ForeignView:
     config: str
     summary: str
     package: str
-    imports: tuple[str, ...]
+    sources: tuple[tuple[str, tuple[str, ...]], ...]
     made: tuple[str, ...]
     parameters: tuple[str, ...]
     returns: str
     lines: tuple[str, ...]
     checked: bool
+
+    def imports(self, *, meshed: bool) -> tuple[str, ...]:
+        """The lines of its imports; where a mesh is, with what lays tensors over it."""
+        over = {"torch.distributed.tensor": ("DTensor", "distribute_tensor")} if meshed else {}
+        return tuple(imported(module, names) for module, names in sorted({**dict(self.sources), **over}.items()))
 
 
 def foreign_signature(name: str, settings: Settings) -> Signature:
@@ -150,9 +155,7 @@ def foreign_page(
         config=config,
         summary=spec.summary(),
         package=spec.package,
-        imports=tuple(
-            imported(module, names) for module, names in sorted({**imports, "torch": ("Tensor", "nn")}.items())
-        ),
+        sources=tuple({**imports, "torch": ("Tensor", "nn")}.items()),
         made=tuple(laid_out(statement, 4) for statement in made),
         parameters=("self", *(f"{port}: Tensor" for port in node.signature.inputs)),
         returns="Tensor" if len(given) == 1 else f"tuple[{', '.join('Tensor' for _ in given)}]",

@@ -70,6 +70,7 @@ class CheckpointView:
     single: tuple[str, ...]
     teachers: bool
     tied: bool
+    repeated: bool
     buffers: tuple[str, ...]
     imported: tuple[tuple[str, str], ...]
 
@@ -140,6 +141,7 @@ def make(graph: Graph) -> CheckpointView:
         single=tuple(dict.fromkeys(_single(graph))),
         teachers=bool(graph.teachers),
         tied=any(node.tie for node in graph.owners),
+        repeated=any(node.tie or (node.spec.stack and node.spec.stack.shared) for node in graph.owners),
         buffers=tuple(f"{node.name}.{each.path}" for node in graph.owners for each in node.spec.buffers()),
         imported=tuple((node.name, node.checkpoint.whole("")) for node in graph.imported),
     )

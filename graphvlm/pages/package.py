@@ -82,7 +82,8 @@ def make(graph: Graph) -> dict[str, Page]:
     nodes = _together(made.nodes)
     for name, page in nodes.items():
         if page.template:
-            pages[f"{name}.py"] = Page(page.template, {"node": page.context})
+            meshed = bool(graph.parallelism.mesh)
+            pages[f"{name}.py"] = Page(page.template, {"node": page.context, "meshed": meshed})
     if _keeps(graph):
         generate = _generate(graph, view) if view.decoder and view.cached else None
         memory, sources = _memory(graph), _sources(nodes.values())

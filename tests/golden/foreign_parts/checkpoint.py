@@ -3,7 +3,6 @@
 
 import json
 from collections.abc import Collection, Iterator, Mapping
-from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
@@ -172,8 +171,7 @@ def pieces_of(model: nn.Module, node: str = "") -> dict[str, list[Tensor]]:
 
 def references(model: nn.Module, node: str = "") -> Iterator[tuple[str, Tensor]]:
     """Reference key and the piece of a parameter it fills, of all nodes or of one."""
-    kept = imported_buffers(model)
-    for path, parameter in chain(model.named_parameters(), kept):
+    for path, parameter in kept(model):
         if node and path.split(".")[0] != node:
             continue
         imported, _, inside = path.partition(".module.")
@@ -193,14 +191,15 @@ def references(model: nn.Module, node: str = "") -> Iterator[tuple[str, Tensor]]
             yield unstarred(name, numbers) + leaf, piece
 
 
-def imported_buffers(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
-    """What imported modules save beside their parameters."""
+def kept(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
+    """What files have: parameters, and some buffers."""
+    yield from model.named_parameters()
     for name in IMPORTED:
         module = model.get_submodule(name)
         saved = module.state_dict()
-        for path, tensor in module.named_buffers():
+        for path, each in module.named_buffers():
             if path in saved:
-                yield f"{name}.{path}", tensor
+                yield f"{name}.{path}", each
 
 
 def find_whole(model: nn.Module, directory: Path) -> dict[str, Stored]:

@@ -4,7 +4,6 @@
 import json
 from collections.abc import Collection, Iterator, Mapping
 from fnmatch import fnmatchcase
-from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
@@ -235,8 +234,7 @@ def pieces_of(model: nn.Module, node: str = "") -> dict[str, list[Tensor]]:
 
 def references(model: nn.Module, node: str = "") -> Iterator[tuple[str, Tensor]]:
     """Reference key and the piece of a parameter it fills, of all nodes or of one."""
-    kept = ((path, tensor) for path, tensor in model.named_buffers() if path in BUFFERS)
-    for path, parameter in chain(model.named_parameters(), kept):
+    for path, parameter in kept(model):
         if node and path.split(".")[0] != node:
             continue
         pattern, numbers = starred(path)
@@ -248,6 +246,12 @@ def references(model: nn.Module, node: str = "") -> Iterator[tuple[str, Tensor]]
         pieces = parameter.detach().chunk(len(names))
         for name, piece in zip(names, pieces, strict=True):
             yield unstarred(name, numbers) + leaf, piece
+
+
+def kept(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
+    """What files have: parameters, and some buffers."""
+    yield from model.named_parameters()
+    yield from ((path, each) for path, each in model.named_buffers() if path in BUFFERS)
 
 
 def find_whole(model: nn.Module, directory: Path) -> dict[str, Stored]:
