@@ -19,7 +19,7 @@ from ..names import class_name
 from ..node_page import NodePage
 from .fitting import Parts
 from .roles import AUDIO, LANGUAGE, VISION
-from .views import ConfigView, ModelView
+from .views import ConfigView, ModelView, PairView
 
 # What the code reads -> what `transformers` calls it, in nodes that have layers.
 ALIASES = {
@@ -157,15 +157,18 @@ def config_json(graph: Graph, found: tuple[ConfigView, ...], model: ModelView, d
     numbers = {view.name: _numbers(view) for view in found}
     names = {"AutoConfig": f"configuration_{graph.name}.{model.prefix}Config"}
     names["AutoModel"] = f"modeling_{graph.name}.{model.prefix}Model"
-    kinds = ["AutoModelForCausalLM"] if model.alone else ["AutoModelForMultimodalLM"]
-    if {"image", "video"} & {*model.modalities}:
-        kinds.insert(0, "AutoModelForImageTextToText")
-    names |= dict.fromkeys(kinds, f"modeling_{graph.name}.{model.generating}")
+    names |= dict.fromkeys(model.kinds, f"modeling_{graph.name}.{model.generating}")
     head = {"architectures": [model.generating], "auto_map": names, "model_type": graph.name, "dtype": dtype}
     if model.alone:
         return head | {key: value for key, value in next(iter(numbers.values())).items() if key != "model_type"}
     whole: dict[str, Any] = {name: numbers[kind] for name, kind in model.configs}
-    return head | whole | {"tie_word_embeddings": model.head.tied}
+    pair = {"is_encoder_decoder": True, **written_tokens(model.pair)} if model.pair else {}
+    return head | pair | whole | {"tie_word_embeddings": model.tied}
+
+
+def written_tokens(pair: PairView) -> dict[str, int]:
+    """The tokens that an encoder-decoder begins a text with, and fills one up with."""
+    return {"decoder_start_token_id": pair.start, "pad_token_id": pair.pad}
 
 
 def _numbers(view: ConfigView) -> dict[str, Any]:
@@ -189,9 +192,10 @@ def _evaluated(node: ast.expr) -> Any:
     return ast.literal_eval(node)
 
 
-def generation_json(graph: Graph) -> dict[str, Any]:
+def generation_json(graph: Graph, model: ModelView) -> dict[str, Any]:
     """The token ids that steer `generate()`."""
     found = graph.generation
     eos = found.eos[0] if len(found.eos) == 1 else list(found.eos) or None
     ids = {"bos_token_id": found.bos, "eos_token_id": eos, "pad_token_id": found.pad}
+    ids |= written_tokens(model.pair) if model.pair else {}
     return {name: value for name, value in ids.items() if value is not None}

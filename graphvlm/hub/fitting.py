@@ -20,6 +20,7 @@ from ..problems import Problems
 from ..resolve import resolve
 from ..settings import Settings
 from ..stages import Stages, split
+from .reading import beside_both, read_first
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,6 +209,9 @@ def _check_stages(graph: Graph, stages: Stages, decoder: Node, problems: Problem
     for port, ref in crossed.items():
         if ref.port and ref.name in stages.joint:
             what = f"`{ref}` at `{decoder.name}.{port}`, which depends on the text"
+            problems.error("outside-profile", f"the profile `hf` has no form for {what}", decoder.tree.span, help=_HELP)
+    if read_first(graph, stages):
+        for what in beside_both(graph, stages, decoder):
             problems.error("outside-profile", f"the profile `hf` has no form for {what}", decoder.tree.span, help=_HELP)
     _check_inputs(graph, stages, decoder, problems)
 

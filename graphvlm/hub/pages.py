@@ -21,13 +21,15 @@ from ..pages.arguments import EncodeView
 from ..pages.package import Page
 from ..pages.wiring import Namer
 from ..passes import apply_all
-from ..stages import split
+from ..stages import NOUNS, Stages, split
 from . import config as configs
 from . import prompting
 from .fitting import Parts, crossing, parts_of
+from .pairs import pair_view
 from .placing import beyond, images_before, prepared
+from .reading import read_first
 from .roles import renamed
-from .views import ExtraView, HeadView, HubView, MaskView, ModelView, ModuleView, PlacesView, StageView
+from .views import ExtraView, HeadView, HubView, MaskView, ModelView, ModuleView, PairView, PlacesView, StageView
 
 
 def make(graph: Graph, dtype: str = "float32") -> tuple[dict[str, Page], dict[str, Any]]:
@@ -46,7 +48,7 @@ def make(graph: Graph, dtype: str = "float32") -> tuple[dict[str, Page], dict[st
     classes = configs.classes(profile, parts, made.nodes)
     pages = {
         f"{module}.py": Page("configuration.py.j2", {"classes": classes, "model": model}),
-        f"modeling_{graph.name}.py": Page("modeling.py.j2", {**shared, "model": model}),
+        f"modeling_{graph.name}.py": Page("pair.py.j2" if model.pair else "modeling.py.j2", {**shared, "model": model}),
         "README.md": Page("README.md.j2", {"model": model}),
     }
     for name, page in made.nodes.items():
@@ -60,7 +62,7 @@ def make(graph: Graph, dtype: str = "float32") -> tuple[dict[str, Page], dict[st
         pages[f"processing_{graph.name}.py"] = Page("processing.py.j2", {"processor": processor, "model": model})
     files = beside | {
         "config.json": configs.config_json(profile, classes, model, dtype),
-        "generation_config.json": configs.generation_json(profile),
+        "generation_config.json": configs.generation_json(profile, model),
     }
     return pages, files
 
@@ -192,11 +194,12 @@ def _model(graph: Graph, parts: Parts, made: models.Pages) -> ModelView:
         ),
         head=head,
         generation=repr(list(eos)),
-        modalities=(*(stage.modality for stage in stages), "text"),
+        modalities=_modalities(graph, parts.stages),
         places=_places(graph, places[0]) if places else None,
         extras=tuple(_extras(graph, parts.decoder)),
         crossed=tuple((port, namer.outside.get(ref, namer.inside(ref))) for port, ref in crossed.items()),
         shown=tuple(ref.name for ref in crossed.values() if not ref.port),
+        pair=_pair(graph, parts, view.encoders, modules),
     )
 
 
@@ -204,6 +207,24 @@ def _module(name: str, page: NodePage) -> ModuleView:
     config = configs.attribute(name, page)
     plain = "" if page.template else page.construct.replace(f"config.{name}.", f"config.{config}.")
     return ModuleView(name, page.class_name, config, plain)
+
+
+def _modalities(graph: Graph, stages: Stages) -> tuple[str, ...]:
+    """What comes in, text last; of an encoder-decoder all that its encoder reads."""
+    found = read_first(graph, stages)
+    if found is None:
+        return (*(stage.name for stage in stages.encoders), "text")
+    read = (NOUNS.get(graph.inputs[name].port.what, "") for name in found[0].inputs)
+    return (*dict.fromkeys(noun for noun in read if noun not in ("", "text")), "text")
+
+
+def _pair(
+    graph: Graph, parts: Parts, encoders: tuple[EncodeView, ...], modules: tuple[ModuleView, ...]
+) -> PairView | None:
+    if read_first(graph, parts.stages) is None:
+        return None
+    apart = tuple(module for module in modules if module.name != parts.decoder.name)
+    return pair_view(graph, parts.decoder, encoders[0], apart, parts.embedding)
 
 
 def _places(graph: Graph, call: Statement) -> PlacesView:

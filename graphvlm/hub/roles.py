@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from ..ir import Graph, Input, Node, Ref
 from ..stages import Stages, split
+from .reading import mask_of, read_first, text_of
 
 LANGUAGE, VISION, AUDIO, PROJECTOR = "language_model", "vision_tower", "audio_tower", "multi_modal_projector"
 
@@ -87,13 +88,19 @@ def _nodes(graph: Graph, stages: Stages) -> Iterator[tuple[str, str]]:
 
 
 def _inputs(graph: Graph, stages: Stages) -> Iterator[tuple[str, str]]:
+    found = read_first(graph, stages)
+    if found:
+        stage, ref = found
+        yield text_of(graph, ref), "input_ids"
+        yield mask_of(graph, ref), "attention_mask"
+        yield from ((name, "pixel_values") for name in stage.inputs if graph.inputs[name].port.what == "image")
     for name in stages.joint:
         node = graph.nodes[name]
         if node.kind == "decoder":
             mask = node.inputs.get(node.signature.mask)
-            yield graph.stream_start(name)[0], "input_ids"
+            yield graph.stream_start(name)[0], "decoder_input_ids" if found else "input_ids"
             if mask is not None and not mask.port:
-                yield mask.name, "attention_mask"
+                yield mask.name, "decoder_attention_mask" if found else "attention_mask"
     for stage in stages.encoders:
         if stage.name in _INPUTS:
             yield stage.inputs[0], _INPUTS[stage.name]

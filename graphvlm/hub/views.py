@@ -176,6 +176,24 @@ class HeadView:
 
 
 @dataclass(frozen=True, slots=True)
+class PairView:
+    """The half of an encoder-decoder that reads: its `modules`, and the lines that make `result` of its `arguments`.
+
+    With `shared` rows, both halves embed tokens alike. `crossed` is (port of the decoder, what it is given); texts that
+    are written begin with the token `start`.
+    """
+
+    modules: tuple[ModuleView, ...]
+    arguments: tuple[Argument, ...]
+    lines: tuple[Statement, ...]
+    result: str
+    shared: bool
+    crossed: tuple[tuple[str, str], ...]
+    start: int
+    pad: int
+
+
+@dataclass(frozen=True, slots=True)
 class ModelView:
     """The page of the models: the base, which gives hidden states, and the one that writes text.
 
@@ -202,6 +220,12 @@ class ModelView:
     extras: tuple[ExtraView, ...]
     crossed: tuple[tuple[str, str], ...]
     shown: tuple[str, ...]
+    pair: PairView | None
+
+    @property
+    def tied(self) -> bool:
+        """Whether modules have weights together."""
+        return self.head.tied or (self.pair is not None and self.pair.shared)
 
     @property
     def ahead(self) -> bool:
@@ -234,6 +258,15 @@ class ModelView:
                 names += [f"{self.prefix}PreTrainedModel", *(["positions_of"] if self.places else [])]
             found[module.name] = tuple(sorted(names))
         return tuple(sorted(found.items()))
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """The classes of `transformers` that load it, with a head, by what is there; the first fits best."""
+        if {"image", "video"} & {*self.modalities}:
+            return ("AutoModelForImageTextToText", "AutoModelForMultimodalLM")
+        if self.pair is not None and {*self.modalities} == {"text"}:
+            return ("AutoModelForSeq2SeqLM",)
+        return ("AutoModelForCausalLM",) if self.alone else ("AutoModelForMultimodalLM",)
 
     @property
     def generating(self) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from ..blocks.settings import Attention, Mlp, Sublayer
 from ..ir import Graph, Node
 from .fitting import parts_of
+from .reading import is_pair
 from .roles import LANGUAGE, node_names
 
 # Ours -> the profile's, for attention over the tokens themselves and for one feed-forward.
@@ -20,6 +21,7 @@ def names(graph: Graph) -> dict[str, str]:
     parts, roles = parts_of(graph), node_names(graph)
     alone = is_alone(graph)
     language = "model." if alone else f"model.{LANGUAGE}."
+    beside = "model.encoder." if is_pair(graph) else "model."
     found = {}
     for node in graph.owners:
         for parameter in node.parameters:
@@ -30,7 +32,7 @@ def names(graph: Graph) -> dict[str, str]:
                 path = in_profile(node, parameter.path)
                 found[ours] = f"lm_{path}" if path.startswith("head.") else f"{language}{path}"
             else:
-                found[ours] = f"model.{roles[node.name]}.{in_profile(node, parameter.path)}"
+                found[ours] = f"{beside}{roles[node.name]}.{in_profile(node, parameter.path)}"
     return found
 
 

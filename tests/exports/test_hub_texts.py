@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
+from graphvlm.diagnostics import GraphError
 from graphvlm.exporters.hub import Exported
 from graphvlm.rendering import render_hub
 
 from ..packages import lint
 from . import contract
-from .directories import golden
+from .directories import golden, loaded
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_thread", "own_modules")]
 
-# An encoder of images that reads an instruction, in a vocabulary of its own; slopes for distances.
-KINDS = tuple(pytest.param(name, marks=pytest.mark.long) for name in ("instructblip_vicuna_7b", "mpt_7b"))
+# An encoder of images that reads an instruction, in a vocabulary of its own; slopes for distances; images and a text to
+# which another is written.
+LONG = ("instructblip_vicuna_7b", "mpt_7b", "instructblip_flan_t5_xl")
+KINDS = ("text_to_text", *(pytest.param(name, marks=pytest.mark.long) for name in LONG))
 
 
 @pytest.mark.parametrize("name", KINDS)
@@ -34,9 +39,58 @@ def test_every_clause_of_the_contract(made: Callable[[str], Exported], name: str
     assert contract.broken(contract.Directory(made(name).folder)) == {}
 
 
-@pytest.mark.parametrize("name", ["instructblip_vicuna_7b", "mpt_7b"])
+@pytest.mark.parametrize("name", ["text_to_text", *LONG])
 def test_the_code_is_laid_out(name: str, tmp_path: Path) -> None:
     for file, text in render_hub(golden(name)).items():
         (tmp_path / file).write_text(text)
     said = [line for line in lint(tmp_path).splitlines() if "RUF012" not in line]
     assert [line for line in said if not line.startswith("Found ")] == []
+
+
+def read() -> dict[str, torch.Tensor]:
+    """Two texts to read, one of them padded, and what is written so far."""
+    torch.manual_seed(0)
+    ids, mask = torch.randint(3, 97, (2, 6)), torch.ones(2, 6, dtype=torch.long)
+    mask[0, :2] = 0
+    return {"input_ids": ids, "attention_mask": mask, "decoder_input_ids": torch.tensor([[0, 5, 6], [0, 7, 8]])}
+
+
+def test_what_was_read_is_kept(made: Callable[[str], Exported]) -> None:
+    """Greedy text and beams with every cache are those of whole forwards without one."""
+    model, given = loaded(made("text_to_text").folder, "AutoModelForSeq2SeqLM"), read()
+    options = {"max_new_tokens": 4, "do_sample": False, "eos_token_id": None}
+    whole = model.generate(**given, **options, use_cache=False)
+    assert torch.equal(model.generate(**given, **options), whole)
+    assert torch.equal(model.generate(**given, **options, cache_implementation="static"), whole)
+    beams = model.generate(**given, **options, num_beams=2, use_cache=False)
+    assert torch.equal(model.generate(**given, **options, num_beams=2), beams)
+    alone = model.generate(input_ids=given["input_ids"], attention_mask=given["attention_mask"], **options)
+    assert alone[:, 0].tolist() == [0, 0]
+
+
+def test_labels_are_what_is_to_be_written(made: Callable[[str], Exported]) -> None:
+    """The decoder reads them one later, and those that do not count as padding; both halves have one embedding."""
+    model, given = loaded(made("text_to_text").folder, "AutoModelForSeq2SeqLM"), read()
+    del given["decoder_input_ids"]
+    labels = torch.tensor([[5, 6, 1], [7, 1, -100]])
+    with torch.no_grad():
+        loss = model(**given, labels=labels).loss
+        logits = model(**given, decoder_input_ids=torch.tensor([[0, 5, 6], [0, 7, 1]])).logits
+    expected = torch.nn.functional.cross_entropy(logits.flatten(0, 1), labels.flatten())
+    assert torch.allclose(loss, expected, rtol=0, atol=1e-6)
+    assert model.model.encoder.embed_tokens.weight is model.get_input_embeddings().weight
+
+
+def test_an_encoder_decoder_is_saved_and_loaded(made: Callable[[str], Exported], tmp_path: Path) -> None:
+    model, given = loaded(made("text_to_text").folder, "AutoModelForSeq2SeqLM"), read()
+    model.save_pretrained(tmp_path / "again")
+    again = loaded(tmp_path / "again", "AutoModelForSeq2SeqLM")
+    with torch.no_grad():
+        assert torch.equal(again(**given).logits, model(**given).logits)
+
+
+def test_texts_begin_with_a_token() -> None:
+    graph = golden("text_to_text")
+    silent = replace(graph, generation=replace(graph.generation, start=None, bos=None, pad=None))
+    with pytest.raises(GraphError, match=r"texts that begin with no token: `generation.start_token_id` says which"):
+        render_hub(silent)

@@ -16,7 +16,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from ...hub import input_names, prepared
+from ...hub import input_names, prepared, started
 from ...ir import Graph
 from .. import plan as plans
 from ..plan import Plan
@@ -41,7 +41,8 @@ with torch.no_grad():
     logits = model(**inputs).logits
     model.generation_config.eos_token_id = None
     whole = model.generate(**inputs, max_new_tokens=int(new), do_sample=False, pad_token_id=0)
-tokens = whole[:, inputs["input_ids"].size(1):]
+prompt = inputs["decoder_input_ids" if model.config.is_encoder_decoder else "input_ids"]
+tokens = whole[:, prompt.size(1):]
 save_file({"logits": logits.float().contiguous(), "tokens": tokens.contiguous()}, answer)
 print(json.dumps({"class": type(model).__name__, "dtype": str(model.dtype)}))
 """
@@ -65,7 +66,7 @@ def check(graph: Graph, package: ModuleType, model: nn.Module, folder: Path, say
     longest = getattr(plan.graph.nodes[plan.view.decoder].spec, "max_tokens", None) or NEW_TOKENS
     new = max(1, min(NEW_TOKENS, longest - given[plan.view.tokens].size(1)))
     before = Before(graph, samples)
-    given[plan.view.tokens] = before.without(given[plan.view.tokens])
+    given[plan.view.tokens] = _begun(graph, before.without(given[plan.view.tokens]))
     logits, tokens = _ours(package, model, plan, given, new)
     roles = input_names(prepared(graph))
     asked = before.with_places(given, plan.view.tokens, plan.view.mask)
@@ -79,6 +80,12 @@ def check(graph: Graph, package: ModuleType, model: nn.Module, folder: Path, say
     equal = int((whole == tokens).sum())
     say(f"loaded by transformers alone: logits {made.difference:.1e} from the package, {equal} of {made.tokens} tokens")
     return made
+
+
+def _begun(graph: Graph, ids: Tensor) -> Tensor:
+    """What is written after another text was read begins with a token of its own."""
+    start = started(graph)
+    return ids if start is None else torch.cat((torch.full_like(ids[:, :1], start), ids[:, 1:]), dim=1)
 
 
 def _like(tensor: Tensor, model: nn.Module) -> Tensor:
