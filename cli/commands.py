@@ -18,6 +18,7 @@ GROUPS = {
     "look at it": {
         "check": "report every problem of a graph",
         "plan": "say what a training step takes on each device",
+        "tokens": "say how many tokens images come to",
         "viz": "draw a graph as SVG",
         "explain": "explain a diagnostic",
     },

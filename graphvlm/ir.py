@@ -205,18 +205,37 @@ class Generation:
 
 
 @dataclass(frozen=True, slots=True)
-class ImagePrompt:
-    """Images in a prompt: the text of one placeholder token, what stands around an image, and how it becomes pixels.
+class Tiling:
+    """How an image is cut before it is encoded: a strategy by name, and its numbers."""
 
-    `token_id` is its number, where images stand before the text and no fusion says it.
+    type: str
+    numbers: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class ImagePrompt:
+    """Images in a prompt: what stands for one in a text, how it is cut (None: as the graph has it), and how it becomes
+    pixels.
+
+    In a text `token` is the place of an image; `feature` is repeated there, once for each token of the image. The other
+    texts stand around an image, its tiles, its rows of tiles or tokens, and the image as a whole. `token_id` is the
+    number of `feature`, where images stand before the text and no fusion says it.
     """
 
     token: str
     token_id: int | None
+    feature: str
     start: str
     end: str
+    before_tile: str
+    between_tiles: str
+    between_rows: str
+    after_rows: str
+    before_overview: str
+    after_overview: str
+    tiling: Tiling | None
     resize: Literal["stretch", "crop"]
-    resample: Literal["bilinear", "bicubic"]
+    resample: Literal["bilinear", "bicubic", "lanczos"]
     mean: tuple[float, ...]
     std: tuple[float, ...]
 

@@ -68,7 +68,7 @@ def _reserved() -> tuple[_Reserved, ...]:
         ),
         _Reserved(_words(_MODULE), ("node",), "torch.nn.Module has an attribute of this name"),
         _Reserved(
-            _words("checkpoint config generate losses model parallel pipeline sharded stages"),
+            _words("checkpoint config generate losses model parallel pipeline processor sharded stages tokens"),
             ("node",),
             "the generated package has a file of this name",
         ),

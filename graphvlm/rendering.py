@@ -14,6 +14,8 @@ from .ir import Graph
 from .names import class_name
 from .pages import package
 from .passes import apply_all
+from .prompts import pictures
+from .prompts.processors import preprocessor
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -22,8 +24,12 @@ if TYPE_CHECKING:
 def render(graph: Graph) -> dict[str, str]:
     """File name -> text of the package of a resolved graph. The same graph gives the same bytes."""
     rewritten = apply_all(graph)
-    files = {name: _page(page) for name, page in package.make(rewritten).items()}
+    files = {name: text_of(page) for name, page in package.make(rewritten).items()}
     files["graph.yaml"] = emit(graph)
+    given = pictures(graph)
+    if given:
+        files["preprocessor_config.json"] = json_of(preprocessor(given))
+        files |= _template(graph)
     files["graph.svg"] = draw(picture(rewritten))
     for name, text in files.items():
         if name.endswith(".py"):
@@ -37,14 +43,22 @@ def render_hub(graph: Graph, dtype: str = "float32") -> dict[str, str]:
     Raises GraphError where the profile has no form for something in the graph.
     """
     pages, values = hub.make(graph, dtype)
-    files = {name: _page(page, "hf") for name, page in pages.items()}
+    files = {name: text_of(page, "hf") for name, page in pages.items()}
     for name, text in files.items():
         if name.endswith(".py"):
             compile(text, name, "exec")
-    files |= {name: json.dumps(value, indent=2) + "\n" for name, value in values.items()}
-    if graph.prompt.template:
-        files["chat_template.jinja"] = graph.prompt.template
+    files |= {name: json_of(value) for name, value in values.items()} | _template(graph)
     return dict(sorted(files.items()))
+
+
+def _template(graph: Graph) -> dict[str, str]:
+    """The chat template as a file, if there is one."""
+    return {"chat_template.jinja": graph.prompt.template} if graph.prompt.template else {}
+
+
+def json_of(value: Any) -> str:
+    """A value as the text of a file."""
+    return json.dumps(value, indent=2) + "\n"
 
 
 def render_titan(graph: Graph) -> dict[str, str]:
@@ -54,13 +68,14 @@ def render_titan(graph: Graph) -> dict[str, str]:
     """
     graph = titan.prepared(graph)
     files = {name: titan.relayed(name, text) for name, text in render(graph).items()}
-    files |= {name: _page(page) for name, page in titan.pages(graph, files).items()}
+    files |= {name: text_of(page) for name, page in titan.pages(graph, files).items()}
     for name in ("layers.py", "titan.py"):
         compile(files[name], name, "exec")
     return dict(sorted(files.items()))
 
 
-def _page(page: package.Page, profile: str = "") -> str:
+def text_of(page: package.Page, profile: str = "") -> str:
+    """What stands on a page."""
     text: str = environment(profile).get_template(page.template).render(page.views)
     return text
 

@@ -6,13 +6,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-from . import checks
+from . import checks, prompts
 from .blocks.parameters import with_counts
 from .diagnostics import Label
 from .dims import Solver, Written
 from .freezing import read_freeze
 from .infer import infer, solved
-from .ir import Freeze, Generation, Graph, ImagePrompt, Node, NodeCheckpoint, Parallelism, Passes, Prompt, Tie
+from .ir import Freeze, Generation, Graph, Node, NodeCheckpoint, Parallelism, Passes, Tie
 from .linked import Linked, LinkedGraph
 from .problems import Problems
 from .settings import Settings
@@ -40,6 +40,7 @@ def resolve(linked: LinkedGraph) -> Graph:
     problems.stop()
     graph = _graph(linked, nodes, mesh, freeze, solver)
     check_stages(graph, problems)
+    prompts.check(graph, problems)
     problems.stop()
     return graph
 
@@ -58,7 +59,7 @@ def _graph(
         freeze=freeze,
         parallelism=mesh,
         generation=_generation(settings),
-        prompt=_prompt(settings),
+        prompt=prompts.read(settings),
         passes=Passes(**settings.get("passes", default={})),
         aliases=settings.get("checkpoint", "aliases", default={}),
         ignored=tuple(settings.get("checkpoint", "ignore", default=())),
@@ -228,19 +229,3 @@ def _generation(settings: Settings) -> Generation:
     eos = ids.get("eos_token_id", ())
     stops = (eos,) if isinstance(eos, int) else tuple(eos)
     return Generation(ids.get("bos_token_id"), stops, ids.get("pad_token_id"), ids.get("start_token_id"))
-
-
-def _prompt(settings: Settings) -> Prompt:
-    found = settings.child("prompt", "image")
-    half = [0.5, 0.5, 0.5]
-    image = ImagePrompt(
-        token=found.get("token", default="<image>"),
-        token_id=found.get("token_id", default=None),
-        start=found.get("start", default=""),
-        end=found.get("end", default=""),
-        resize=found.get("resize", default="stretch"),
-        resample=found.get("resample", default="bicubic"),
-        mean=tuple(map(float, found.get("mean", default=half))),
-        std=tuple(map(float, found.get("std", default=half))),
-    )
-    return Prompt(settings.get("prompt", "template", default=""), image if settings.has("prompt", "image") else None)

@@ -17,11 +17,11 @@ LAYERS = (
     {"schema_files", "schema_words", "schema_hints", "schema_errors", "schema_reference", "schema", "validate"},
     {"blocks", "spec", "ir", "node_page", "component", "components", "axes", "declared"},
     {"linked", "masks", "link", "infer", "freezing", "splits", "contexts", "sharding", "vocabulary"},
-    {"stages", "staging"},
+    {"prompts", "stages", "staging"},
     {"checks", "stage_checks", "resolve"},
     {"passes", "keys"},
     {"pages", "drawing", "emit", "planning", "hub", "titan"},
-    {"rendering", "output", "weights", "pickled"},
+    {"counting", "rendering", "output", "weights", "pickled"},
     {"cache", "importers", "rules", "excerpt"},
     {"exporters"},
     {""},  # graphvlm/__init__.py: the pipeline

@@ -57,9 +57,8 @@ def make(graph: Graph, dtype: str = "float32") -> tuple[dict[str, Page], dict[st
             pages[f"{name}.py"] = Page(page.template, {"node": _decoder(node, page), **shared})
         elif page.template and node is not parts.embedding:
             pages[f"{name}.py"] = Page(page.template, {"node": page.context, **shared})
-    processor, beside = prompting.processor(profile, before)
-    if processor:
-        pages[f"processing_{graph.name}.py"] = Page("processing.py.j2", {"processor": processor, "model": model})
+    processing, beside = prompting.processor(profile, before)
+    pages |= {name: Page(each.template, {**each.views, "model": model}) for name, each in processing.items()}
     files = beside | {
         "config.json": configs.config_json(profile, classes, model, dtype),
         "generation_config.json": configs.generation_json(profile, model),

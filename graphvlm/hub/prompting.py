@@ -6,105 +6,78 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..code import quoted
-from ..components.encoder.vit import Vit
-from ..components.fusion.scatter import Scatter
-from ..diagnostics import GraphError
-from ..ir import Graph, ImagePrompt, Ref
+from ..ir import Graph
 from ..names import class_name
+from ..pages.package import Page
 from ..problems import Problems
+from ..prompts import Pictures, pictures
+from ..prompts.processors import preprocessor
+from ..prompts.views import CUT, tokens_view
 from ..settings import Settings
 
-# How Pillow numbers what `resample` can be.
-_RESAMPLE = {"bilinear": 2, "bicubic": 3}
+# What a graph may call its images so that a processor gives them under the names of transformers.
+_INPUTS = "the inputs of images have the names that processors of transformers give"
 
 
 @dataclass(frozen=True, slots=True)
 class ProcessorView:
-    """One processor: each image takes `tokens` placeholders, whose number in the vocabulary is `token_id`.
+    """One processor: the placeholder in texts, the token that features take the places of, and the module that counts.
 
-    `token`, `start` and `end` are literals of Python. So many images stand `before` each text; none, if they stand
+    `token` is a literal of Python. With `counted`, the text for an image depends on how many its request has. `pieces`
+    is an expression: into how many each image is cut. So many images stand `before` each text; none, if they stand
     where the text has them.
     """
 
     class_name: str
+    module: str
     token: str
     token_id: int
-    tokens: int
-    start: str
-    end: str
+    counted: bool
+    pieces: str
     before: int
 
 
-@dataclass(frozen=True, slots=True)
-class _Images:
-    height: int
-    width: int
-    channels: int
-    tokens: int
-    token_id: int
-
-
-def processor(graph: Graph, before: int) -> tuple[ProcessorView | None, dict[str, Any]]:
-    """The view of the processor of a graph in the profile, and its JSON files; nothing if no images are spoken of.
+def processor(graph: Graph, before: int = 0) -> tuple[dict[str, Page], dict[str, Any]]:
+    """The pages of the processor of a graph in the profile, and its JSON files; nothing if no images are spoken of.
     So many images stand `before` each text.
 
-    Raises GraphError if images have no size, or no number of tokens, of their own.
+    Raises GraphError if the inputs of images have names of their own.
     """
-    image = graph.prompt.image
-    if image is None:
-        return None, {}
-    found = _images(graph)
-    name = f"{class_name(graph.name)}Processor"
-    view = ProcessorView(
-        class_name=name,
-        token=quoted(image.token),
-        token_id=found.token_id,
-        tokens=found.tokens,
-        start=quoted(image.start),
-        end=quoted(image.end),
-        before=before,
-    )
+    given = pictures(graph)
+    if given is None:
+        return {}, {}
+    odd = [ours for ours, theirs in given.inputs if ours != theirs]
+    if odd or given.token_id is None:
+        _refuse(graph, f"`{odd[0]}` is none" if odd else "features of images take no places of tokens here")
+    assert given.token_id is not None
+    name, module = f"{class_name(graph.name)}Processor", f"tokens_{graph.name}"
+    view = ProcessorView(name, module, quoted(given.prompt.token), given.token_id, given.alone, _pieces(given), before)
     auto = {"AutoProcessor": f"processing_{graph.name}.{name}"}
-    return view, {
+    pages = {
+        f"processing_{graph.name}.py": Page("processing.py.j2", {"processor": view}),
+        f"{module}.py": Page("plain/prompt/tokens.py.j2", {"page": tokens_view(given)}),
+    }
+    return pages, {
         "processor_config.json": {"processor_class": name, "auto_map": auto},
-        "preprocessor_config.json": _pixels(image, found),
+        "preprocessor_config.json": preprocessor(given),
     }
 
 
-def _images(graph: Graph) -> _Images:
-    """Size and tokens of an image, where both are numbers."""
-    for node in graph.nodes.values():
-        ids = dict(node.spec.placeholder) if isinstance(node.spec, Scatter) else {}
-        counts = dict(node.spec.tokens) if isinstance(node.spec, Scatter) else {}
-        towers = [each.spec for each in graph.nodes.values() if Ref("pixel_values") in each.inputs.values()]
-        if "image" in ids and "image" in counts and len(towers) == 1 and isinstance(towers[0], Vit):
-            tower = towers[0]
-            return _Images(tower.height, tower.width, tower.channels, counts["image"], ids["image"])
+def _pieces(given: Pictures) -> str:
+    """How many tiles or patches images come to, where they lie side by side for all images; else 1 an image."""
+    if given.tiling.type in CUT:
+        return "[each // TOKENS for each in tokens]"
+    if given.patch and not given.padded:
+        return f"[each * {given.merge**2} for each in tokens]" if given.merge > 1 else "tokens"
+    return "[1] * len(image_sizes)"
+
+
+def _refuse(graph: Graph, why: str) -> None:
     problems = Problems()
-    message = "the profile `hf` has no form for `prompt.image` of images that differ in size or number of tokens"
-    span = Settings(graph.tree).span("prompt", "image")
     problems.error(
-        "outside-profile", message, span, help="remove `prompt.image`, and put a processor beside the weights"
+        "outside-profile",
+        f"the profile `hf` has no form for `prompt.image` of this graph: {_INPUTS}, and {why}",
+        Settings(graph.tree).span("prompt", "image"),
+        help="remove `prompt.image`, and put a processor beside the weights",
     )
     problems.stop()
-    raise GraphError(())
-
-
-def _pixels(image: ImagePrompt, found: _Images) -> dict[str, Any]:
-    """How the image processor of transformers makes pixels; each number is written down."""
-    size = {"height": found.height, "width": found.width}
-    cropped = image.resize == "crop"
-    return {
-        "image_processor_type": "CLIPImageProcessor",
-        "do_convert_rgb": found.channels == 3,
-        "do_resize": True,
-        "size": {"shortest_edge": max(found.height, found.width)} if cropped else size,
-        "resample": _RESAMPLE[image.resample],
-        "do_center_crop": cropped,
-        "crop_size": size,
-        "do_rescale": True,
-        "rescale_factor": 1 / 255,
-        "do_normalize": True,
-        "image_mean": list(image.mean),
-        "image_std": list(image.std),
-    }

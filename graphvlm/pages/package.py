@@ -13,6 +13,8 @@ from ..code import literal
 from ..dims import Dim, Many, Sum
 from ..ir import Graph, Node
 from ..node_page import NodePage
+from ..prompts import pictures
+from ..prompts.views import prompt_view, tokens_view
 from ..stages import split
 from . import checkpoint, model, parallel, pipeline, readme
 from .wiring import Namer
@@ -89,12 +91,25 @@ def make(graph: Graph) -> dict[str, Page]:
         memory, sources = _memory(graph), _sources(nodes.values())
         views = {"model": view, "generate": generate, "memory": memory, "sources": sources}
         pages["generate.py"] = Page("package/generate.py.j2", views)
+    pages |= prompt_pages(graph, view.tokens, view.mask)
     call = tuple(a.name for a in view.forward_arguments if a.name in graph.inputs)
     pages["README.md"] = Page(
         "package/README.md.j2",
         {"model": view, "readme": readme.make(graph, call, generates=bool(view.decoder) and view.cached)},
     )
     return pages
+
+
+def prompt_pages(graph: Graph, tokens: str, mask: str) -> dict[str, Page]:
+    """The pages of a prompt with images, whose text is the input `tokens`."""
+    given = pictures(graph)
+    if given is None:
+        return {}
+    made = prompt_view(graph, given, tokens, mask)
+    return {
+        "processor.py": Page("prompt/processor.py.j2", {"prompt": made}),
+        "tokens.py": Page("prompt/tokens.py.j2", {"page": tokens_view(given)}),
+    }
 
 
 def _methods(graph: Graph, pages: Mapping[str, NodePage]) -> tuple[tuple[str, str], ...]:

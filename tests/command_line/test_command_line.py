@@ -16,7 +16,7 @@ from .running import Cli, Done, process
 
 COMMANDS = [
     *("new", "import", "list", "show", "schema"),
-    *("check", "viz", "explain"),
+    *("check", "tokens", "viz", "explain"),
     *("build", "diff", "export"),
     *("weights", "run"),
     "completion",

@@ -263,7 +263,8 @@ def test_a_tokenizer_of_another_model_is_refused(tmp_path: Path) -> None:
         AutoProcessor.from_pretrained(prompted(tmp_path / "x", 98), trust_remote_code=True)
 
 
-def test_a_processor_needs_images_of_one_size() -> None:
-    graph = graphvlm.load(golden("tiles").tree.span.source.name, overrides=['prompt.image.token="<image>"'])
-    with pytest.raises(GraphError, match=r"`prompt.image` of images that differ"):
+def test_a_processor_needs_the_names_of_processors() -> None:
+    named = ("inputs.photo=image", "inputs.pixel_values=null", "nodes.vision.inputs=photo", "prompt.image.resize=crop")
+    graph = graphvlm.load(golden("tiny").tree.span.source.name, overrides=named)
+    with pytest.raises(GraphError, match=r"no form for `prompt.image` of this graph: .* `photo` is none"):
         render_hub(graph)

@@ -1,0 +1,39 @@
+"""How many tokens images come to: the functions of the page `tokens.py` of a package, called here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from .ir import Graph
+from .pages.package import Page
+from .prompts import pictures
+from .prompts.views import tokens_view
+from .rendering import text_of
+
+# (height, width, images in the request) -> what they come to.
+Counter = Callable[[int, int, int], dict[str, Any]]
+
+
+def counter(graph: Graph) -> Counter | None:
+    """A function from height, width and number of images of a request to `features` and, where there are any, `rows`
+    and `columns` of what they are `of`. None if the graph has no `prompt.image`.
+
+    It raises ValueError for an image of a shape that the strategy has no size for.
+    """
+    given = pictures(graph)
+    if given is None:
+        return None
+    page = tokens_view(given)
+    names: dict[str, Any] = {}
+    exec(compile(text_of(Page("prompt/tokens.py.j2", {"page": page})), "tokens.py", "exec"), names)
+
+    def count(height: int, width: int, images: int) -> dict[str, Any]:
+        more = (images,) if page.counted else ()
+        found = {"features": names["image_tokens"](height, width, *more)}
+        if not page.gridded or (page.counted and images > 1):
+            return found
+        rows, columns = names["grid"](height, width)
+        return {**found, "rows": rows, "columns": columns, "of": "tokens" if given.patch else "tiles"}
+
+    return count

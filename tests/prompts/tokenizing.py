@@ -1,0 +1,34 @@
+"""A tokenizer of bytes and of the special tokens of a prompt, and pictures of odd sizes."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from graphvlm.prompts import Pictures
+
+
+def tokenizer(given: Pictures, *more: str) -> Any:
+    """Bytes are tokens, and so is each special token in the texts of a prompt; the placeholder has its number."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+    from transformers import PreTrainedTokenizerFast
+
+    image = given.prompt
+    texts = [getattr(image, name) for name in image.__slots__ if isinstance(getattr(image, name), str)]
+    places = [(row, column) for row in range(1, 7) for column in range(1, 7)]
+    tiles = [image.before_tile.format(row=row, column=column, number=0) for row, column in places]
+    written = "".join([image.token, image.feature, *texts, *tiles, *more])
+    found = re.findall(r"<[^<>{}]+>|\[[A-Z_]+\]|</[a-z]+>", written)
+    special = list(dict.fromkeys([*found, image.token, image.feature]))
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    vocabulary = {each: number for number, each in enumerate([*alphabet, "<pad>", "<bos>", *special])}
+    if given.token_id is not None:
+        own, other = vocabulary[image.feature], given.token_id
+        vocabulary |= {each: own for each, number in vocabulary.items() if number == other}
+        vocabulary[image.feature] = other
+    made = Tokenizer(models.BPE(vocab=vocabulary, merges=[]))
+    made.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    made.decoder = decoders.ByteLevel()
+    return PreTrainedTokenizerFast(
+        tokenizer_object=made, pad_token="<pad>", bos_token="<bos>", additional_special_tokens=special
+    )
