@@ -261,10 +261,3 @@ def test_a_tokenizer_of_another_model_is_refused(tmp_path: Path) -> None:
 
     with pytest.raises(ValueError, match="<image> is token 98 of the tokenizer, and 99 for the model"):
         AutoProcessor.from_pretrained(prompted(tmp_path / "x", 98), trust_remote_code=True)
-
-
-def test_a_processor_needs_the_names_of_processors() -> None:
-    named = ("inputs.photo=image", "inputs.pixel_values=null", "nodes.vision.inputs=photo", "prompt.image.resize=crop")
-    graph = graphvlm.load(golden("tiny").tree.span.source.name, overrides=named)
-    with pytest.raises(GraphError, match=r"no form for `prompt.image` of this graph: .* `photo` is none"):
-        render_hub(graph)

@@ -17,6 +17,7 @@ from ..packages import lint, type_check, unread
 
 ROOT = Path(__file__).parents[2]
 TINY = ROOT / "graphs" / "tiny.yaml"
+TILES = ROOT / "tests" / "golden" / "graphs" / "tiles.yaml"
 LONG = "prompt.image.token=<a_placeholder_of_many_letters_that_takes_the_place_of_an_image>"
 GRAPHS = (
     "aya_vision_8b",
@@ -117,3 +118,10 @@ def test_the_profile_has_the_same_counts() -> None:
         assert {*pages} == {f"processing_{name}.py", f"tokens_{name}.py"}
         assert pages[f"processing_{name}.py"].views["processor"].pieces == wanted
         assert {*files} == {"processor_config.json", "preprocessor_config.json"}
+
+
+def test_the_profile_needs_the_names_of_processors() -> None:
+    names = ("inputs={image_sizes: null, measures: sizes}", "nodes.tiles.inputs.sizes=measures")
+    graph = graphvlm.load(TILES, overrides=[*names, "nodes.packed.inputs.sizes=measures"])
+    with pytest.raises(GraphError, match=r"no form for `prompt.image` of this graph: .* `measures` is none"):
+        prompting.processor(graph)
