@@ -36,6 +36,9 @@ ALIASES = {
     "linear_value_heads": "linear_num_value_heads",
     "linear_key_dim": "linear_key_head_dim",
     "linear_value_dim": "linear_value_head_dim",
+    "index_top": "index_topk",
+    "index_heads": "index_n_heads",
+    "input_scale": "embedding_multiplier",
     "conv_size": "linear_conv_kernel_dim",
 }
 _ATTRIBUTES = {LANGUAGE: "text_config", VISION: "vision_config", AUDIO: "audio_config"}
@@ -49,11 +52,18 @@ def attribute(name: str, page: NodePage) -> str:
 
 def layer_types(stack: Stack) -> tuple[str, ...]:
     """What each layer sees, in the words of `transformers`."""
-    names = ("linear_attention", "sliding_attention", "chunked_attention")
-    layers = zip(stack.linear, stack.windows, stack.chunks, strict=True)
+    names = ("linear_attention", "indexed_attention", "sliding_attention", "chunked_attention")
+    own = [stack.attention(kind) for kind in stack.order]
+    indexed = [op is not None and bool(op.index or op.follows) for op in own]
+    layers = zip(stack.linear, indexed, stack.windows, stack.chunks, strict=True)
     return tuple(
         next((name for name, has in zip(names, layer, strict=True) if has), "full_attention") for layer in layers
     )
+
+
+def typed(stack: Stack) -> bool:
+    """Whether layers are of other types than the usual one."""
+    return {*layer_types(stack)} != {"full_attention"}
 
 
 def classes(graph: Graph, parts: Parts, pages: Mapping[str, NodePage]) -> tuple[ConfigView, ...]:
@@ -105,7 +115,7 @@ def _limits(stack: Stack) -> Iterator[Field]:
         yield Field("sliding_window", "int", str(window))
     if chunk:
         yield Field("attention_chunk_size", "int", str(chunk))
-    if window or chunk or any(stack.linear):
+    if typed(stack):
         yield pattern_field("layer_types", [quoted(each) for each in layer_types(stack)], "str")
 
 

@@ -97,11 +97,13 @@ def _of_decoder(node: Node) -> Iterator[tuple[tuple[str, ...], str]]:
     if not isinstance(spec, Transformer):
         yield ("type",), "this type of decoder"
         return
-    if spec.marked and any(spec.layers.linear):
-        yield ("mask",), "tokens that see later ones, and linear attention"
+    if spec.marked and (any(spec.layers.linear) or spec.layers.indexed):
+        yield ("mask",), "tokens that see later ones, and linear attention or keys that are chosen"
     if spec.marked and any(spec.layers.chunks):
         yield ("mask",), "tokens that see later ones, and runs of tokens that see no others"
-    if spec.relative and (spec.marked or any(spec.layers.windows) or any(spec.layers.chunks) or _softcapped(spec)):
+    stack = spec.layers
+    limited = any(stack.windows) or any(stack.chunks) or any(stack.linear) or stack.indexed
+    if spec.relative and (spec.marked or limited or _softcapped(spec)):
         yield ("position",), "positions by distance where layers see different tokens, or scores have a softcap"
     if any(rope.sections for rope in spec.layers.rotary) and any(op.temperature for op in spec.layers.attentions):
         yield ("position",), "positions of several numbers where scores grow with them"
@@ -140,6 +142,8 @@ def _of_stack(stack: Stack) -> Iterator[tuple[tuple[str, ...], str]]:
         yield ("segments",), "several segments"
     if stack.choosing:
         yield ("mlp",), "experts that choose their tokens"
+    if stack.indexed and (any(stack.windows) or any(stack.chunks)):
+        yield ("attention",), "keys that are chosen within windows or runs"
     limits = {*filter(None, stack.windows)}, {*filter(None, stack.chunks)}
     if max(map(len, limits)) > 1 or all(limits):
         yield ("layers",), "layers with several windows, or with windows and runs"
@@ -154,14 +158,15 @@ def _of_stack(stack: Stack) -> Iterator[tuple[tuple[str, ...], str]]:
 # What the templates of the profile place. A setting that comes later is refused until it stands here.
 _PLACED: dict[type, str] = {
     Attention: """heads kv_heads head_dim bias qk_norm window norm_heads norm_turned scale softcap sinks gated rope
-        latent cross merged grid square windows relative chunk temperature""",
+        latent cross merged grid square windows relative chunk temperature index follows""",
     Delta: "key_heads value_heads key_dim value_dim conv activation beta_max norm",
     Fading: "heads key_dim value_dim activation norm",
     Mlp: "hidden activation gated bias moe merged clamp up_offset",
     Sublayer: "name op norm place residual rows scope",
     Norm: "type eps bias unit_offset weight",
     Residual: "scale gate init skip",
-    Transformer: """vocab max_tokens layers learned input_norm final_norm head cut inject relative marked hidden""",
+    Transformer: """vocab max_tokens layers learned input_norm final_norm head cut inject relative marked hidden
+        input_scale""",
     Head: "tied bias scale softcap transform",
 }
 

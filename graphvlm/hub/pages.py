@@ -117,11 +117,14 @@ def _hub(graph: Graph, parts: Parts) -> HubView:
         softcap=softcap,
         sinks=sinks,
         embed_scale=getattr(parts.embedding.spec, "scale", 1.0) != 1,
-        flash=not (sinks or relative or parts.decoder.spec.marked) and not any(op.latent for op in attentions),
+        flash=not (sinks or relative or stack.indexed or parts.decoder.spec.marked)
+        and not any(op.latent for op in attentions),
         sdpa=not (sinks or softcap),
-        flex=not relative,
+        flex=not (relative or stack.indexed),
         one_graph=not any(_routed(kind.sublayers) for kind in stack.kinds),
         relative=relative,
+        indexed=stack.indexed,
+        typed=configs.typed(stack),
         kept=dict(_kept(stack)),
         extra_rows=bool(getattr(parts.embedding.spec, "extra", 0)),
     )
@@ -151,6 +154,7 @@ _FUNCTIONS = {
     "full_attention": "create_causal_mask",
     "sliding_attention": "create_sliding_window_causal_mask",
     "chunked_attention": "create_chunked_causal_mask",
+    "indexed_attention": "create_causal_mask",
     "linear_attention": "create_recurrent_attention_mask",
 }
 

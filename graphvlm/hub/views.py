@@ -28,7 +28,8 @@ class HubView:
 
     `base` is the class that all models of the graph derive from. `flash`, `sdpa` and `flex` are ways to compute
     attention that can do what its layers ask for. `kept` says under which number the cache has the first keys of a port
-    that layers attend to; such a cache has two halves.
+    that layers attend to; such a cache has two halves. If `indexed`, some layers choose their keys; if `typed`, the
+    configuration says of what type each layer is.
     """
 
     base: str
@@ -43,6 +44,8 @@ class HubView:
     flex: bool
     one_graph: bool
     relative: bool
+    indexed: bool
+    typed: bool
     kept: Mapping[str, str]
     extra_rows: bool
 

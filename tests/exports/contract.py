@@ -271,7 +271,7 @@ def norms_are_recognised(of: Directory) -> Iterator[str]:
 def tensor_parallel_plan(of: Directory) -> Iterator[str]:
     plan = of.text.base_model_tp_plan
     modules = dict(of.language.named_modules())
-    if not plan and any(hasattr(each, "k_proj") for each in modules.values()):
+    if not plan and any(hasattr(each, "k_proj") for each in of.attentions()):
         yield "there is no plan"
     for pattern, style in plan.items():
         if style not in STYLES:

@@ -158,7 +158,6 @@ def test_the_trainer_runs(made: Callable[[str], Exported], tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("name", "named"),
     [
-        ("linear_hybrid", "`index` of layers, in `llm`"),
         ("marked_tokens", "several segments, in `llm`"),
         ("paired_frames", "positions that follow from `merger.grid`, which is encoded first"),
         ("image_tower", "gives no logits of one decoder"),

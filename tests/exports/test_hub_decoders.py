@@ -10,18 +10,18 @@ from typing import Any
 import pytest
 import torch
 
-from graphvlm.exporters.hub import Exported
+from graphvlm.exporters.hub import Exported, Options, export
 from graphvlm.rendering import render_hub
 
 from ..packages import lint
 from . import contract
-from .directories import golden, loaded
+from .directories import golden, loaded, tiny
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_thread", "own_modules")]
 
-# Layers that attend to images beside their tokens, or instead of them; states in place of keys and values.
-USUAL = ("gated_cross", "qwen3_next_80b_a3b")
-LONG = ("mllama_11b", "minimax_text_01", "qwen3_5_9b")
+# Layers that attend to images beside their tokens, or instead of them; states in place of keys and values; indexers.
+USUAL = ("gated_cross", "linear_hybrid")
+LONG = ("mllama_11b", "qwen3_next_80b_a3b", "minimax_text_01", "qwen3_5_9b", "deepseek_v3_2", "glm_5_2")
 KINDS = (*USUAL, *(pytest.param(name, marks=pytest.mark.long) for name in LONG))
 
 
@@ -85,6 +85,14 @@ def test_what_layers_attend_to_is_kept(made: Callable[[str], Exported]) -> None:
         assert not torch.equal(model(**blind).logits, model(**given).logits)
 
 
+def test_what_comes_in_is_scaled(own_cache: None, tmp_path: Path) -> None:
+    del own_cache
+    found = export(tiny(["nodes.llm.input_scale=1.5"]), tmp_path / "x", Options(), lambda _: None).checked
+    assert found is not None
+    assert found.difference <= 1e-5
+    assert found.same
+
+
 def test_texts_without_images_need_none(made: Callable[[str], Exported]) -> None:
     model = loaded(made("gated_cross").folder)
     given = {"input_ids": torch.tensor([[5, 6, 7]]), "attention_mask": torch.ones(1, 3, dtype=torch.long)}
@@ -101,17 +109,20 @@ def in_double(folder: Path, place: Path) -> Any:
 
 
 def test_states_go_on_from_where_they_are(made: Callable[[str], Exported], tmp_path: Path) -> None:
-    """One token at a time, several at once, beams and a static cache: all are as a forward of the whole is."""
-    model = in_double(made("qwen3_next_80b_a3b").folder, tmp_path / "double")
+    """One token at a time, several at once, beams and a static cache: all are as a forward of the whole is.
+
+    Of the layers some keep states of two kinds, one the keys that it chooses by, and one goes by its choice.
+    """
+    model = in_double(made("linear_hybrid").folder, tmp_path / "double")
     torch.manual_seed(0)
-    ids = torch.randint(3, 90, (2, 9))
+    ids = torch.randint(3, 90, (2, 24))  # more than are chosen
     mask = torch.ones_like(ids)
     mask[0, :2] = 0
     with torch.no_grad():
         whole = model(ids, attention_mask=mask, use_cache=False).logits
         first = model(ids[:, :4], attention_mask=mask[:, :4], use_cache=True)
         cache, found = first.past_key_values, [first.logits]
-        for start, end in ((4, 5), (5, 8), (8, 9)):
+        for start, end in ((4, 5), (5, 23), (23, 24)):
             made_of = model(ids[:, start:end], attention_mask=mask[:, :end], past_key_values=cache)
             found.append(made_of.logits)
     torch.testing.assert_close(torch.cat(found, dim=1)[mask.bool()], whole[mask.bool()], rtol=1e-9, atol=1e-9)
