@@ -185,10 +185,10 @@ def model(module: ModuleType, weights: Path | None, device: torch.device, dtype:
 
 
 def tokens(module: ModuleType, model: nn.Module, inputs: Mapping[str, torch.Tensor], **options: Any) -> Iterator[int]:
-    """The new tokens of the first row, one by one; `options` are those of the package's `stream`."""
-    parameters = inspect.signature(module.generate.stream).parameters.items()
-    needed = [name for name, each in parameters if name != "model" and each.default is each.empty]
-    if missing := [name for name in needed if name not in inputs]:
+    """The new tokens of the first row, one by one; `options` are those of the package's `steps`."""
+    parameters = inspect.signature(module.generate.steps).parameters.values()
+    needed = [each.name for each in parameters if each.default is each.empty and each.kind != each.VAR_KEYWORD]
+    if missing := [name for name in needed if name not in {"model", *inputs}]:
         raise UsageError(f"the graph needs {' and '.join(missing)}; images are given with --image")
     first = next(model.parameters())
     ready = {

@@ -41,6 +41,8 @@ def options(parser: argparse.ArgumentParser) -> None:
         default=1.0,
         help="divides the scores of tokens that are there already (default: 1, none)",
     )
+    sampling.add_argument("--no-repeat-ngram-size", metavar="N", type=_count, default=0, help="no N tokens come twice")
+    sampling.add_argument("--stop", metavar="TEXT", action="append", default=[], help="end with it; may be repeated")
     sampling.add_argument("--seed", metavar="N", type=int, default=0, help="also of random weights (default: 0)")
     machine = parser.add_argument_group("machine")
     machine.add_argument("--device", help="as torch names it (default: an accelerator if there is one)")
@@ -88,10 +90,14 @@ def run(args: argparse.Namespace) -> int:
     if not hasattr(module, "generate"):
         raise console.UsageError(f"graph `{graph.name}` has no decoder that generates text")
     model = inference.model(module, args.weights, inference.device(args.device), args.dtype)
-    reader, clock = translator.reader(), console.Clock()
+    reader, clock, text = translator.reader(), console.Clock(), ""
     for token in inference.tokens(module, model, inputs, **_options(args)):
         clock.tick()
-        print(reader(token), end="", flush=True)
+        piece = reader(token)
+        print(piece, end="", flush=True)
+        text += piece
+        if any(stop in text for stop in args.stop):
+            break
     print()
     console.note(str(clock))
     return 0
@@ -109,5 +115,5 @@ def _compile(args: argparse.Namespace) -> ModuleType:
 
 
 def _options(args: argparse.Namespace) -> dict[str, Any]:
-    names = ("max_new_tokens", "temperature", "top_k", "top_p", "min_p", "repetition_penalty", "compile")
-    return {name: getattr(args, name) for name in names}
+    names = ("max_new_tokens", "temperature", "top_k", "top_p", "min_p", "repetition_penalty", "no_repeat_ngram_size")
+    return {name: getattr(args, name) for name in (*names, "compile")}

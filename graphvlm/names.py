@@ -35,9 +35,10 @@ _MODULE = """
 
 # What stands beside the inputs of the graph in the functions of `generate.py`.
 _GENERATE = """
-    model ids batch prompt size limit last places logits stops eos ended step left token new
-    max_new_tokens eos_token_id temperature top_k top_p min_p repetition_penalty used penalise
-    generator options sample stream generate
+    model ids batch prompt size limit order moved logits advance history ending continued token new copies layers mode
+    pages choice step tensor max_new_tokens eos_token_id num_return_sequences stopping_criteria check_every page_size
+    max_pages temperature top_k top_p min_p repetition_penalty no_repeat_ngram_size min_new_tokens logits_processor
+    generator options sampling steps stream generate
 """
 
 
@@ -68,7 +69,10 @@ def _reserved() -> tuple[_Reserved, ...]:
         ),
         _Reserved(_words(_MODULE), ("node",), "torch.nn.Module has an attribute of this name"),
         _Reserved(
-            _words("checkpoint config generate losses model parallel pipeline processor sharded stages tokens"),
+            _words(
+                """checkpoint config generate losses model paged parallel pipeline processor sampling sharded stages
+                tokens"""
+            ),
             ("node",),
             "the generated package has a file of this name",
         ),

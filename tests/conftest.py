@@ -54,7 +54,7 @@ def _is_long(item: pytest.Item) -> bool:
     file, name = item.path.stem, item.name.partition("[")[0]
     given = getattr(item, "callspec", _NONE).params.values()
     values = {value.removeprefix("small_") for value in given if isinstance(value, str)}
-    if file in ("test_compile_export", "test_passes", "test_generated_code", "test_parallel"):
+    if file in ("test_compile_export", "test_generation", "test_passes", "test_generated_code", "test_parallel"):
         from .running import SHIPPED
 
         usual = FEW_GRAPHS if name in COSTLY else USUAL_GRAPHS

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
@@ -111,39 +110,6 @@ def test_the_loss_is_one_graph_and_has_gradients(name: str) -> None:
     for path, gradient in expected.items():
         assert gradient is not None
         assert float((found[path] - gradient).abs().max()) <= LIMIT * scale, path
-
-
-def decoding(name: str) -> Any:
-    return sys.modules[f"{packaged(graph(name)).__name__}.generate"]
-
-
-# Experts that choose among all tokens; no decoder
-ONE_BY_ONE = [name for name in RUN if name not in ("kempnerforge_moma_7b", "bert_base")]
-
-
-@pytest.mark.parametrize(
-    "name", [*ONE_BY_ONE, "mixed_windows", "window", "dynamic_rope", "whole_prefix", "text_alone", "linear_attention"]
-)
-def test_decoding_steps_compile_once(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The step of the first token is compiled; the others, and those of a second prompt as long, are not."""
-    counter = Counter()
-    real: Callable[..., Any] = torch.compile
-
-    def compile_(step: Callable[..., Any], **options: Any) -> Any:
-        return real(step, **{**options, "fullgraph": True, "backend": counter})
-
-    monkeypatch.setattr(torch, "compile", compile_)
-    generate = decoding(name).generate
-    found = []
-    for seed in range(2):
-        keywords = inputs(graph(name), seed=seed, padded=True)
-        ids = keywords.pop("decoder_input_ids" if "decoder_input_ids" in keywords else "input_ids")
-        options = {**keywords, "max_new_tokens": 8, "eos_token_id": None}
-        with torch._dynamo.config.patch(error_on_recompile=True):
-            made = generate(model(name), ids, **options, compile=True)
-        assert torch.equal(made, generate(model(name), ids, **options))
-        found.append(counter.graphs)
-    assert found == [1, 1]
 
 
 def test_inductor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

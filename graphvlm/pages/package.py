@@ -33,11 +33,13 @@ class GenerateView:
     """How `generate.py` calls the model.
 
     `start` is the token that rows without a prompt begin with, and the argument that has as many rows. `prefixes` are
-    (variable that may be None, the features in it): what stands before the text fills its slots.
+    (variable that may be None, the features in it): what stands before the text fills its slots. `moved` are
+    (argument, whether it has to be given): what is said of each token, and goes where the token goes.
     """
 
     tokens: str
     arguments: tuple[str, ...]
+    moved: tuple[tuple[str, bool], ...]
     eos: tuple[str, ...]
     pad: int
     prefixes: tuple[tuple[str, str], ...]
@@ -91,6 +93,10 @@ def make(graph: Graph) -> dict[str, Page]:
         memory, sources = _memory(graph), _sources(nodes.values())
         views = {"model": view, "generate": generate, "memory": memory, "sources": sources}
         pages["generate.py"] = Page("package/generate.py.j2", views)
+        if generate:
+            pages["sampling.py"] = Page("package/sampling.py.j2", {})
+        if generate and memory.keyed:
+            pages["paged.py"] = Page("package/paged.py.j2", views)
     pages |= prompt_pages(graph, view.tokens, view.mask)
     call = tuple(a.name for a in view.forward_arguments if a.name in graph.inputs)
     pages["README.md"] = Page(
@@ -172,6 +178,11 @@ def _generate(graph: Graph, view: model.ModelView) -> GenerateView:
     return GenerateView(
         tokens=view.tokens,
         arguments=tuple(str(each) for each in view.forward_arguments if each.name in passed),
+        moved=tuple(
+            (each.name, not each.default)
+            for each in view.forward_arguments
+            if each.name in passed and graph.inputs[each.name].port.shape[:2] == graph.inputs[view.tokens].port.shape
+        ),
         eos=tuple(map(literal, eos)),
         pad=graph.generation.pad if graph.generation.pad is not None else eos[0] if eos else 0,
         prefixes=tuple(_prefixes(graph, view)),

@@ -19,7 +19,9 @@ from ..published import MODELS, TEXTS, Published
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "lines.md"
-SHARED = frozenset(("__init__.py", "config.py", "checkpoint.py", "generate.py", "parallel.py"))
+SHARED = frozenset(
+    ("__init__.py", "config.py", "checkpoint.py", "generate.py", "parallel.py", "sampling.py", "paged.py")
+)
 FAMILIES = {"deepseek_v3": TEXTS["deepseek_v3"], "qwen3_next_80b_a3b": TEXTS["qwen3_next_80b_a3b"]}
 FAMILIES |= {"gpt_oss_20b": TEXTS["gpt_oss_20b"], "mixtral_8x7b": TEXTS["mixtral_8x7b"], **MODELS}
 

@@ -14,7 +14,7 @@ import torch
 
 from .families import FAMILIES
 from .multimodal import MULTIMODAL
-from .reference import TEXT_CASES, Padding, Reference
+from .reference import IMAGE_TOKEN, TEXT_CASES, Padding, Reference, pad
 
 pytestmark = pytest.mark.slow
 
@@ -41,63 +41,87 @@ def test_greedy_tokens(
     assert torch.equal(generate(package(name), ours(name), inputs), expected)
 
 
-def test_a_token_without_a_score_is_not_penalised(package: Callable[[str], Any]) -> None:
-    penalise = import_module(f"{package('qwen2_mixed').__name__}.generate").penalise
-    made = penalise(torch.tensor([[2.0, -2.0, 4.0]]), torch.tensor([[3, 1, 7, 1, 2, 900]]), 2.0)
-    assert torch.equal(made, torch.tensor([[2.0, -4.0, 2.0]]))
-
-
-@pytest.mark.parametrize("penalty", [1.3, 0.8])
+@pytest.mark.parametrize(
+    "options", [{"repetition_penalty": 1.3}, {"repetition_penalty": 0.8}, {"no_repeat_ngram_size": 2}]
+)
 @pytest.mark.parametrize("name", ["qwen2_mixed", "siglip_mistral"])
-def test_tokens_that_are_there_are_penalised(
+def test_tokens_that_are_there_count(
     name: str,
-    penalty: float,
+    options: dict[str, Any],
     reference: Callable[[str], Reference],
     package: Callable[[str], Any],
     ours: Callable[[str], Any],
 ) -> None:
-    inputs = reference(name).inputs("none")
+    """Padding on the left is not there."""
+    inputs = reference(name).inputs("left")
     settings = {"max_new_tokens": NEW, "do_sample": False}
-    expected = reference(name).fresh().generate(**inputs, **settings, repetition_penalty=penalty)
+    expected = reference(name).fresh().generate(**inputs, **settings, **options)
     assert not torch.equal(expected, reference(name).fresh().generate(**inputs, **settings))
-    assert torch.equal(generate(package(name), ours(name), inputs, repetition_penalty=penalty), expected)
+    assert torch.equal(generate(package(name), ours(name), inputs, **options), expected)
 
 
-@pytest.mark.parametrize(
-    "options",
-    [
-        {"top_k": 7},
-        {"top_p": 0.6},
-        {"min_p": 0.2},
-        {"top_k": 20, "top_p": 0.9, "min_p": 0.05, "temperature": 0.7},
-        {"top_p": 1e-9},
-        {"min_p": 1.0},
-    ],
-    ids=str,
-)
-def test_what_tokens_are_drawn_from(
-    options: dict[str, Any], package: Callable[[str], Any], monkeypatch: pytest.MonkeyPatch
+def test_rows_end_after_the_least_number_of_tokens(
+    reference: Callable[[str], Reference], package: Callable[[str], Any], ours: Callable[[str], Any]
 ) -> None:
-    """The probabilities that the reference's own processors leave."""
-    from transformers.generation import logits_process
+    inputs = reference("llama").inputs("left")
+    free = reference("llama").fresh().generate(**inputs, max_new_tokens=NEW, do_sample=False)
+    settings = {"eos_token_id": int(free[0, -NEW]), "min_new_tokens": 6}
+    expected = (
+        reference("llama").fresh().generate(**inputs, **settings, max_new_tokens=NEW, do_sample=False, pad_token_id=0)
+    )
+    assert torch.equal(generate(package("llama"), ours("llama"), inputs, **settings), expected)
 
-    logits = torch.randn(3, 50, generator=torch.Generator().manual_seed(1)) * 3
-    temperature = options.get("temperature", 1.3)
-    expected = logits_process.TemperatureLogitsWarper(temperature)(None, logits)
-    for name, warper in (("top_k", "TopKLogitsWarper"), ("top_p", "TopPLogitsWarper"), ("min_p", "MinPLogitsWarper")):
-        if name in options:
-            expected = getattr(logits_process, warper)(options[name])(None, expected)
-    drawn_from: list[torch.Tensor] = []
 
-    def draw(shares: torch.Tensor, count: int, generator: object) -> torch.Tensor:
-        drawn_from.append(shares)
-        return shares[:, :count].long()
+@pytest.mark.parametrize("padding", ["left", "right"])
+@pytest.mark.parametrize("name", ["llama", "qwen2_mixed", "gemma2", "deepseek_v3", "qwen3_next", "llama4_text"])
+def test_a_row_is_what_it_is_alone(
+    name: str,
+    padding: Padding,
+    reference: Callable[[str], Reference],
+    package: Callable[[str], Any],
+    ours: Callable[[str], Any],
+) -> None:
+    """Requests of very different lengths, in a static cache and in pages; the reference generates each alone."""
+    generator = torch.Generator().manual_seed(3)
+    rows = [torch.randint(3, IMAGE_TOKEN, (length,), generator=generator) for length in (29, 2, 11)]
+    free = [alone(reference(name), row) for row in rows]
+    stops = [int(free[0][5]), int(free[1][9])]
+    ids, mask = pad(rows, padding)
+    inputs: dict[str, Any] = {"input_ids": ids, "attention_mask": mask, "eos_token_id": stops}
+    static = generate(package(name), ours(name), inputs)[:, ids.size(1) :]
+    paged = generate(package(name), ours(name), inputs, page_size=4)[:, ids.size(1) :]
+    for row, expected in zip([*static, *paged], [*free, *free], strict=True):
+        ends = [place for place, token in enumerate(expected.tolist()) if token in stops][:1]
+        end = ends[0] + 1 if ends else NEW
+        assert torch.equal(row[:end], expected[:end])
+        assert not row[end:].any()  # padding
 
-    monkeypatch.setattr(torch, "multinomial", draw)
-    sample = import_module(f"{package('qwen2_mixed').__name__}.generate").sample
-    given = {name: options.get(name) for name in ("top_k", "top_p", "min_p")}
-    sample(logits, temperature, **given, generator=None)
-    torch.testing.assert_close(drawn_from[0], expected.softmax(dim=-1))
+
+def alone(reference: Reference, row: torch.Tensor) -> torch.Tensor:
+    """What the reference adds to one prompt."""
+    made = reference.fresh().generate(row[None], max_new_tokens=NEW, do_sample=False)
+    assert isinstance(made, torch.Tensor)
+    return made[0, len(row) :]
+
+
+def test_criteria_of_the_reference(
+    reference: Callable[[str], Reference], package: Callable[[str], Any], ours: Callable[[str], Any]
+) -> None:
+    """Its own stopping criteria and processors of logits can be given."""
+    from transformers.generation import SuppressTokensLogitsProcessor
+    from transformers.generation.stopping_criteria import EosTokenCriteria
+
+    inputs = reference("llama").inputs("left")
+    free = reference("llama").fresh().generate(**inputs, max_new_tokens=NEW, do_sample=False)
+    hidden, stop = int(free[0, -NEW]), int(free[0, -1])
+    given: dict[str, Any] = {
+        "logits_processor": [SuppressTokensLogitsProcessor([hidden])],
+        "stopping_criteria": [EosTokenCriteria(stop)],
+    }
+    settings = {"max_new_tokens": NEW, "do_sample": False, "pad_token_id": 0}
+    expected = reference("llama").fresh().generate(**inputs, **settings, **given)
+    assert not torch.equal(free[:, : expected.size(1)], expected)
+    assert torch.equal(generate(package("llama"), ours("llama"), inputs, **given), expected)
 
 
 @pytest.mark.parametrize("name", ["qwen2_mixed", "siglip_mistral"])

@@ -3,11 +3,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import Tensor
+
+from .sampling import Criterion, Ending, History, Sampling, Step, continued, moved
 
 if TYPE_CHECKING:
     from .model import Model
@@ -76,9 +78,35 @@ class KVCache:
         self.tokens[:, :seq] = True if mask is None else mask.bool()
         self.length.copy_(self.tokens.sum(dim=1))
 
+    def reserve(self, ended: Tensor) -> None:
+        """What there is to do between two steps: nothing, there is room from the start."""
+
+    def repeat(self, copies: int) -> None:
+        """Let every row go on in so many copies, side by side."""
+        for part in (self, *self.layers):
+            for name, value in vars(part).items():
+                if isinstance(value, Tensor) and value is not self.slot:
+                    setattr(part, name, value.repeat_interleave(copies, dim=0))
+        for layer in self.layers:
+            for name, pair in layer.kept.items():
+                k, v = pair
+                k = k.repeat_interleave(copies, dim=0)
+                layer.kept[name] = k, v.repeat_interleave(copies, dim=0)
+        for name, source in self.sources.items():
+            seen = source.seen.repeat_interleave(copies, dim=0)
+            self.sources[name] = Source(None, seen)
+
+    def tensors(self) -> list[Tensor]:
+        """All that steps read or write, always in the same place of memory."""
+        parts = (self, *self.layers)
+        found = [value for part in parts for value in vars(part).values()]
+        kept = [pair for layer in self.layers for pair in layer.kept.values()]
+        found += [x for each in (*kept, *self.sources.values()) for x in each]
+        return [value for value in found if isinstance(value, Tensor)]
+
 
 @torch.no_grad()
-def stream(
+def steps(
     model: Model,
     decoder_input_ids: Tensor,
     input_ids: Tensor | None = None,
@@ -86,34 +114,43 @@ def stream(
     *,
     decoder_attention_mask: Tensor | None = None,
     max_new_tokens: int = 128,
-    eos_token_id: int | tuple[int, ...] | None = EOS_TOKENS,
-    temperature: float = 0.0,
-    top_k: int | None = None,
-    top_p: float | None = None,
-    min_p: float | None = None,
-    repetition_penalty: float = 1.0,
-    generator: torch.Generator | None = None,
-    compile: bool = False,
-) -> Iterator[Tensor]:
-    """New token ids [batch], one step at a time, until every row has ended.
+    eos_token_id: int | Sequence[int] | None = EOS_TOKENS,
+    num_return_sequences: int = 1,
+    stopping_criteria: Sequence[Criterion] = (),
+    check_every: int = 1,
+    page_size: int | None = None,
+    max_pages: int | None = None,
+    compile: bool | str = False,
+    **sampling: Any,
+) -> Iterator[Step]:
+    """One new token of every row at a time, until all rows have ended.
 
-    Greedy at `temperature` 0, otherwise sampled from the `top_k` likeliest tokens that
-    make up `top_p` of the probability and have `min_p` of that of the likeliest. The
-    scores of tokens that a row has already lose by `repetition_penalty`. Rows that have
-    ended give the padding token.
+    Options that choose tokens are those of `Sampling`. Each row of the prompt goes on
+    `num_return_sequences` times. Rows that have ended give the padding token; whether all
+    have is looked at after each `check_every` tokens, as that waits for the device. With
+    `page_size`, the cache is a pool of at most `max_pages` pages of so many tokens.
+    `compile` compiles the step; a word is the mode of `torch.compile`.
     """
+    choice = Sampling(**sampling)
     ids = decoder_input_ids
     batch, prompt = ids.shape
+    if decoder_attention_mask is not None:
+        # Padding goes to the left: what follows stands right behind the last token.
+        order = decoder_attention_mask.long().argsort(dim=1, stable=True)
+        ids = moved(ids, order)
+        decoder_attention_mask = moved(decoder_attention_mask, order)
     text_features = None
     if input_ids is not None and input_ids.numel() > 0:
         text_features = model.encode_text(input_ids, attention_mask)
     size = prompt + max_new_tokens
-    cache = KVCache(model.config.decoder.layers, batch, size, ids.device)
-    last = torch.full_like(ids[:, 0], prompt - 1)
-    if decoder_attention_mask is not None:
-        places = torch.arange(prompt, device=ids.device)
-        last = (decoder_attention_mask * places).argmax(dim=1)
-    keep = torch.arange(prompt, device=ids.device) == last[:, None]
+    copies, layers = num_return_sequences, model.config.decoder.layers
+    cache = KVCache(layers, batch, size, ids.device)
+    if page_size is not None:
+        from .paged import PagedCache  # which imports this module
+
+        pages = (page_size, max_pages, copies)
+        cache = PagedCache(layers, batch, size, ids.device, *pages)
+    keep = torch.arange(prompt, device=ids.device).expand(batch, -1) == prompt - 1
     output = model.decode(
         ids,
         text_features=text_features,
@@ -123,22 +160,28 @@ def stream(
         keep=keep,
     )
     logits = output.logits  # [batch, vocab]
-    stops = (eos_token_id,) if isinstance(eos_token_id, int) else eos_token_id or ()
-    eos = torch.tensor(stops, dtype=torch.long, device=ids.device)
-    ended = torch.zeros(batch, dtype=torch.bool, device=ids.device)
-    step = torch.compile(model.decode) if compile else model.decode
-    used = ids
-    for left in reversed(range(max_new_tokens)):
-        if repetition_penalty != 1:
-            logits = penalise(logits, used, repetition_penalty)
-        token = sample(logits, temperature, top_k, top_p, min_p, generator)
-        token = token.masked_fill(ended, PAD_TOKEN)
-        used = torch.cat((used, token[:, None]), dim=1)
-        yield token
-        ended |= torch.isin(token, eos)
-        if left == 0 or (stops and bool(ended.all())):
-            return
-        logits = step(token[:, None], cache=cache).logits[:, -1]
+    if copies > 1:
+        cache.repeat(copies)
+        logits = logits.repeat_interleave(copies, dim=0)
+    mode = compile if isinstance(compile, str) else None
+    step = torch.compile(model.decode, mode=mode) if compile else model.decode
+    if compile:
+        for tensor in cache.tensors():  # CUDA graphs find them where they are
+            torch._dynamo.mark_static_address(tensor, guard=False)
+
+    def advance(token: Tensor, ended: Tensor) -> Tensor:
+        cache.reserve(ended)
+        return step(token[:, None], cache=cache).logits[:, -1]
+
+    history = History(ids, decoder_attention_mask, copies, max_new_tokens)
+    ending = Ending(eos_token_id, PAD_TOKEN, stopping_criteria, check_every)
+    yield from continued(logits, advance, history, choice, ending)
+
+
+def stream(model: Model, decoder_input_ids: Tensor, **options: Any) -> Iterator[Tensor]:
+    """New token ids [batch], one step at a time; options as in `steps`."""
+    for step in steps(model, decoder_input_ids, **options):
+        yield step.token
 
 
 def generate(
@@ -146,7 +189,7 @@ def generate(
     decoder_input_ids: Tensor | None = None,
     **options: Any,
 ) -> Tensor:
-    """The prompt and what follows it, [batch, prompt + new]; options as in `stream`.
+    """The prompt and what follows it, [batch, prompt + new]; options as in `steps`.
 
     Without a prompt, every row begins with START_TOKEN.
     """
@@ -155,42 +198,5 @@ def generate(
         size = (len(encoded), 1)
         decoder_input_ids = torch.full(size, START_TOKEN, device=encoded.device)
     new = [token[:, None] for token in stream(model, decoder_input_ids, **options)]
-    return torch.cat([decoder_input_ids, *new], dim=1)
-
-
-def penalise(logits: Tensor, used: Tensor, penalty: float) -> Tensor:
-    """Scores [batch, vocab], those of tokens `used` [batch, seq] divided, or multiplied below 0."""
-    vocab = logits.size(1)
-    # One more, for tokens that have no score: those that only the embedding knows.
-    logits, used = torch.cat((logits, logits[:, :1]), dim=1), used.clamp(max=vocab)
-    scores = logits.gather(1, used)
-    smaller = torch.where(scores < 0, scores * penalty, scores / penalty)
-    return logits.scatter(1, used, smaller)[:, :vocab]
-
-
-def sample(
-    logits: Tensor,
-    temperature: float,
-    top_k: int | None,
-    top_p: float | None,
-    min_p: float | None,
-    generator: torch.Generator | None,
-) -> Tensor:
-    """One token id a row from logits [batch, vocab]."""
-    if temperature == 0:
-        return logits.argmax(dim=-1)
-    logits = logits.float() / temperature
-    if top_k is not None:
-        least = logits.topk(min(top_k, logits.size(-1))).values[:, -1:]
-        logits = logits.masked_fill(logits < least, -torch.inf)
-    if top_p is not None:
-        ranked, order = logits.sort(descending=True)
-        share = ranked.softmax(dim=-1)
-        # Drop what comes after `top_p` is reached; the likeliest token always stays.
-        tail = share.cumsum(dim=-1) - share >= top_p
-        logits = logits.masked_fill(tail.scatter(1, order, tail), -torch.inf)
-    if min_p is not None:
-        share = logits.softmax(dim=-1)
-        rare = share < min_p * share.amax(dim=-1, keepdim=True)
-        logits = logits.masked_fill(rare, -torch.inf)
-    return torch.multinomial(logits.softmax(dim=-1), 1, generator=generator).squeeze(1)
+    copies = options.get("num_return_sequences", 1)
+    return torch.cat([decoder_input_ids.repeat_interleave(copies, dim=0), *new], dim=1)
