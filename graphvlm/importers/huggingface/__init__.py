@@ -19,6 +19,7 @@ from .findings import Findings
 from .generation import read_generation
 from .missing import MISSING
 from .models import ARCHITECTURES, FAMILIES, TEXT, classes
+from .prompts import PREPROCESSOR, PROCESSOR, TEMPLATES, TOKENIZER, Beside, read_prompt
 from .text import read_decoder, read_embedding
 from .text_tables import TEXT_TABLES
 
@@ -43,7 +44,28 @@ def import_huggingface(path: Path) -> str:
     problems.stop()
     if graph is None:  # a part that could not be read has noted why
         raise AssertionError("an import without a graph and without a problem")
-    return f"# Imported from {shown(file.name)}\n" + write_yaml(graph)
+    images = any(kind in ("image", "stack", "tiles", "patches") for kind in graph["inputs"].values())
+    prompt, unread = read_prompt(_beside(file.parent)) if images else ({}, "")
+    head = f"# Imported from {shown(file.name)}\n" + (f"# No `prompt.image`: {shown(unread)}\n" if unread else "")
+    return head + write_yaml(graph | ({"prompt": prompt} if prompt else {}))
+
+
+def _beside(folder: Path) -> Beside:
+    """What lies in a folder for prompts."""
+    files = (PREPROCESSOR, PROCESSOR, TOKENIZER, *TEMPLATES[1:])
+    found = {name: _read(folder / name).plain() if _short(folder / name) else {} for name in files}
+    written = folder / TEMPLATES[0]
+    templates = [
+        written.read_text(encoding="utf-8", errors="replace") if _short(written) else "",
+        *(found[name].get("chat_template") for name in (TEMPLATES[1], PROCESSOR, TOKENIZER)),
+    ]
+    template = next((each for each in templates if isinstance(each, str) and each), "")
+    return Beside(found[PREPROCESSOR], found[PROCESSOR], found[TOKENIZER], template)
+
+
+def _short(file: Path) -> bool:
+    """Whether there is a file, and not one of a tokenizer with all its words."""
+    return isfile(file) and file.stat().st_size <= MAX_BYTES
 
 
 def _read(file: Path) -> Tree:
