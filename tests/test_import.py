@@ -77,6 +77,18 @@ def write(folder: Path, config: object, generation: object = None) -> Path:
     return folder
 
 
+LLAVA_PIXELS = {
+    "image_processor_type": "CLIPImageProcessor",
+    "do_center_crop": True,
+    "size": {"shortest_edge": 336},
+    "crop_size": {"height": 336, "width": 336},
+    "resample": 3,
+    "rescale_factor": 0.00392156862745098,
+    "image_mean": [0.48145466, 0.4578275, 0.40821073],
+    "image_std": [0.26862954, 0.26130258, 0.27577711],
+}
+
+
 def graph(folder: Path, config: object, generation: object = None) -> Any:
     """The imported graph as plain values; it is also valid."""
     text = import_config(write(folder, config, generation))
@@ -104,6 +116,8 @@ def test_published_configs_are_the_shipped_graphs(name: str, sizes: dict[str, in
     config = {**LLAVA_7B, "text_config": {**LLAVA_7B["text_config"], **sizes}}
     path = tmp_path / "imported.yaml"
     special = {"_from_model_config": True, "bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 32001}
+    (tmp_path / "preprocessor_config.json").write_text(json.dumps(LLAVA_PIXELS))
+    (tmp_path / "processor_config.json").write_text(json.dumps({"processor_class": "LlavaProcessor"}))
     path.write_text(import_config(write(tmp_path, config, special)), encoding="utf-8")
     imported = validate(compose(path)).plain()
     shipped = validate(compose(ROOT / "graphs" / f"{name}.yaml")).plain()
