@@ -289,7 +289,9 @@ def _parted(name: str, arguments: tuple[str, ...], given: Passed) -> str:
     """A call of what has weights by segment: those of one, or told which tokens are of which."""
     if given.segment:
         return f"self.{name}.{given.segment}({', '.join(arguments)})"
-    return f"self.{name}({', '.join((*arguments, given.part))})"
+    unread = [each for each in arguments if each.startswith("**")]
+    known = [each for each in arguments if each not in unread]
+    return f"self.{name}({', '.join((*known, given.part, *unread))})"
 
 
 def _of_marked(sublayer: Sublayer, read: str, given: Passed) -> str:

@@ -186,7 +186,8 @@ class AttentionView:
     def parameters(self) -> tuple[str, ...]:
         """The parameters of its `forward`."""
         given = self.scores.given
-        return (*given.parameters, ": ".join(given.parts)) if self.parted else given.parameters
+        known = replace(given, more=()).parameters
+        return (*known, *((": ".join(given.parts),) if self.parted else ()), *given.more)
 
     @property
     def part(self) -> str:

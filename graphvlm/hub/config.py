@@ -133,10 +133,13 @@ def _plan(stack: Stack) -> Iterator[tuple[str, str]]:
                 whole = not op.norm_heads or op.sinks
                 column, row = ("colwise_gather_output", "rowwise_split_input") if whole else ("colwise", "rowwise")
                 names = ("q_proj", "k_proj", "v_proj", *(("g_proj",) if op.gated else ()))
-                found |= {f"{path}.{name}": column for name in names} | {f"{path}.o_proj": row}
+                kinds = [f".{kind}" for kind in op.by] or [""]
+                found |= {f"{path}.{name}{kind}": column for name in names for kind in kinds}
+                found |= {f"{path}.o_proj{kind}": row for kind in kinds}
             elif isinstance(op, Mlp) and op.moe is None:
                 names = ("gate_proj", "up_proj") if op.gated else ("up_proj",)
-                found |= {f"{path}.{name}": "colwise" for name in names} | {f"{path}.down_proj": "rowwise"}
+                for each in [f"{path}.{kind}" for kind in op.by] or [path]:
+                    found |= {f"{each}.{name}": "colwise" for name in names} | {f"{each}.down_proj": "rowwise"}
     yield from found.items()
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, fields, is_dataclass, replace
 
 from ..blocks.head import Head
+from ..blocks.segments import marked_segment
 from ..blocks.settings import Attention, Mlp, Residual, Stack, Sublayer
 from ..blocks.settings_linear import Delta, Fading
 from ..blocks.settings_norm import Norm
@@ -138,8 +139,8 @@ def _of_stack(stack: Stack) -> Iterator[tuple[tuple[str, ...], str]]:
         yield ("attention",), "linear attention in all layers"
     if stack.crossed and stack.attention(stack.order[0]) is None:
         yield ("layers",), "a first layer that does not attend to the tokens themselves"
-    if stack.segments:
-        yield ("segments",), "several segments"
+    if stack.segments and not marked_segment(stack.segments):
+        yield ("segments",), "several segments at ports of their own"
     if stack.choosing:
         yield ("mlp",), "experts that choose their tokens"
     if stack.indexed and (any(stack.windows) or any(stack.chunks)):
@@ -157,13 +158,13 @@ def _of_stack(stack: Stack) -> Iterator[tuple[tuple[str, ...], str]]:
 
 # What the templates of the profile place. A setting that comes later is refused until it stands here.
 _PLACED: dict[type, str] = {
-    Attention: """heads kv_heads head_dim bias qk_norm window norm_heads norm_turned scale softcap sinks gated rope
+    Attention: """by heads kv_heads head_dim bias qk_norm window norm_heads norm_turned scale softcap sinks gated rope
         latent cross merged grid square windows relative chunk temperature index follows""",
     Delta: "key_heads value_heads key_dim value_dim conv activation beta_max norm",
     Fading: "heads key_dim value_dim activation norm",
-    Mlp: "hidden activation gated bias moe merged clamp up_offset",
+    Mlp: "by hidden activation gated bias moe merged clamp up_offset",
     Sublayer: "name op norm place residual rows scope",
-    Norm: "type eps bias unit_offset weight",
+    Norm: "by type eps bias unit_offset weight",
     Residual: "scale gate init skip",
     Transformer: """vocab max_tokens layers learned input_norm final_norm head cut inject relative marked hidden
         input_scale""",
@@ -221,11 +222,18 @@ def _check_stages(graph: Graph, stages: Stages, decoder: Node, problems: Problem
     _check_inputs(graph, stages, decoder, problems)
 
 
+def _flags(decoder: Node) -> Iterator[str]:
+    """The port that says which tokens are of which kind."""
+    segment = marked_segment(decoder.spec.stack.segments) if decoder.spec.stack else None
+    if segment:
+        yield segment.where
+
+
 def _check_inputs(graph: Graph, stages: Stages, decoder: Node, problems: Problems) -> None:
     """Nothing comes in beside tokens, their mask, and what layers are told of what they attend to."""
     tokens, _ = graph.stream_start(decoder.name)
     mask, marked = decoder.inputs.get(decoder.signature.mask), getattr(decoder.spec, "marked", None)
-    known = {*crossing(decoder), *((marked.port,) if marked else ())}
+    known = {*crossing(decoder), *((marked.port,) if marked else ()), *_flags(decoder)}
     for name in stages.joint:
         node = graph.nodes[name]
         for port, ref in node.inputs.items():

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
+from ..blocks.segments import marked_segment
 from ..blocks.settings import Attention, Stack
 from ..blocks.use import causal_use
 from ..blocks.views import StackView, stack_view
@@ -125,6 +126,7 @@ def _hub(graph: Graph, parts: Parts) -> HubView:
         relative=relative,
         indexed=stack.indexed,
         typed=configs.typed(stack),
+        unserved="positions by distance" if relative else "kinds of tokens" if stack.segments else "",
         kept=dict(_kept(stack)),
         extra_rows=bool(getattr(parts.embedding.spec, "extra", 0)),
     )
@@ -242,6 +244,9 @@ def _extras(graph: Graph, decoder: Node) -> Iterator[ExtraView]:
     if spec.inject:
         added = [namer.inside(decoder.inputs[f"inject_{layer}"]) for layer in spec.inject]
         yield ExtraView("inject", f"({', '.join(added)}{',' if len(added) == 1 else ''})")
+    segment = marked_segment(spec.layers.segments)
+    if segment and (told := decoder.inputs.get(segment.where)):
+        yield ExtraView("marked", namer.inside(told), "" if told.port else told.name)
     ref = decoder.inputs.get(spec.marked.port) if spec.marked else None
     if spec.marked and ref:
         flags = namer.inside(ref)

@@ -29,7 +29,7 @@ class HubView:
     `base` is the class that all models of the graph derive from. `flash`, `sdpa` and `flex` are ways to compute
     attention that can do what its layers ask for. `kept` says under which number the cache has the first keys of a port
     that layers attend to; such a cache has two halves. If `indexed`, some layers choose their keys; if `typed`, the
-    configuration says of what type each layer is.
+    configuration says of what type each layer is. No engine that computes attention itself knows what is `unserved`.
     """
 
     base: str
@@ -46,6 +46,7 @@ class HubView:
     relative: bool
     indexed: bool
     typed: bool
+    unserved: str
     kept: Mapping[str, str]
     extra_rows: bool
 

@@ -92,8 +92,8 @@ def auto_map(of: Directory) -> Iterator[str]:
 
 
 def attention_backend(of: Directory) -> Iterator[str]:
-    """Or that no engine takes it: those compute scores themselves, without positions by distance."""
-    known = not hasattr(of.language, "relative")
+    """Or that no engine takes it: they compute scores without positions by distance, and tell no kinds of tokens."""
+    known = not hasattr(of.language, "relative") and "marked" not in inspect.signature(of.language.forward).parameters
     for model in (of.base, of.writing, of.language):
         if model._supports_attention_backend is not known:
             yield f"{type(model).__name__}: support of attention backends is {not known}"
@@ -224,6 +224,8 @@ def towers_do_not_dispatch(of: Directory) -> Iterator[str]:
 
 def projections_are_siblings(of: Directory) -> Iterator[str]:
     """Three linear layers read the same, no fourth does but for a gate, and what is returned comes of the last."""
+    if not of.language._supports_attention_backend:
+        return
     for name, module in {type(each).__name__: each for each in of.attentions()}.items():
         if not hasattr(module, "k_proj"):
             continue  # latent attention has other projections

@@ -158,10 +158,9 @@ def test_the_trainer_runs(made: Callable[[str], Exported], tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("name", "named"),
     [
-        ("marked_tokens", "several segments, in `llm`"),
         ("paired_frames", "positions that follow from `merger.grid`, which is encoded first"),
         ("image_tower", "gives no logits of one decoder"),
-        ("segments", "several segments, in `llm`"),
+        ("segments", "several segments at ports of their own, in `llm`"),
     ],
 )
 def test_what_has_no_form_is_named(name: str, named: str) -> None:

@@ -1,4 +1,4 @@
-"""The directory for transformers of models that read several texts, and of positions by distance."""
+"""The directory for transformers of models that read several texts or kinds of tokens, and of positions by distance."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from .directories import golden, loaded
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_thread", "own_modules")]
 
-# An encoder of images that reads an instruction, in a vocabulary of its own; slopes for distances; images and a text to
-# which another is written.
-LONG = ("instructblip_vicuna_7b", "mpt_7b", "instructblip_flan_t5_xl")
-KINDS = ("text_to_text", *(pytest.param(name, marks=pytest.mark.long) for name in LONG))
+# Also: an encoder of images that reads an instruction, in a vocabulary of its own; slopes for distances; a text that is
+# written to another and images; experts of images.
+LONG = ("instructblip_vicuna_7b", "mpt_7b", "instructblip_flan_t5_xl", "ernie_4_5_vl_28b_a3b")
+KINDS = ("text_to_text", "marked_tokens", *(pytest.param(name, marks=pytest.mark.long) for name in LONG))
 
 
 @pytest.mark.parametrize("name", KINDS)
@@ -39,7 +39,7 @@ def test_every_clause_of_the_contract(made: Callable[[str], Exported], name: str
     assert contract.broken(contract.Directory(made(name).folder)) == {}
 
 
-@pytest.mark.parametrize("name", ["text_to_text", *LONG])
+@pytest.mark.parametrize("name", ["text_to_text", "marked_tokens", *LONG])
 def test_the_code_is_laid_out(name: str, tmp_path: Path) -> None:
     for file, text in render_hub(golden(name)).items():
         (tmp_path / file).write_text(text)
