@@ -38,18 +38,17 @@ class ProcessorView:
 
 
 def processor(graph: Graph, before: int = 0) -> tuple[dict[str, Page], dict[str, Any]]:
-    """The pages of the processor of a graph in the profile, and its JSON files; nothing if no images are spoken of.
+    """The pages of the processor of a graph in the profile, and its JSON files; nothing if no images stand in texts.
     So many images stand `before` each text.
 
     Raises GraphError if the inputs of images have names of their own.
     """
     given = pictures(graph)
-    if given is None:
-        return {}, {}
+    if given is None or given.token_id is None:
+        return {}, {}  # what layers attend to stands in no text: such images have the processor beside the weights
     odd = [ours for ours, theirs in given.inputs if ours != theirs]
-    if odd or given.token_id is None:
-        _refuse(graph, f"`{odd[0]}` is none" if odd else "features of images take no places of tokens here")
-    assert given.token_id is not None
+    if odd:
+        _refuse(graph, f"`{odd[0]}` is none")
     name, module = f"{class_name(graph.name)}Processor", f"tokens_{graph.name}"
     view = ProcessorView(name, module, quoted(given.prompt.token), given.token_id, given.alone, _pieces(given), before)
     auto = {"AutoProcessor": f"processing_{graph.name}.{name}"}
