@@ -6,19 +6,17 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
 
-import graphvlm
 from graphvlm.diagnostics import GraphError
-from graphvlm.exporters.hub import Exported, Options, export
+from graphvlm.exporters.hub import Exported
 from graphvlm.rendering import render_hub
 
 from ..packages import lint
 from . import contract, judging
-from .directories import ODD, golden, loaded
+from .directories import ODD, golden, loaded, prompted
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_thread", "own_modules")]
 
@@ -180,43 +178,6 @@ def test_text_alone_is_a_causal_language_model() -> None:
     assert "text_config" not in found
     found = json.loads(render_hub(golden("sliding_sandwich"))["config.json"])
     assert {*found["layer_types"]} == {"sliding_attention", "full_attention"}
-
-
-# Settings of the smallest graph, and what is in its vocabulary.
-PROMPT = (
-    'prompt.image.token="<image>"',
-    'prompt.image.start="["',
-    "prompt.image.resample=bilinear",
-    """prompt.template="{% for m in messages %}{{ m.role }} : {% for c in m.content %}{% if c.type == 'image' %}"""
-    """<image>{% else %} {{ c.text }}{% endif %}{% endfor %}{% endfor %}\"""",
-)
-WORDS = {"<pad>": 0, "<s>": 1, "</s>": 2, "user": 3, "hello": 4, ":": 5, "[": 6, "<unk>": 7, "<image>": 99}
-
-
-def prompted(folder: Path, image: int = 99, overrides: tuple[str, ...] = PROMPT, *, begin: bool = False) -> Any:
-    """A directory with a tokenizer of few words, in which the placeholder has the number `image`; texts may `begin`
-    with a token of their own."""
-    from tokenizers import Tokenizer, models, pre_tokenizers, processors
-    from transformers import PreTrainedTokenizerFast
-
-    graph = graphvlm.load(golden("tiny").tree.span.source.name, overrides=overrides)
-    made = export(graph, folder, Options(verify=False), lambda _: None)
-    words = WORDS | {"<image>": image}
-    vocabulary = {f"w{number}": number for number in range(101) if number not in words.values()} | words
-    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
-    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
-    if begin:
-        tokenizer.post_processor = processors.TemplateProcessing(single="<s> $A", special_tokens=[("<s>", 1)])
-    fast = PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer,
-        pad_token="<pad>",
-        bos_token="<s>",
-        eos_token="</s>",
-        unk_token="<unk>",
-        additional_special_tokens=["<image>"],
-    )
-    fast.save_pretrained(made.folder)
-    return made.folder
 
 
 def test_a_processor_makes_what_the_model_takes(tmp_path: Path) -> None:

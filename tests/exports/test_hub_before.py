@@ -15,8 +15,7 @@ from graphvlm.rendering import render_hub
 
 from ..packages import lint
 from . import contract
-from .directories import from_seed, loaded, tiny
-from .test_hub import PROMPT, prompted
+from .directories import PROMPT, from_seed, loaded, prompted, tiny
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_thread", "own_modules", "own_cache")]
 

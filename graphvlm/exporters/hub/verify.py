@@ -50,12 +50,17 @@ print(json.dumps({"class": type(model).__name__, "dtype": str(model.dtype)}))
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """How far logits are from those of the package, of the largest, and whether greedy text is the `same`."""
+    """How far logits are from those of the package, of the largest, and how many greedy `tokens` are `equal`."""
 
     dtype: str
     difference: float
     tokens: int
-    same: bool
+    equal: int
+
+    @property
+    def same(self) -> bool:
+        """Whether all of the text is."""
+        return self.equal == self.tokens
 
 
 def check(graph: Graph, package: ModuleType, model: nn.Module, folder: Path, say: Callable[[str], None]) -> Checked:
@@ -76,9 +81,9 @@ def check(graph: Graph, package: ModuleType, model: nn.Module, folder: Path, say
     seen = mask[:, -logits.size(1) :].bool()
     apart = (theirs - logits)[seen].abs().max() / logits[seen].abs().max()
     dtype = str(next(model.parameters()).dtype).removeprefix("torch.")
-    made = Checked(dtype, float(apart), tokens.numel(), bool(torch.equal(whole, tokens)))
-    equal = int((whole == tokens).sum())
-    say(f"loaded by transformers alone: logits {made.difference:.1e} from the package, {equal} of {made.tokens} tokens")
+    made = Checked(dtype, float(apart), tokens.numel(), int((whole == tokens).sum()))
+    text = f"{made.equal} of {made.tokens} tokens"
+    say(f"loaded by transformers alone: logits {made.difference:.1e} from the package, {text}")
     return made
 
 
