@@ -63,7 +63,7 @@ def make(graph: Graph) -> dict[str, Page]:
     """The pages of a graph after its passes."""
     made = model.make(graph)
     view, names = made.model, checkpoint.make(graph)
-    laid = parallel.make(graph, view, _features(view), _methods(graph, made.nodes))
+    laid = parallel.make(graph, view, _methods(graph, made.nodes))
     pages = {
         "__init__.py": Page("package/__init__.py.j2", {"model": view}),
         "config.py": Page(
@@ -74,7 +74,7 @@ def make(graph: Graph) -> dict[str, Page]:
         "parallel.py": Page("package/parallel.py.j2", {"parallel": laid}),
         "checkpoint.py": Page("package/checkpoint.py.j2", {"checkpoint": names}),
     }
-    staged = pipeline.make(graph, view, _features(view))
+    staged = pipeline.make(graph, view)
     if graph.parallelism.mesh:
         pages["sharded.py"] = Page("package/sharded.py.j2", {"checkpoint": names, "staged": staged is not None})
     if staged:
@@ -131,11 +131,6 @@ def _losses(pages: Iterable[NodePage]) -> dict[str, frozenset[str]]:
             found[name] = found.get(name, frozenset()) | options
         found |= {name: frozenset() for name in page.helpers}
     return dict(sorted(found.items()))
-
-
-def _features(view: model.ModelView) -> dict[str, str]:
-    """Stage -> the variable for what it gives."""
-    return {encoder.method.removeprefix("encode_"): encoder.variable for encoder in view.encoders}
 
 
 def _memory(graph: Graph) -> MemoryView:

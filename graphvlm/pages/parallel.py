@@ -105,8 +105,13 @@ class ParallelView:
     @property
     def torch(self) -> tuple[str, ...]:
         """What is imported from `torch`."""
-        modules = bool(self.spread or self.own_styles or self.summed)
+        modules = bool(self.spread or self.own_styles or self.summed or self.blanks)
         return (*(("Tensor",) if self.called or self.hooked else ()), *(("nn",) if modules else ()))
+
+    @property
+    def _attended(self) -> bool:
+        """Whether some layers attend to what a batch may not have."""
+        return self.blanks is not None and bool(self.blanks.attending)
 
     @property
     def styles(self) -> frozenset[Style]:
@@ -210,6 +215,7 @@ class ParallelView:
             found |= {"distribute_tensor"}
         if self.summed:
             found |= {"DTensor", "Partial"}
+        found |= {"DTensor"} if self.split and self._attended else set()
         if "tied" in self.styles:
             found |= {"DTensor", "Replicate"}
         if self.styles & {"gathered", "between"}:
@@ -246,12 +252,9 @@ class ParallelView:
         return tuple(sorted(found, key=lambda name: (name.islower(), name)))
 
 
-def make(graph: Graph, view: ModelView, variables: dict[str, str], inner: tuple[tuple[str, str], ...]) -> ParallelView:
-    """The view for a graph after its passes; `inner` methods of its nodes are called besides `forward`.
-
-    `variables` are the features that each stage gives.
-    """
-    tied, lent, together = tied_tables(graph), _lent(graph), _together(graph)
+def make(graph: Graph, view: ModelView, inner: tuple[tuple[str, str], ...]) -> ParallelView:
+    """The view for a graph after its passes; `inner` methods of its nodes are called besides `forward`."""
+    tied, together = tied_tables(graph), _together(graph)
     sharded = [node for node in graph.owners if not node.spread]
     mesh = graph.parallelism.mesh
     plans = tuple(plan for node in graph.owners if (plan := _plan(node, mesh, view.in_parts)))
@@ -259,9 +262,7 @@ def make(graph: Graph, view: ModelView, variables: dict[str, str], inner: tuple[
         mesh=tuple(mesh.items()),
         plans=plans,
         stacks=tuple(node.name for node in sharded if _has_layers(node) and node.name not in together),
-        units=tuple(
-            f"model.{unit}" for node in sharded if node.name not in tied | together for unit in _units(node, lent)
-        ),
+        units=tuple(f"model.{unit}" for node in sharded if node.name not in tied | together for unit in _units(node)),
         kept=tuple(f"model.{node.name}" for node in graph.owners if node.name in tied),
         spread=tuple(_spread(node, mesh) for node in graph.owners if node.spread),
         methods=view.methods,
@@ -269,7 +270,7 @@ def make(graph: Graph, view: ModelView, variables: dict[str, str], inner: tuple[
         freeze=bool(graph.freeze) and any({"heads", "tokens"} & plan.styles for plan in plans),
         mixtures=_mixtures(graph),
         again=tuple(node.name for node in graph.owners if node.recompute and node.spec.stack and node.spec.stack.order),
-        blanks=blanks.make(graph, variables),
+        blanks=blanks.make(graph, view.encoders),
         narrow=tuple(sorted({node.tensor_parallel for node in graph.owners if _is_narrow(node, mesh)})),
         summed=view.decoder if view.in_parts else "",
         counted=not view.keep,
@@ -298,12 +299,6 @@ def _spread(node: Node, mesh: Mapping[str, int]) -> Spread:
     return Spread(module, (*((f"*{module}.layers",) if _has_layers(node) else ()), module), over)
 
 
-def _lent(graph: Graph) -> frozenset[str]:
-    """Nodes with a weight that others read too, while the module is not called: it is gathered with the whole model."""
-    refs = (ref for node in graph.nodes.values() for ref in node.inputs.values() if graph.port(ref).weight)
-    return frozenset(graph.nodes[ref.name].module for ref in refs)
-
-
 def _together(graph: Graph) -> frozenset[str]:
     """The nodes whose modules have weights together with others: these are gathered with the model as a whole."""
     tied = {name for node in graph.owners if node.tie for name in (node.name, node.tie.to)}
@@ -312,9 +307,9 @@ def _together(graph: Graph) -> frozenset[str]:
     return frozenset(tied | own | {node.name for node in graph.owners if node.follows in own})
 
 
-def _units(node: Node, lent: frozenset[str]) -> tuple[str, ...]:
+def _units(node: Node) -> tuple[str, ...]:
     """The modules of a node that are gathered by themselves, the inner one first."""
-    found = {fsdp_unit(node, parameter.path) for parameter in node.spec.parameters()} - lent
+    found = {fsdp_unit(node, parameter.path) for parameter in node.spec.parameters()}
     return tuple(sorted((unit for unit in found if ".layers." not in unit), reverse=True))
 
 

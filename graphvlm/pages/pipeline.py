@@ -19,6 +19,7 @@ class Encoding:
     """One `encode_*` method on a stage: its `first` input, what it is called with, and the names of what it gives.
 
     It is `ahead` if other stages get what it gives, or (`told`) zeros as large, so that they know where tokens stand.
+    If it is `ordered`, the stage calls it in its turn; otherwise the model does.
     """
 
     stage: int
@@ -30,6 +31,7 @@ class Encoding:
     result: str
     ahead: bool
     told: bool
+    ordered: bool
     blank: Blank | None
 
 
@@ -72,9 +74,36 @@ class PipelineView:
         """Whether some features are known before the rest of the stage runs."""
         return any(each.ahead for each in self.encodings)
 
+    @property
+    def encodes(self) -> bool:
+        """Whether a stage encodes something itself."""
+        return self.blanks or any(each.ahead or each.ordered for each in self.encodings)
 
-def make(graph: Graph, model: ModelView, variables: dict[str, str]) -> PipelineView | None:
-    """The view of a graph after its passes, if it lies in stages; `variables` are what encoders give."""
+    @property
+    def encode_parameters(self) -> tuple[str, ...]:
+        """The parameters of the method that encodes."""
+        return (
+            *(("model: Model",) if self.encodes else ()),
+            "batch: dict[str, Any]",
+            *(("values: dict[str, Tensor]",) if self.ahead else ()),
+            *(("hooks: ExitStack",) if self.blanks else ()),
+        )
+
+    @property
+    def encode_arguments(self) -> tuple[str, ...]:
+        """What it is called with."""
+        return tuple(parameter.partition(":")[0] for parameter in self.encode_parameters)
+
+    @property
+    def of_parallel(self) -> tuple[str, ...]:
+        """What is imported from `parallel.py`."""
+        made = [each.blank for each in self.encodings if each.blank]
+        functions = {f"blank_{blank.noun}" for blank in made} | {place for blank in made for place in blank.places}
+        return tuple(sorted(functions))
+
+
+def make(graph: Graph, model: ModelView) -> PipelineView | None:
+    """The view of a graph after its passes, if it lies in stages."""
     cut = cut_of(graph)
     if cut is None:
         return None
@@ -82,7 +111,8 @@ def make(graph: Graph, model: ModelView, variables: dict[str, str]) -> PipelineV
     decoder, stages = graph.nodes[cut.decoder], split(graph)
     handed = sent(graph, cut)
     made = {encoder.method.removeprefix("encode_"): encoder for encoder in model.encoders}
-    blank = {each.method: each for each in found.stages} if (found := blanks.make(graph, variables)) else {}
+    made_blanks = blanks.make(graph, model.encoders)
+    blank = {each.method: each for each in made_blanks.stages} if made_blanks else {}
     passed = frozenset(each.ref for stage in handed for each in stage if each.ref)
     encodings = tuple(
         _encoding(
@@ -91,6 +121,7 @@ def make(graph: Graph, model: ModelView, variables: dict[str, str]) -> PipelineV
             cut.encoders[encoder.name],
             told=counted(graph, decoder),
             passed=bool(passed.intersection(encoder.values)),
+            ordered=made_blanks is not None and made_blanks.ordered,
             blank=blank.get(made[encoder.name].method),
         )
         for encoder in stages.encoders
@@ -131,7 +162,7 @@ def _names(encoder: Stage, view: EncodeView) -> list[tuple[Ref, str]]:
 
 
 def _encoding(
-    encoder: Stage, view: EncodeView, stage: int, *, told: bool, passed: bool, blank: Blank | None
+    encoder: Stage, view: EncodeView, stage: int, *, told: bool, passed: bool, ordered: bool, blank: Blank | None
 ) -> Encoding:
     """How a modality is encoded. If what it gives is `passed` on, or `told` of to count tokens, it is so ahead."""
     return Encoding(
@@ -144,6 +175,7 @@ def _encoding(
         result=view.result,
         ahead=passed or told,
         told=told,
+        ordered=ordered and blank is not None,
         blank=blank,
     )
 

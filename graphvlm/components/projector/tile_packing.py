@@ -52,7 +52,7 @@ class TilePackingView:
     """What the template places: the learned tokens, and expressions over the numbers of each image or token.
 
     `newline` and `separator` are their rows in the table of all tokens; `rest` what is in it behind those of the tiles.
-    With `masked` it is said which tokens are real: all, but in a graph.
+    With `masked` it is said which tokens are real: all, but in a graph. If it `lends`, another node reads the newline.
     """
 
     name: str
@@ -63,6 +63,7 @@ class TilePackingView:
     learned: tuple[str, ...]
     unpad: bool
     masked: bool
+    lends: bool
     scaled: bool
     lined: bool
     whole_first: bool
@@ -107,7 +108,7 @@ class TilePackingComponent:
             "features": Port("features", (1, length, sizes["dim"])),
             "mask": Port("mask", (1, length)),
         }
-        newline = {"newline": Port("features", (1, 1, sizes["dim"]), weight="newline.view(1, 1, -1)")}
+        newline = {"newline": Port("features", (1, 1, sizes["dim"]), weight="lent_newline()")}
         has = settings.get("newline", default=True)
         absent = {} if has else {"newline": Label(settings.span("newline"), "no such token")}
         return Signature(inputs, {**packed, **(newline if has else {})}, sizes, written, absent=absent)
@@ -151,7 +152,7 @@ class TilePackingComponent:
         spec = node.spec
         assert isinstance(spec, TilePacking)
         name = class_name(node.name)
-        view = _view(node.name, spec, masked="mask" in wiring.read)
+        view = _view(node.name, spec, masked="mask" in wiring.read, lends="newline" in wiring.read)
         fields = [Field("side", "int", str(spec.side), "rows and columns of tokens in a tile")]
         if spec.max_tiles:
             fields.append(Field("max_tiles", "int", str(spec.max_tiles), "larger images are scaled down"))
@@ -161,10 +162,11 @@ class TilePackingComponent:
         results = [wiring.results["features"], *([wiring.results.get("mask", "_")] if view.masked else [])]
         call = Statement(", ".join(results), f"self.{node.module}", arguments, wiring.shapes["features"])
         construct = f"{name}(config.{node.name})"
-        return NodePage("projector/tile_packing.py.j2", view, name, tuple(fields), construct, (call,))
+        methods = ("lent_newline",) if view.lends else ()
+        return NodePage("projector/tile_packing.py.j2", view, name, tuple(fields), construct, (call,), methods=methods)
 
 
-def _view(name: str, spec: TilePacking, *, masked: bool) -> TilePackingView:
+def _view(name: str, spec: TilePacking, *, masked: bool, lends: bool) -> TilePackingView:
     """The page of a packing."""
     tokens, most = ("rows * (columns + 1)", "side * (side + 1)") if spec.newline else ("rows * columns", "whole")
     if spec.newline and not spec.lined:
@@ -182,6 +184,7 @@ def _view(name: str, spec: TilePacking, *, masked: bool) -> TilePackingView:
         learned=spec.learned,
         unpad=spec.unpad,
         masked=masked,
+        lends=lends,
         scaled=bool(spec.max_tiles),
         lined=spec.lined,
         whole_first=spec.whole_first,

@@ -2,6 +2,7 @@
 """How the model is laid over devices; `model.py` is written for one and knows nothing of it."""
 
 from collections.abc import Callable, Iterable
+from contextlib import ExitStack
 from inspect import signature
 from typing import Any
 
@@ -21,6 +22,7 @@ from torch.distributed.tensor.parallel import (
     SequenceParallel,
     parallelize_module,
 )
+from torch.utils.hooks import RemovableHandle
 
 from .model import Model, is_given
 
@@ -55,6 +57,27 @@ LLM_LAYER: dict[str, ParallelStyle] = {
 }
 
 
+def blank_pixel_values(model: Model, device: torch.device) -> Tensor:
+    """Zero, by way of all that `encode_pixel_values` runs through."""
+    pixel_values = model.encode_pixel_values(torch.zeros(1, 3, 28, 42, device=device))
+    return 0 * torch.stack([each.sum() for each in pixel_values]).sum()
+
+
+def blank_crops(model: Model, device: torch.device) -> Tensor:
+    """Zero, by way of all that `encode_crops` runs through."""
+    crops = model.encode_crops(torch.zeros(1, 3, 16, 16, device=device))
+    return 0 * crops.sum()
+
+
+def in_text(model: Model, nothing: Tensor) -> RemovableHandle:
+    """Add `nothing` to the text: its gradients go back the way those of images do."""
+
+    def after(_: nn.Module, _inputs: object, x: Tensor) -> Tensor:
+        return x + nothing
+
+    return model.text.register_forward_hook(after)
+
+
 def with_blanks(model: Model, method: Callable[..., Any]) -> Callable[..., Any]:
     """`method` of the model; what a rank has none of in its batch, it encodes a blank of.
 
@@ -65,23 +88,23 @@ def with_blanks(model: Model, method: Callable[..., Any]) -> Callable[..., Any]:
     def call(*args: Any, **options: Any) -> Any:
         given = parameters.bind(*args, **options).arguments
         device = given["input_ids"].device
-        nothing = torch.zeros((), device=device)
-        names = ["pixel_values", "pixel_values_features"]
-        inputs, features = (given.get(name) for name in names)
-        if features is None and not is_given(inputs):
-            pixel_values = model.encode_pixel_values(
-                torch.zeros(1, 3, 28, 42, device=device),
-            )
-            nothing = nothing + 0 * sum(each.sum() for each in pixel_values)
-        names = ["crops", "crops_features"]
-        inputs, features = (given.get(name) for name in names)
-        if features is None and not is_given(inputs):
-            crops = model.encode_crops(torch.zeros(1, 3, 16, 16, device=device))
-            nothing = nothing + 0 * crops.sum()
-        output = method(*args, **options)
-        if isinstance(output, Tensor):
-            return output + nothing
-        return output._replace(states=output.states + nothing)
+        with ExitStack() as hooks:
+            # One after the other: ranks gather the same weights at the same time.
+            if given.get("pixel_values_features") is None:
+                if is_given(given.get("pixel_values")):
+                    pixel_values = model.encode_pixel_values(given["pixel_values"])
+                    given["pixel_values_features"] = pixel_values
+                else:
+                    nothing = blank_pixel_values(model, device)
+                    hooks.enter_context(in_text(model, nothing))
+            if given.get("crops_features") is None:
+                if is_given(given.get("crops")):
+                    crops = model.encode_crops(given["crops"])
+                    given["crops_features"] = crops
+                else:
+                    nothing = blank_crops(model, device)
+                    hooks.enter_context(in_text(model, nothing))
+            return method(**given)
 
     return call
 

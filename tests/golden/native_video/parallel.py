@@ -2,19 +2,48 @@
 """How the model is laid over devices: sharded by block, without tensor parallelism."""
 
 from collections.abc import Callable
+from contextlib import ExitStack
 from inspect import signature
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.distributed.device_mesh import DeviceMesh
 from torch.distributed.fsdp import (
     MixedPrecisionPolicy,
     fully_shard,
     register_fsdp_forward_method,
 )
+from torch.utils.hooks import RemovableHandle
 
 from .model import Model, is_given
+
+
+def blank_image(model: Model, device: torch.device) -> Tensor:
+    """Zero, by way of all that `encode_image` runs through."""
+    image = model.encode_image(
+        torch.zeros(4, 1176, device=device),
+        torch.tensor([[1, 2, 2]], device=device),
+    )
+    return 0 * torch.stack([each.sum() for each in image]).sum()
+
+
+def blank_video(model: Model, device: torch.device) -> Tensor:
+    """Zero, by way of all that `encode_video` runs through."""
+    video = model.encode_video(
+        torch.zeros(4, 1176, device=device),
+        torch.tensor([[1, 2, 2]], device=device),
+    )
+    return 0 * torch.stack([each.sum() for each in video]).sum()
+
+
+def in_text(model: Model, nothing: Tensor) -> RemovableHandle:
+    """Add `nothing` to the text: its gradients go back the way those of images do."""
+
+    def after(_: nn.Module, _inputs: object, x: Tensor) -> Tensor:
+        return x + nothing
+
+    return model.text.register_forward_hook(after)
 
 
 def with_blanks(model: Model, method: Callable[..., Any]) -> Callable[..., Any]:
@@ -27,27 +56,27 @@ def with_blanks(model: Model, method: Callable[..., Any]) -> Callable[..., Any]:
     def call(*args: Any, **options: Any) -> Any:
         given = parameters.bind(*args, **options).arguments
         device = given["input_ids"].device
-        nothing = torch.zeros((), device=device)
-        names = ["pixel_values", "image_features"]
-        inputs, features = (given.get(name) for name in names)
-        if features is None and not is_given(inputs):
-            image = model.encode_image(
-                torch.zeros(4, 1176, device=device),
-                torch.tensor([[1, 2, 2]], device=device),
-            )
-            nothing = nothing + 0 * sum(each.sum() for each in image)
-        names = ["pixel_values_videos", "video_features"]
-        inputs, features = (given.get(name) for name in names)
-        if features is None and not is_given(inputs):
-            video = model.encode_video(
-                torch.zeros(4, 1176, device=device),
-                torch.tensor([[1, 2, 2]], device=device),
-            )
-            nothing = nothing + 0 * sum(each.sum() for each in video)
-        output = method(*args, **options)
-        if isinstance(output, Tensor):
-            return output + nothing
-        return output._replace(logits=output.logits + nothing)
+        with ExitStack() as hooks:
+            # One after the other: ranks gather the same weights at the same time.
+            if given.get("image_features") is None:
+                if is_given(given.get("pixel_values")):
+                    names = ["pixel_values", "image_grid_thw"]
+                    own = {name: given[name] for name in names if name in given}
+                    image = model.encode_image(**own)
+                    given["image_features"] = image
+                else:
+                    nothing = blank_image(model, device)
+                    hooks.enter_context(in_text(model, nothing))
+            if given.get("video_features") is None:
+                if is_given(given.get("pixel_values_videos")):
+                    names = ["pixel_values_videos", "video_grid_thw"]
+                    own = {name: given[name] for name in names if name in given}
+                    video = model.encode_video(**own)
+                    given["video_features"] = video
+                else:
+                    nothing = blank_video(model, device)
+                    hooks.enter_context(in_text(model, nothing))
+            return method(**given)
 
     return call
 

@@ -2,19 +2,42 @@
 """How the model is laid over devices: sharded by block, without tensor parallelism."""
 
 from collections.abc import Callable
+from contextlib import ExitStack
 from inspect import signature
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.distributed.device_mesh import DeviceMesh
 from torch.distributed.fsdp import (
     MixedPrecisionPolicy,
     fully_shard,
     register_fsdp_forward_method,
 )
+from torch.utils.hooks import RemovableHandle
 
 from .model import Model, is_given
+
+
+def blank_input_features(model: Model, device: torch.device) -> Tensor:
+    """Zero, by way of all that `encode_input_features` runs through."""
+    input_features = model.encode_input_features(torch.zeros(1, 16, 48, device=device))
+    return 0 * input_features.sum()
+
+
+def blank_music(model: Model, device: torch.device) -> Tensor:
+    """Zero, by way of all that `encode_music` runs through."""
+    music = model.encode_music(torch.zeros(1, 10, 45, device=device))
+    return 0 * torch.stack([each.sum() for each in music]).sum()
+
+
+def in_text(model: Model, nothing: Tensor) -> RemovableHandle:
+    """Add `nothing` to the text: its gradients go back the way those of images do."""
+
+    def after(_: nn.Module, _inputs: object, x: Tensor) -> Tensor:
+        return x + nothing
+
+    return model.text.register_forward_hook(after)
 
 
 def with_blanks(model: Model, method: Callable[..., Any]) -> Callable[..., Any]:
@@ -27,23 +50,27 @@ def with_blanks(model: Model, method: Callable[..., Any]) -> Callable[..., Any]:
     def call(*args: Any, **options: Any) -> Any:
         given = parameters.bind(*args, **options).arguments
         device = given["input_ids"].device
-        nothing = torch.zeros((), device=device)
-        names = ["input_features", "input_features_features"]
-        inputs, features = (given.get(name) for name in names)
-        if features is None and not is_given(inputs):
-            input_features = model.encode_input_features(
-                torch.zeros(1, 16, 48, device=device),
-            )
-            nothing = nothing + 0 * input_features.sum()
-        names = ["music", "music_features"]
-        inputs, features = (given.get(name) for name in names)
-        if features is None and not is_given(inputs):
-            music = model.encode_music(torch.zeros(1, 10, 45, device=device))
-            nothing = nothing + 0 * sum(each.sum() for each in music)
-        output = method(*args, **options)
-        if isinstance(output, Tensor):
-            return output + nothing
-        return output._replace(logits=output.logits + nothing)
+        with ExitStack() as hooks:
+            # One after the other: ranks gather the same weights at the same time.
+            if given.get("input_features_features") is None:
+                if is_given(given.get("input_features")):
+                    input_features = model.encode_input_features(
+                        given["input_features"],
+                    )
+                    given["input_features_features"] = input_features
+                else:
+                    nothing = blank_input_features(model, device)
+                    hooks.enter_context(in_text(model, nothing))
+            if given.get("music_features") is None:
+                if is_given(given.get("music")):
+                    names = ["music", "music_mask"]
+                    own = {name: given[name] for name in names if name in given}
+                    music = model.encode_music(**own)
+                    given["music_features"] = music
+                else:
+                    nothing = blank_music(model, device)
+                    hooks.enter_context(in_text(model, nothing))
+            return method(**given)
 
     return call
 

@@ -58,6 +58,15 @@ class Stage(PipelineStage):
         names = HANDED[self.stage_index - 1] if received else ()
         values = dict(zip(names, received, strict=True))
         self.encode(model, batch, values)
+        return self.run(model, batch, values)
+
+    def run(
+        self,
+        model: Model,
+        batch: dict[str, Any],
+        values: dict[str, Tensor],
+    ) -> Any:
+        """Everything but what is encoded ahead."""
         if self.stage_index < 1:
             return self.hand_on(values)
         if "hidden" in values:
@@ -81,8 +90,7 @@ class Stage(PipelineStage):
         values: dict[str, Tensor],
     ) -> None:
         """Encode, or take over, what the rest of the model reads."""
-        stage = self.stage_index
-        own = sizes(batch)
+        stage, own = self.stage_index, sizes(batch)
         pixel_values = batch.pop("pixel_values", None)
         if stage == 0 and is_given(pixel_values):
             values["image_features"] = model.encode_image(pixel_values)
@@ -96,8 +104,7 @@ class Stage(PipelineStage):
             x = values.get(name, torch.empty(0, *whole.shape[1:], device=self.device))
             lengths = zip(reversed(whole.shape), reversed(x.shape), strict=True)
             lacking = [n for most, own in lengths for n in (0, most - own)]
-            filled = F.pad(x.to(whole.dtype), lacking)
-            found.append(filled)
+            found.append(F.pad(x.to(whole.dtype), lacking))
         return tuple(found)
 
 

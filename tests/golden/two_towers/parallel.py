@@ -6,15 +6,34 @@ from inspect import signature
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.distributed.device_mesh import DeviceMesh
 from torch.distributed.fsdp import (
     MixedPrecisionPolicy,
     fully_shard,
     register_fsdp_forward_method,
 )
+from torch.utils.hooks import RemovableHandle
 
 from .model import Model, is_given
+
+
+def blank_image(model: Model, device: torch.device) -> Tensor:
+    """Zero, by way of all that `encode_image` runs through."""
+    image = model.encode_image(
+        torch.zeros(1, 3, 24, 24, device=device),
+        torch.zeros(1, 3, 40, 56, device=device),
+    )
+    return 0 * torch.stack([each.sum() for each in image]).sum()
+
+
+def in_text(model: Model, nothing: Tensor) -> RemovableHandle:
+    """Add `nothing` to the text: its gradients go back the way those of images do."""
+
+    def after(_: nn.Module, _inputs: object, x: Tensor) -> Tensor:
+        return x + nothing
+
+    return model.text.register_forward_hook(after)
 
 
 def with_blanks(model: Model, method: Callable[..., Any]) -> Callable[..., Any]:
@@ -27,19 +46,13 @@ def with_blanks(model: Model, method: Callable[..., Any]) -> Callable[..., Any]:
     def call(*args: Any, **options: Any) -> Any:
         given = parameters.bind(*args, **options).arguments
         device = given["input_ids"].device
-        nothing = torch.zeros((), device=device)
         names = ["pixel_values", "image_features"]
         inputs, features = (given.get(name) for name in names)
-        if features is None and not is_given(inputs):
-            image = model.encode_image(
-                torch.zeros(1, 3, 24, 24, device=device),
-                torch.zeros(1, 3, 40, 56, device=device),
-            )
-            nothing = nothing + 0 * sum(each.sum() for each in image)
-        output = method(*args, **options)
-        if isinstance(output, Tensor):
-            return output + nothing
-        return output._replace(logits=output.logits + nothing)
+        if features is not None or is_given(inputs):
+            return method(*args, **options)
+        nothing = blank_image(model, device)
+        with in_text(model, nothing):
+            return method(*args, **options)
 
     return call
 

@@ -21,4 +21,6 @@ class Words(nn.Module):
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """[images, tokens, words] -> [images, tokens, dim], and the marks [1, marks, dim]."""
         weights = x.softmax(dim=-1)
-        return weights @ self.table[: self.words], self.table[self.words :][None]
+        # A copy: the table may be here for a while.
+        marks = self.table[self.words :][None].clone()
+        return weights @ self.table[: self.words], marks

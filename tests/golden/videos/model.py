@@ -89,7 +89,7 @@ class Model(nn.Module):
         video_packed: Tensor = self.video_packed(
             pooled,
             pixel_values_videos,
-            self.packed.newline.view(1, 1, -1),
+            self.packed.lent_newline(),
         )  # [videos, tokens, 32]
         return video_packed
 

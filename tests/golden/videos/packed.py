@@ -17,6 +17,10 @@ class Packed(nn.Module):
     def reset_parameters(self) -> None:
         nn.init.normal_(self.newline, std=0.02)
 
+    def lent_newline(self) -> Tensor:
+        """A copy of the newline [1, 1, dim], which itself may be here for a while."""
+        return self.newline.clone().view(1, 1, -1)
+
     def forward(self, features: Tensor, grid: Tensor, sizes: Tensor) -> Tensor:
         """Tiles [tiles, 9, 32] -> tokens of all images [1, tokens, 32]
 

@@ -2,19 +2,53 @@
 """How the model is laid over devices: sharded by block, without tensor parallelism."""
 
 from collections.abc import Callable
+from contextlib import ExitStack
 from inspect import signature
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.distributed.device_mesh import DeviceMesh
 from torch.distributed.fsdp import (
     MixedPrecisionPolicy,
     fully_shard,
     register_fsdp_forward_method,
 )
+from torch.utils.hooks import RemovableHandle
 
 from .model import Model, is_given
+
+
+def blank_image(model: Model, device: torch.device) -> Tensor:
+    """Zero, by way of all that `encode_image` runs through."""
+    image = model.encode_image(
+        torch.ones(1, 3, 3, 42, 42, device=device),
+        torch.tensor([[42, 84]], device=device),
+    )
+    return 0 * image.sum()
+
+
+def blank_pixel_values_videos(model: Model, device: torch.device) -> Tensor:
+    """Zero, by way of all that `encode_pixel_values_videos` runs through."""
+    pixel_values_videos = model.encode_pixel_values_videos(
+        torch.zeros(1, 1, 3, 42, 42, device=device),
+    )
+    return 0 * pixel_values_videos.sum()
+
+
+def blank_clips(model: Model, device: torch.device) -> Tensor:
+    """Zero, by way of all that `encode_clips` runs through."""
+    clips = model.encode_clips(torch.zeros(1, 3, 1, 16, 24, device=device))
+    return 0 * clips.sum()
+
+
+def in_text(model: Model, nothing: Tensor) -> RemovableHandle:
+    """Add `nothing` to the text: its gradients go back the way those of images do."""
+
+    def after(_: nn.Module, _inputs: object, x: Tensor) -> Tensor:
+        return x + nothing
+
+    return model.text.register_forward_hook(after)
 
 
 def with_blanks(model: Model, method: Callable[..., Any]) -> Callable[..., Any]:
@@ -27,16 +61,34 @@ def with_blanks(model: Model, method: Callable[..., Any]) -> Callable[..., Any]:
     def call(*args: Any, **options: Any) -> Any:
         given = parameters.bind(*args, **options).arguments
         device = given["input_ids"].device
-        nothing = torch.zeros((), device=device)
-        names = ["clips", "clips_features"]
-        inputs, features = (given.get(name) for name in names)
-        if features is None and not is_given(inputs):
-            clips = model.encode_clips(torch.zeros(1, 3, 1, 16, 24, device=device))
-            nothing = nothing + 0 * clips.sum()
-        output = method(*args, **options)
-        if isinstance(output, Tensor):
-            return output + nothing
-        return output._replace(logits=output.logits + nothing)
+        with ExitStack() as hooks:
+            # One after the other: ranks gather the same weights at the same time.
+            if given.get("image_features") is None:
+                if is_given(given.get("pixel_values")):
+                    names = ["pixel_values", "image_sizes"]
+                    own = {name: given[name] for name in names if name in given}
+                    image = model.encode_image(**own)
+                    given["image_features"] = image
+                else:
+                    nothing = blank_image(model, device)
+                    hooks.enter_context(in_text(model, nothing))
+            if given.get("pixel_values_videos_features") is None:
+                if is_given(given.get("pixel_values_videos")):
+                    pixel_values_videos = model.encode_pixel_values_videos(
+                        given["pixel_values_videos"],
+                    )
+                    given["pixel_values_videos_features"] = pixel_values_videos
+                else:
+                    nothing = blank_pixel_values_videos(model, device)
+                    hooks.enter_context(in_text(model, nothing))
+            if given.get("clips_features") is None:
+                if is_given(given.get("clips")):
+                    clips = model.encode_clips(given["clips"])
+                    given["clips_features"] = clips
+                else:
+                    nothing = blank_clips(model, device)
+                    hooks.enter_context(in_text(model, nothing))
+            return method(**given)
 
     return call
 
@@ -65,6 +117,7 @@ def parallelize(
         for module in [
             model.vision,
             model.projector,
+            model.packed,
             model.divided,
             model.clip_projector,
             model.text,
@@ -85,4 +138,5 @@ def parallelize(
             "loss",
         ]:
             register_fsdp_forward_method(model, method)
+        register_fsdp_forward_method(model.packed, "lent_newline")
     return model
