@@ -18,7 +18,7 @@ GROUPS = {
     "look at it": {
         "check": "report every problem of a graph",
         "plan": "say what a training step takes on each device",
-        "tokens": "say how many tokens images come to",
+        "tokens": "say how many tokens images and sounds come to",
         "viz": "draw a graph as SVG",
         "explain": "explain a diagnostic",
     },

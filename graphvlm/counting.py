@@ -1,4 +1,4 @@
-"""How many tokens images come to: the functions of the page `tokens.py` of a package, called here."""
+"""How many tokens images and sounds come to: the functions of the page `tokens.py` of a package, called here."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from typing import Any
 
 from .ir import Graph
 from .pages.package import Page
-from .prompts import pictures
+from .prompts import pictures, sounds
+from .prompts.sound_views import sound_tokens_view
 from .prompts.views import tokens_view
 from .rendering import text_of
 
@@ -25,8 +26,7 @@ def counter(graph: Graph) -> Counter | None:
     if given is None:
         return None
     page = tokens_view(given)
-    names: dict[str, Any] = {}
-    exec(compile(text_of(Page("prompt/tokens.py.j2", {"page": page})), "tokens.py", "exec"), names)
+    names = _names(Page("prompt/tokens.py.j2", {"page": page}))
 
     def count(height: int, width: int, images: int) -> dict[str, Any]:
         more = (images,) if page.counted else ()
@@ -37,3 +37,19 @@ def counter(graph: Graph) -> Counter | None:
         return {**found, "rows": rows, "columns": columns, "of": "tokens" if given.patch else "tiles"}
 
     return count
+
+
+def sound_counter(graph: Graph) -> Callable[[float], int] | None:
+    """A function from seconds to the tokens of a sound. None if the graph has no `prompt.audio`."""
+    heard = sounds(graph)
+    if heard is None:
+        return None
+    names, rate = _names(Page("prompt/sound_tokens.py.j2", {"page": sound_tokens_view(heard)})), heard.prompt.rate
+    return lambda seconds: int(names["sound_tokens"](round(seconds * rate)))
+
+
+def _names(page: Page) -> dict[str, Any]:
+    """What a page defines."""
+    names: dict[str, Any] = {}
+    exec(compile(text_of(page), "tokens.py", "exec"), names)
+    return names

@@ -241,11 +241,30 @@ class ImagePrompt:
 
 
 @dataclass(frozen=True, slots=True)
+class SoundPrompt:
+    """Sounds in a prompt: what stands for one in a text, and how it becomes spectrograms.
+
+    There are `rate` samples a second, a frame every `hop` of them from `window`. What is longer than a clip is cut off,
+    or becomes several clips, up to `seconds` (0: without end).
+    """
+
+    token: str
+    start: str
+    end: str
+    rate: int
+    hop: int
+    window: int
+    long: Literal["cut", "apart", "together"]
+    seconds: int
+
+
+@dataclass(frozen=True, slots=True)
 class Prompt:
-    """How messages and images become what the model is given."""
+    """How messages, images and sounds become what the model is given."""
 
     template: str = ""
     image: ImagePrompt | None = None
+    sound: SoundPrompt | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ import json
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from . import code, hub, resources, titan
+from . import code, hub, prompts, resources, titan
 from .drawing import draw
 from .drawing.from_graph import picture
 from .emit import emit
@@ -14,8 +14,6 @@ from .ir import Graph
 from .names import class_name
 from .pages import package
 from .passes import apply_all
-from .prompts import pictures
-from .prompts.processors import preprocessor
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -26,10 +24,9 @@ def render(graph: Graph) -> dict[str, str]:
     rewritten = apply_all(graph)
     files = {name: text_of(page) for name, page in package.make(rewritten).items()}
     files["graph.yaml"] = emit(graph)
-    given = pictures(graph)
-    if given:
-        files["preprocessor_config.json"] = json_of(preprocessor(given))
-        files |= _template(graph)
+    made = prompts.preprocessor(graph)
+    if made:
+        files |= {"preprocessor_config.json": json_of(made), **_template(graph)}
     files["graph.svg"] = draw(picture(rewritten))
     for name, text in files.items():
         if name.endswith(".py"):

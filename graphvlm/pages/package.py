@@ -13,7 +13,8 @@ from ..code import literal
 from ..dims import Dim, Many, Sum
 from ..ir import Graph, Node
 from ..node_page import NodePage
-from ..prompts import pictures
+from ..prompts import pictures, sounds
+from ..prompts.sound_views import sound_prompt_view, sound_tokens_view
 from ..prompts.views import prompt_view, tokens_view
 from ..stages import split
 from . import checkpoint, model, parallel, pipeline, readme
@@ -107,8 +108,14 @@ def make(graph: Graph) -> dict[str, Page]:
 
 
 def prompt_pages(graph: Graph, tokens: str, mask: str) -> dict[str, Page]:
-    """The pages of a prompt with images, whose text is the input `tokens`."""
-    given = pictures(graph)
+    """The pages of a prompt with images or sounds, whose text is the input `tokens`."""
+    given, heard = pictures(graph), sounds(graph)
+    if heard:
+        view = sound_prompt_view(graph, heard, tokens, mask)
+        return {
+            "processor.py": Page("prompt/sound_processor.py.j2", {"prompt": view}),
+            "tokens.py": Page("prompt/sound_tokens.py.j2", {"page": sound_tokens_view(heard)}),
+        }
     if given is None:
         return {}
     made = prompt_view(graph, given, tokens, mask)

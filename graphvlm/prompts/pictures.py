@@ -124,18 +124,18 @@ def _place(graph: Graph) -> tuple[list[Node], list[str], int | None, int] | None
             continue
         ids = dict(spec.placeholder)
         for port in sorted(ids, key=lambda port: port != "image"):  # of several ports that one
-            names = _above(graph, node.inputs[port])
+            names = above(graph, node.inputs[port])
             if any(graph.inputs[name].port.what in _PIXELS for name in names & {*graph.inputs}):
                 return *_sorted(graph, names), ids[port], dict(spec.tokens).get(port, 0)
     for node in graph.nodes.values():
         if isinstance(node.spec, Prefix):
             count = node.signature.inputs["image"].shape[1]
-            names = _above(graph, node.inputs["image"])
+            names = above(graph, node.inputs["image"])
             if any(graph.inputs[name].port.what in _PIXELS for name in names & {*graph.inputs}):
                 return *_sorted(graph, names), None, count if isinstance(count, int) else 0
     towers = [node for node in graph.nodes.values() if isinstance(node.spec, TiledVit)]
     if len(towers) == 1:
-        names = _above(graph, Ref(towers[0].name))
+        names = above(graph, Ref(towers[0].name))
         return *_sorted(graph, names), None, 1
     return None
 
@@ -145,7 +145,7 @@ def _sorted(graph: Graph, names: set[str]) -> tuple[list[Node], list[str]]:
     return nodes, [name for name, each in graph.inputs.items() if name in names and each.port.what in _KEYS]
 
 
-def _above(graph: Graph, ref: Ref) -> set[str]:
+def above(graph: Graph, ref: Ref) -> set[str]:
     """The names of everything that a value depends on."""
     found, waiting = set[str](), [ref.name]
     while waiting:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..ir import ImagePrompt, Prompt, Tiling
+from ..ir import ImagePrompt, Prompt, SoundPrompt, Tiling
 from ..settings import Settings
 
 _HALF = [0.5, 0.5, 0.5]
@@ -11,7 +11,8 @@ _HALF = [0.5, 0.5, 0.5]
 def read(settings: Settings) -> Prompt:
     """What a graph says of its prompts."""
     image = _image(settings.child("prompt", "image")) if settings.has("prompt", "image") else None
-    return Prompt(settings.get("prompt", "template", default=""), image)
+    sound = _sound(settings.child("prompt", "audio")) if settings.has("prompt", "audio") else None
+    return Prompt(settings.get("prompt", "template", default=""), image, sound)
 
 
 def _image(found: Settings) -> ImagePrompt:
@@ -36,6 +37,19 @@ def _image(found: Settings) -> ImagePrompt:
         resample=found.get("resample", default="bicubic"),
         mean=tuple(map(float, found.get("mean", default=_HALF))),
         std=tuple(map(float, found.get("std", default=_HALF))),
+    )
+
+
+def _sound(found: Settings) -> SoundPrompt:
+    return SoundPrompt(
+        token=found.get("token", default="<audio>"),
+        start=found.get("start", default=""),
+        end=found.get("end", default=""),
+        rate=int(found.get("rate", default=16000)),
+        hop=int(found.get("hop", default=160)),
+        window=int(found.get("window", default=400)),
+        long=found.get("long", default="cut"),
+        seconds=int(found.get("seconds", default=0)),
     )
 
 

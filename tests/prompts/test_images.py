@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import importlib.util
+import importlib
 import random
-import sys
 from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
-from pathlib import Path
 from types import ModuleType
 
 import pytest
@@ -16,24 +14,14 @@ import torch
 from PIL import Image
 from transformers.image_utils import SizeDict
 
-import graphvlm
-from graphvlm import rendering
 from graphvlm.counting import counter
-from graphvlm.ir import Graph
-from graphvlm.pages.package import prompt_pages
 from graphvlm.prompts import Pictures, pictures
-from graphvlm.prompts.processors import preprocessor
 
 from .families import FAMILIES, THEIRS, processor, standing, without_checks
+from .loading import graph, processor_of
 from .tokenizing import tokenizer
 
-ROOT = Path(__file__).parents[2]
 SIZES = ((57, 91), (130, 71), (333, 490), (41, 260))
-
-
-@cache
-def graph(name: str) -> Graph:
-    return graphvlm.load(ROOT / "graphs" / f"{name}.yaml")
 
 
 def given(name: str) -> Pictures:
@@ -48,17 +36,7 @@ def module(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], ModuleTy
 
     @cache
     def load(name: str) -> ModuleType:
-        folder = tmp_path_factory.mktemp(name) / f"prompted_{name}"
-        folder.mkdir()
-        for file, page in prompt_pages(graph(name), "input_ids", "attention_mask").items():
-            (folder / file).write_text(rendering.text_of(page))
-        (folder / "preprocessor_config.json").write_text(rendering.json_of(preprocessor(given(name))))
-        (folder / "__init__.py").touch()
-        spec = importlib.util.spec_from_file_location(folder.name, folder / "__init__.py")
-        assert spec is not None
-        sys.modules[folder.name] = importlib.util.module_from_spec(spec)
-        sys.modules[folder.name].__path__ = [str(folder)]
-        return importlib.import_module(f"{folder.name}.processor")
+        return processor_of(name, tmp_path_factory.mktemp(name))
 
     return load
 

@@ -15,7 +15,8 @@ from graphvlm.importers.huggingface.prompts import Beside, read_prompt
 from graphvlm.prompts import pictures
 
 from .families import FAMILIES
-from .test_images import given, graph
+from .loading import graph
+from .test_images import given
 from .tokenizing import tokenizer
 
 

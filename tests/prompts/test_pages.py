@@ -33,10 +33,16 @@ GRAPHS = (
 )
 
 
+HEARD = ("audio_flamingo_3", "qwen2_audio_7b", "voxtral_mini_3b")
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Packages of these pages alone, of both profiles."""
     made = tmp_path_factory.mktemp("pages")
+    for name in HEARD:
+        pages = prompt_pages(graphvlm.load(ROOT / "graphs" / f"{name}.yaml"), "input_ids", "attention_mask")
+        write(made / f"prompted_{name}", {file: rendering.text_of(page) for file, page in pages.items()})
     for name in GRAPHS:
         for end, more in (("", []), ("_long", [LONG])):
             graph = graphvlm.load(ROOT / "graphs" / f"{name}.yaml", overrides=[*more, "prompt.image.resize=stretch"])

@@ -10,22 +10,26 @@ from graphvlm.prompts import Pictures
 
 def tokenizer(given: Pictures, *more: str) -> Any:
     """Bytes are tokens, and so is each special token in the texts of a prompt; the placeholder has its number."""
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
-    from transformers import PreTrainedTokenizerFast
-
     image = given.prompt
     texts = [getattr(image, name) for name in image.__slots__ if isinstance(getattr(image, name), str)]
     places = [(row, column) for row in range(1, 7) for column in range(1, 7)]
     tiles = [image.before_tile.format(row=row, column=column, number=0) for row, column in places]
     written = "".join([image.token, image.feature, *texts, *tiles, *more])
     found = re.findall(r"<[^<>{}]+>|\[[A-Z_]+\]|</[a-z]+>", written)
-    special = list(dict.fromkeys([*found, image.token, image.feature]))
+    return bytes_and(list(dict.fromkeys([*found, image.token, image.feature])), image.feature, given.token_id)
+
+
+def bytes_and(special: list[str], feature: str, token_id: int | None) -> Any:
+    """Bytes are tokens, and so are the special ones, of which `feature` has its number."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+    from transformers import PreTrainedTokenizerFast
+
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
     vocabulary = {each: number for number, each in enumerate([*alphabet, "<pad>", "<bos>", *special])}
-    if given.token_id is not None:
-        own, other = vocabulary[image.feature], given.token_id
-        vocabulary |= {each: own for each, number in vocabulary.items() if number == other}
-        vocabulary[image.feature] = other
+    if token_id is not None:
+        own = vocabulary[feature]
+        vocabulary |= {each: own for each, number in vocabulary.items() if number == token_id}
+        vocabulary[feature] = token_id
     made = Tokenizer(models.BPE(vocab=vocabulary, merges=[]))
     made.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     made.decoder = decoders.ByteLevel()

@@ -77,7 +77,7 @@ class Processor:
         return inputs
 
     def places(self, ids: Tensor) -> list[list[tuple[int, int]]]:
-        """For each row of ids [batch, seq], where features of images begin and end."""
+        """For each row of ids [batch, seq], where features begin and end."""
         found = []
         for row in (ids == self.token_id).int():
             edges = F.pad(row, (1, 1)).diff()
