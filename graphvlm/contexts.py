@@ -7,12 +7,11 @@ from dataclasses import replace
 from math import gcd
 
 from .blocks.parse_attention import divisors
-from .blocks.settings import Attention, Op
+from .blocks.settings import Attention, Mlp, Op
 from .blocks.settings_linear import Delta, Fading, Linear
 from .ir import Node
 from .problems import Problems
 from .settings import Settings
-from .splits import is_routed
 
 # Outermost first: neighbours exchange most.
 ORDER = ("replicate", "dp", "ep", "cp", "tp")
@@ -75,14 +74,15 @@ def _whole(node: Node, own: Settings | None) -> str:
     stack = node.spec.stack
     if node.kind != "decoder" or stack is None:
         return "only decoders can so far"
-    ops = [sublayer.op for kind in stack.kinds for sublayer in kind.sublayers]
+    sublayers = [sublayer for kind in stack.kinds for sublayer in kind.sublayers]
     reasons = {
         "those of `tp` do so already (`sequence`)": own is not None and own.get("sequence", default=False),
-        "segments are told apart by their places in the sequence": stack.segments,
         "something comes in from elsewhere between its layers": any(name.startswith("inject") for name in node.inputs),
         "its tokens are among the keys of attention over a port": any(cross.own for cross in stack.crossed),
         "an indexer chooses among the keys of all tokens": stack.indexed,
-        "its experts choose among all tokens": any(getattr(op, "moe", None) and not is_routed(op) for op in ops),
+        "the tokens of one segment alone attend to something": any(
+            sublayer.scope and not isinstance(sublayer.op, Mlp) for sublayer in sublayers
+        ),
     }
     return next((why for why, holds in reasons.items() if holds), "")
 

@@ -16,7 +16,7 @@ from .ir import Graph, Node, Parallelism
 from .linked import LinkedGraph
 from .problems import Problems
 from .settings import Settings
-from .splits import conflict, is_routed, split_op
+from .splits import conflict, is_routed, with_own_gates
 from .splits import laid as laid_op
 from .words import suggestion
 
@@ -74,6 +74,8 @@ def _as_owner(node: Node, laid: Mapping[str, Node]) -> Node:
     if max(tp, ep) > 1 and stack is not None:
         change = partial(laid_op, split=tp > 1, spread=ep > 1)
         node = replace(node, spec=node.spec.with_stack(stack.map_ops(change)))
+    if owner.sequence and stack is not None:
+        node = replace(node, spec=node.spec.with_stack(with_own_gates(node.spec.stack or stack)))
     if owner.context > 1 and stack is not None:
         node = replace(node, spec=node.spec.with_stack(stack.map_ops(shared)))
     node = replace(node, tensor_parallel=tp, expert_parallel=ep, context=owner.context, sequence=owner.sequence)
@@ -134,16 +136,14 @@ def _check_tokens(node: Node, degree: int, own: Settings, problems: Problems) ->
         why, edit = "its ranks hold no parts of it", "remove `sequence`, or give the node a `tp` above 1"
     elif node.kind != "decoder" or stack is None:
         why = "only decoders can so far"
-    elif stack.segments:
-        why = "segments are told apart by their places in the sequence"
-    elif any(sublayer.residual.gate or sublayer.rows for sublayer in sublayers):
-        why = "gates and flags of rows stand between its sublayers"
-    elif any("" in split_op(sublayer.op, degree) for sublayer in sublayers):
-        why = "its linear attention, sinks or relative positions do not take gathered tokens yet"
     elif stack.handed:
         why = "its layers hand on which keys an indexer has chosen, each for all tokens"
-    elif stack.crossed or any(name.startswith("inject") for name in node.inputs):
-        why = "something comes in from elsewhere between its sublayers"
+    elif any(name.startswith("inject") for name in node.inputs):
+        why = "something comes in from elsewhere between its layers"
+    elif any(cross.own for cross in stack.crossed):
+        why = "its tokens are among the keys of attention over a port"
+    elif any(sublayer.scope and not isinstance(sublayer.op, Mlp) for sublayer in sublayers):
+        why = "the tokens of one segment alone attend to something"
     if why:
         message = f"ranks of `tp` cannot share the tokens of `{node.name}`: {why}"
         problems.error("tokens-not-shared", message, own.span("sequence"), help=edit)

@@ -6,7 +6,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from .blocks.settings import Attention, Mlp, Op, Stack, Sublayer
+from .blocks.segments import marked_segment
+from .blocks.settings import Attention, LayerKind, Mlp, Op, Stack, Sublayer, is_choosing
 from .blocks.settings_linear import Delta, Fading, Linear
 from .ir import Node
 
@@ -23,6 +24,9 @@ Style = Literal[
     "tokens",
     "gathered",
     "between",
+    "some",
+    "at_least_one",
+    "own_inputs",
     "scattered",
     "vocabulary",
     "tied",
@@ -42,7 +46,9 @@ class Way:
 
     Where ranks share the tokens between sublayers, a norm of `tokens` sees those of its rank. They are `gathered` in
     front of an operation whose last matrix, by rows, gives each rank its own again (`scattered`); an operation of more
-    than such matrices stands `between` gathering them and parting them.
+    than such matrices stands `between` gathering them and parting them, one for `some` of the tokens between gathering
+    these, however many each rank has; elsewhere such a one is given `at_least_one`. What a layer is given beside its
+    tokens is cut to its `own_inputs`.
 
     Of a table by `vocabulary`, a rank holds the rows of some tokens; a `tied` head multiplies with them.
     """
@@ -73,7 +79,18 @@ def splits(node: Node) -> dict[str, Way]:
     return found | {path: Way(style) for path, style in own.items()}
 
 
-Part = Literal["all_tokens", "own_tokens", "to_heads", "to_tokens", "all_keys", "own_heads", "own_rates", "own_sources"]
+Part = Literal[
+    "all_tokens",
+    "own_tokens",
+    "to_heads",
+    "to_tokens",
+    "all_keys",
+    "own_heads",
+    "own_rates",
+    "own_queries",
+    "own_inputs",
+    "all_of_some",
+]
 
 
 def contexts(node: Node) -> dict[str, Part]:
@@ -81,16 +98,22 @@ def contexts(node: Node) -> dict[str, Part]:
 
     Its maps read `own_tokens`; behind those that make heads, tokens come together and heads part (`to_heads`), and back
     in front of its last map (`to_tokens`). Keys for all heads are gathered. Of weights by head, and of rates, a rank
-    reads those of its `own_heads`. Attention over a port needs no exchange: queries are those of a rank's tokens, and a
-    layer (the empty path) hands on, of which of the `own_sources` each token sees, their part.
+    reads those of its `own_heads`. Attention over a port needs no exchange: queries are a rank's own (`own_queries`). A
+    layer (the empty path) hands on its `own_inputs` beside the tokens. Experts that choose do so from `all_of_some`.
     """
     found: dict[str, Part] = {}
-    sublayers = [s for kind in node.spec.stack.kinds for s in kind.sublayers] if node.spec.stack else []
-    for sublayer in sublayers if node.context > 1 else ():
+    stack = node.spec.stack
+    if stack is None or node.context == 1:
+        return found
+    if _own_inputs(stack):
+        found[""] = "own_inputs"
+    for sublayer in (sublayer for kind in stack.kinds for sublayer in kind.sublayers):
         op = sublayer.op
         if isinstance(op, Attention) and op.cross:
             if op.cross.visible:
-                found[""] = "own_sources"
+                found[sublayer.name] = "own_queries"
+        elif is_choosing(op):
+            found[sublayer.name] = "all_of_some"
         elif isinstance(op, Attention | Linear):
             parts = _of_linear_context(op) if isinstance(op, Linear) else _of_context(op)
             found[sublayer.name] = "all_tokens"
@@ -126,30 +149,90 @@ def differing(node: Node) -> bool:
     return len({frozenset(each) for each in found}) > 1
 
 
+def _own_inputs(stack: Stack) -> bool:
+    """Whether layers are told of their tokens which segment they are of, or whether they see something of a port."""
+    return stack.parted or any(sublayer.rows for kind in stack.kinds for sublayer in kind.sublayers)
+
+
+def with_own_gates(stack: Stack) -> Stack:
+    """The stack whose gates, held by all ranks, see some of the tokens each."""
+    kinds = []
+    for kind in stack.kinds:
+        groups = (tuple(replace(s, residual=replace(s.residual, tokens=True)) for s in group) for group in kind.groups)
+        kinds.append(replace(kind, groups=tuple(groups)))
+    return replace(stack, kinds=tuple(kinds))
+
+
 def _by_kind(stack: Stack, ranks: int, *, tokens: bool = False) -> list[dict[str, Way]]:
     """The modules that are split in each kind of layer, whose ranks may share the `tokens` between sublayers."""
+    around = _around_operations(stack, ranks) if tokens else _of_segments(stack)
     return [
         {
             ".".join(filter(None, (sublayer.name, path))): way
             for sublayer in kind.sublayers
-            for path, way in (_of_tokens(sublayer, ranks) if tokens else split_op(sublayer.op, ranks)).items()
+            for path, way in _inside(sublayer, ranks, around.get(sublayer.name)).items()
         }
-        | {
-            f"{sublayer.name}{norm}": Way("tokens")
-            for sublayer in kind.sublayers
-            for norm in (("_norm",) if sublayer.normed else ()) + (("_post_norm",) * (sublayer.place == "sandwich"))
-            if tokens and (sublayer.norm.weight or sublayer.norm.bias)
-        }
+        | (dict(_around(kind, stack)) if tokens else {})
         for kind in stack.kinds
     ]
 
 
-def _of_tokens(sublayer: Sublayer, ranks: int) -> dict[str, Way]:
-    """The modules of a sublayer in front of which tokens are gathered, and behind which each rank has its own again."""
+def _of_segments(stack: Stack) -> dict[str, Way]:
+    """The networks of one segment, of which a batch or a rank of `cp` may have no tokens: split matrices want one."""
+    if marked_segment(stack.segments):
+        return {}
+    sublayers = [sublayer for kind in stack.kinds for sublayer in kind.sublayers if sublayer.scope]
+    return {
+        each.name: Way("at_least_one") for each in sublayers if isinstance(each.op, Mlp) and not is_choosing(each.op)
+    }
+
+
+def _around_operations(stack: Stack, ranks: int) -> dict[str, Way]:
+    """How tokens come together in front of the sublayers of each name and are parted behind them, in all layers alike.
+
+    They are parted by the last matrix of an operation that has one alone; else behind it.
+    """
+    found: dict[str, Way] = {}
+    for sublayer in (sublayer for kind in stack.kinds for sublayer in kind.sublayers):
+        op, ways = sublayer.op, split_op(sublayer.op, ranks)
+        own = ways.pop("", Way("parts")).axes
+        by = isinstance(op, Attention | Mlp) and op.by
+        plain = not by and {way.style for way in ways.values()} <= {"column", "row", "heads"}
+        style: Style = "some" if sublayer.scope else "gathered" if plain else "between"
+        other = found.get(sublayer.name, Way(style))
+        styles = {style, other.style}
+        style = "some" if "some" in styles else "between" if "between" in styles else style
+        found[sublayer.name] = Way(style, axes=tuple(dict.fromkeys((*other.axes, *own))))
+    return found
+
+
+def _inside(sublayer: Sublayer, ranks: int, around: Way | None) -> dict[str, Way]:
+    """The modules of a sublayer that are split, and what stands `around` it where ranks share the tokens."""
     ways = split_op(sublayer.op, ranks)
-    if not {way.style for way in ways.values()} <= {"column", "row", "heads"}:
-        return {"": Way("between"), **ways}
-    return {"": Way("gathered")} | {path: Way("scattered") if way.style == "row" else way for path, way in ways.items()}
+    if around is None:
+        return ways
+    scattered = around.style == "gathered"
+    inside = {path: Way("scattered") if scattered and way.style == "row" else way for path, way in ways.items()}
+    return {"": around} | {path: way for path, way in inside.items() if path}
+
+
+def _around(kind: LayerKind, stack: Stack) -> Iterator[tuple[str, Way]]:
+    """What stands around the operations of a layer: ranks share the tokens, so gradients of its weights are summed."""
+    layers = [sublayer for kind in stack.kinds for sublayer in kind.sublayers]
+    gates = tuple(dict.fromkeys((f"{each.name}_gate", None) for each in layers if each.residual.gate))
+    if _own_inputs(stack):
+        yield "", Way("own_inputs", axes=gates)
+    elif gates:
+        yield "", Way("parts", axes=gates)
+    for sublayer in kind.sublayers:
+        norm = sublayer.norm
+        for name in (("norm",) if sublayer.normed else ()) + (("post_norm",) * (sublayer.place == "sandwich")):
+            if norm.weight or norm.bias:
+                path = f"{sublayer.name}_{name}"
+                # Of a segment there are as many tokens as there are, on some axis.
+                yield from ((f"{path}.{by}", Way("tokens", axis=0)) for by in norm.by)
+                yield from () if norm.by else ((path, Way("tokens", axis=1)),)
+    yield from ((f"{group[0].name}_join", Way("tokens", axis=1)) for group in kind.groups if group[0].residual.join)
 
 
 def conflict(stack: Stack, ranks: int) -> str:

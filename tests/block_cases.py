@@ -271,8 +271,6 @@ BLOCK_CASES = [
         for edits, mesh, node, what in (
             ({}, "dp: 2", "llm", "hold no parts of it"),
             ({}, "tp: 2", "projector", "only decoders"),
-            (cross(), "tp: 2", "llm", "comes in from elsewhere"),
-            ({MLP: f"{MLP}, residual: {{gate: tanh}}"}, "tp: 2", "llm", "gates and flags"),
             (
                 indexed("{heads: 4, head_dim: 20, top: 9}", "{at: [1], attention: {indexer: shared}}"),
                 *("tp: 2", "llm", "which keys an indexer has chosen"),

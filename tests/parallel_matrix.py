@@ -18,6 +18,7 @@ from types import MappingProxyType
 import torch
 
 import graphvlm
+from graphvlm.blocks.settings import Attention, Mlp
 
 from .laid_out import reference
 from .open_sizes import Sizes
@@ -61,6 +62,26 @@ QUIET = MappingProxyType(
 )
 
 
+def even(name: str) -> Iterator[str]:
+    """The overrides by which ranks can share the heads and experts of the small form: no odd numbers of them.
+
+    Small forms have odd sizes to show what counts on even ones; here the layout is what is looked at.
+    """
+    for node in small(name).owners:
+        stack = node.spec.stack
+        ops = [s.op for kind in stack.kinds for s in kind.sublayers] if stack else []
+        attentions = [op for op in ops if isinstance(op, Attention)]
+        if any(op.heads % 2 and not op.cross for op in attentions):
+            wide = f"dim: {max(32, stack.dim)}" if stack else ""
+            yield f"nodes.{node.name}={{{wide}, attention: {{heads: 4}}}}"
+        if any(isinstance(op, Mlp) and op.moe and op.moe.experts % 2 for op in ops):
+            yield f"nodes.{node.name}.mlp.moe.experts=6"
+        for sublayer in (s for kind in stack.kinds for s in kind.sublayers) if stack else ():
+            if sublayer.name != "attn" and isinstance(sublayer.op, Attention) and sublayer.op.heads % 2:
+                kv = ", kv_heads: 2" if sublayer.op.kv_heads != sublayer.op.heads else ""
+                yield f"nodes.{node.name}.sublayers.{sublayer.name}={{heads: 4{kv}}}"
+
+
 def settings(name: str, layout: str) -> str:
     """The override that lays a graph out."""
     mesh, decoders, towers = LAYOUTS[layout]
@@ -87,7 +108,7 @@ def _built(name: str, layout: str, folder: Path) -> tuple[str, str]:
     """Why a layout is refused, or the name of the package that is ready to be compared."""
     kind = "double_" if name in DOUBLE else ""
     cell = f"{kind}{name}_{layout}".replace(" ", "_").replace("+", "_")
-    changes = (*shrinking(name), *QUIET.get(name, ()), settings(name, layout), f"name={cell}")
+    changes = (*shrinking(name), *even(name), *QUIET.get(name, ()), settings(name, layout), f"name={cell}")
     try:
         graph = graphvlm.load(GRAPHS / f"{name}.yaml", overrides=changes)
     except graphvlm.GraphError as error:
@@ -119,9 +140,11 @@ def _sizes(name: str) -> Sizes:
     """Sizes for which ranks can share the tokens of the decoder: an even number."""
     graph = small(name)
     decoder = next(node for node in graph.nodes.values() if node.kind == "decoder")
-    stream = decoder.signature.inputs[decoder.signature.stream].shape[1]
+    segments = decoder.spec.stack.segments if decoder.spec.stack else ()
+    ports = [each.name for each in segments if each.name in decoder.inputs] or [decoder.signature.stream]
+    streams = [decoder.signature.inputs[port].shape[1] for port in ports]
     found = [sizes(graph, seq=seq) for seq in (8, 9)]
-    return next((each for each in found if each.evaluate(stream) % 2 == 0), found[0])
+    return next((each for each in found if sum(map(each.evaluate, streams)) % 2 == 0), found[0])
 
 
 def _cell(folder: Path, cell: str) -> str:

@@ -152,6 +152,9 @@ CHANGES |= {
 }
 
 CHANGES["context_fading"] = CHANGES["fading"]
+for _name in ("segments", "choosing", "crossed", "linear", "sinks", "experts"):
+    CHANGES |= {f"tokens_{_name}": CHANGES[_name]}
+CHANGES |= {f"context_{_name}": CHANGES[_name] for _name in ("segments", "choosing", "crossed")}
 
 _AGAIN = {"recompute": "block", "images": "shard"}
 
@@ -203,6 +206,11 @@ CASES = {
     "context_all_heads": ({"dp": 1, "cp": 2, "tp": 2}, {}, False),
     "context_fading": ({"dp": 1, "cp": 2, "tp": 2}, {}, False),
     "fading": ({"tp": 4}, {}, False),
+    **{
+        f"tokens_{name}": ({"dp": 2, "tp": 2}, {"llm": {"sequence": True}}, False)
+        for name in ("segments", "choosing", "crossed", "linear", "sinks", "experts")
+    },
+    **{f"context_{name}": ({"dp": 1, "cp": 2, "tp": 2}, {}, False) for name in ("segments", "choosing", "crossed")},
     "again": ({"dp": 2, "tp": 2}, {"llm": {"recompute": "block", "sequence": True}, "vision": _AGAIN}, False),
     "spread": ({"dp": 2, "ep": 2}, {"llm": {"recompute": "block"}}, False),
     "spread_wide": ({"dp": 1, "ep": 4}, {}, True),
@@ -213,11 +221,13 @@ _LONG = {
     *("sharded_tied", "split", "shared", "plain_experts", "one_key", "squares", "blank_shared", "spread_wide"),
     *("narrow_eight", "narrow_decoder", "context_both", "context_split", "hybrid", "all_counted", "narrow", "context"),
     *("tokens_latent", "slopes", "both_tied", "sinks", "context_sinks", "context_relative", "context_all_heads"),
-    *("context_fading", "linear"),
+    *("context_fading", "linear", "context_crossed", "tokens_linear", "tokens_sinks", "tokens_experts", "segments"),
+    *("tokens_crossed", "choosing", "crossed"),
 }
 NAMES = [pytest.param(name, marks=pytest.mark.long) if name in _LONG else name for name in CASES]
 # Cases with as many images in each batch; others have one, or one for each prompt, in turn. Some ranks may have none.
 IMAGES = {"crossed": [2, 2, 2, 2], "choosing": [2, 2, 2, 2], "blank": [0, 1, 0, 2], "blank_shared": [0, 1, 0, 0]}
+IMAGES |= {f"{how}_{name}": [2, 2, 2, 2] for how in ("tokens", "context") for name in ("crossed", "choosing")}
 IMAGES["blank_empty"] = [0, 1, 0, 0]
 
 

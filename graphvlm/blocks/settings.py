@@ -165,7 +165,7 @@ class Residual:
 
     `tanh` and `alpha` are one number (`tanh` goes through tanh), `layer_scale` is one a feature; `init` is its start.
     With a `skip` of 0, it takes the place of the tokens. With `join`, a linear map makes one of the results of all
-    sublayers in the same brackets, in place of their sum.
+    sublayers in the same brackets, in place of their sum. With `tokens`, a rank has some of these, and all of the gate.
     """
 
     scale: float = 1.0
@@ -173,6 +173,7 @@ class Residual:
     init: float = 0.0
     skip: float = 1.0
     join: bool = False
+    tokens: bool = False
 
 
 @dataclass(frozen=True, slots=True)

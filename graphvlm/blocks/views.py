@@ -50,6 +50,7 @@ class StackView:
     parts: PartsView | None
     fields: tuple[Field, ...]
     shared: tuple[SharedView, ...] = ()
+    own_gates: bool = False  # of tokens that ranks share
     peers: tuple[SourceView, ...] = ()  # the sources of all stacks of the package, if several have some: of one type
 
     @property
@@ -130,7 +131,7 @@ class StackView:
     def local(self) -> bool:
         """Whether there are parameters, beside those of modules of torch, of which a rank holds a part."""
         scores = [view.scores for view in self.attentions] + [view.scores for view in self.latents]
-        split = any(view.local for view in self.moes) or any(view.tp for view in self.deltas)
+        split = any(view.local for view in self.moes) or any(view.tp for view in self.deltas) or self.own_gates
         return split or any(each.local for each in scores)
 
     @property
@@ -189,7 +190,8 @@ def stack_view(stack: Stack, config: str, use: Use, *, tp: int, outer: tuple[Nor
         shared=tuple(shared_views(stack)),
         ropes=classes.ropes(),
         offset_norm=any(norm is not None and norm.unit_offset for norm in norms),
-        parts=parts_view(stack, norms),
+        parts=parts_view(stack, norms, tp),
+        own_gates=any(s.residual.gate and s.residual.tokens for kind in stack.kinds for s in kind.sublayers),
         fields=tuple(fields.found.values()),
     )
 

@@ -323,8 +323,9 @@ def _placed(sublayer: Sublayer, value: str, given: Passed) -> str:
 
 def _factor(sublayer: Sublayer, given: Passed) -> str:
     """What the result is multiplied with."""
-    gate = {"tanh": "_gate.tanh() * ", "alpha": "_gate * ", "layer_scale": "_gate * ", None: ""}
-    text = gate[sublayer.residual.gate]
+    gate = f"self.{sublayer.name}_gate"
+    gate = f"local({gate})" if sublayer.residual.tokens else gate
+    text = {"tanh": f"{gate}.tanh() * ", None: ""}.get(sublayer.residual.gate, f"{gate} * ")
     scale = f"self.{sublayer.name}_scale * " if sublayer.residual.scale != 1 else ""
     rows = f"{given.rows(sublayer.rows)} * " if sublayer.rows else ""
-    return scale + (f"self.{sublayer.name}{text}" if text else "") + rows
+    return scale + text + rows

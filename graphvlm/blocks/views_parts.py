@@ -16,7 +16,7 @@ class PartsView:
 
     `marked` is the one of two that flags mark in one sequence, `rest` the other; without them, segments are stretches.
     With `weights`, modules have one of each; with `scoped`, a sublayer is called for marked tokens alone. `heads` if
-    they normalise the heads of queries and keys.
+    they normalise the heads of queries and keys; `tp` if ranks hold parts of matrices.
     """
 
     names: tuple[str, ...]
@@ -25,6 +25,7 @@ class PartsView:
     weights: bool
     scoped: bool
     heads: bool
+    tp: bool
 
 
 def parts_type(stack: Stack) -> tuple[str, str]:
@@ -32,7 +33,7 @@ def parts_type(stack: Stack) -> tuple[str, str]:
     return ("marked", "Tensor | None") if marked_segment(stack.segments) else ("sizes", "list[int]")
 
 
-def parts_view(stack: Stack, norms: Iterable[Norm | None]) -> PartsView | None:
+def parts_view(stack: Stack, norms: Iterable[Norm | None], tp: int) -> PartsView | None:
     """The view of the segments of a stack; None where the tokens are all alike."""
     if not stack.segments:
         return None
@@ -47,6 +48,7 @@ def parts_view(stack: Stack, norms: Iterable[Norm | None]) -> PartsView | None:
         weights=bool(ops) or any(norm is not None and norm.by for norm in norms),
         scoped=any(sublayer.scope for sublayer in sublayers),
         heads=any(isinstance(op, Attention) and op.qk_norm and op.norm_heads for op in ops),
+        tp=tp > 1,
     )
 
 

@@ -8,38 +8,12 @@ from dataclasses import dataclass
 from ..code import quoted
 from ..ir import Graph, Node
 from ..sharding import fsdp_unit, tied_tables
-from ..splits import Part, Style, Way, by_width, contexts, differing, splits, spread_experts
+from ..splits import Style
 from ..staging import degree
 from . import blanks
-from .arguments import cached
 from .blanks import Blanks
 from .model import ModelView
-
-
-@dataclass(frozen=True, slots=True)
-class NodePlan:
-    """One node under tensor parallelism: styles for modules of a layer and for its own, and what kinds they are of.
-
-    `experts` are those of a layer that lie on different ranks of `ep`, and `by_width` if those of `dp` share each. With
-    `sequence`, ranks share the tokens between sublayers. With `mixed`, not every layer has all of these modules.
-    It is split over the ranks of the mesh `ranks`; those of `cp` have some tokens each, with the styles `context`, and
-    the `relative` positions of their heads. Where they attend to a port and ranks have some of the tokens, `source` is
-    the module that knows what of it a token sees; some see nothing, which their `rows` say.
-    """
-
-    name: str
-    block: tuple[tuple[str, str], ...]
-    own: tuple[tuple[str, str], ...]
-    mixed: bool
-    styles: frozenset[Style]
-    experts: tuple[tuple[str, str], ...] = ()
-    by_width: bool = False
-    sequence: bool = False
-    ranks: str = 'mesh["tp"]'
-    context: tuple[tuple[str, str], ...] = ()
-    relative: bool = False
-    source: str = ""
-    rows: bool = False
+from .node_plan import NodePlan, Told, is_narrow, plan_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +74,8 @@ class ParallelView:
     @property
     def called(self) -> bool:
         """Whether there are functions that are given others."""
-        return bool(self.spread or self.mixtures or self.blanks or self.summed or self.parts)
+        some = bool(self.styles & {"some", "at_least_one"})
+        return bool(self.spread or self.mixtures or self.blanks or self.summed or self.parts or some)
 
     @property
     def torch(self) -> tuple[str, ...]:
@@ -183,9 +158,19 @@ class ParallelView:
         return found | {"OwnHeads()" for plan in self.plans if plan.relative}
 
     @property
-    def sources(self) -> tuple[str, bool]:
-        """The module that knows what tokens see of a port, if ranks have to; and whether some see nothing."""
-        return next(((plan.source, plan.rows) for plan in self.plans if plan.source), ("", False))
+    def told(self) -> Told | None:
+        """What layers are told of their tokens, where ranks have some of these each; None if nothing."""
+        return next((plan.told for plan in self.plans if plan.told), None)
+
+    @property
+    def source(self) -> str:
+        """The module that knows what tokens see of a port, if that is part of it."""
+        return next((plan.told.source for plan in self.plans if plan.told), "")
+
+    @property
+    def in_turn(self) -> bool:
+        """Whether modules have several styles."""
+        return any(style.startswith("InTurn(") for plan in self.plans for _, style in plan.block)
 
     @property
     def own_styles(self) -> bool:
@@ -198,7 +183,8 @@ class ParallelView:
         return bool(
             self.mixtures
             or self.parts
-            or self.styles & {"repeated", "shared", "experts", "gathered", "between", "tied"}
+            or self.styles
+            & {"repeated", "shared", "experts", "gathered", "between", "some", "at_least_one", "own_inputs", "tied"}
         )
 
     @property
@@ -218,13 +204,13 @@ class ParallelView:
         found |= {"DTensor"} if self.split and self._attended else set()
         if "tied" in self.styles:
             found |= {"DTensor", "Replicate"}
-        if self.styles & {"gathered", "between"}:
+        if self.styles & {"gathered", "between", "some"}:
             found |= {"DTensor", "Replicate", "Shard"}
         if self.styles & {"all_heads", "own_heads"}:
             found |= {"Replicate", "Shard"}
         if self.parts:
             found |= {"DTensor", "Replicate", "Shard"}
-        if "AllKeys()" in self.parts:
+        if self.parts & {"AllKeys()", "AllOfSome()"}:
             found |= {"Partial"}
         if self.mixtures:
             found |= {"Shard", "distribute_tensor"}
@@ -257,7 +243,7 @@ def make(graph: Graph, view: ModelView, inner: tuple[tuple[str, str], ...]) -> P
     tied, together = tied_tables(graph), _together(graph)
     sharded = [node for node in graph.owners if not node.spread]
     mesh = graph.parallelism.mesh
-    plans = tuple(plan for node in graph.owners if (plan := _plan(node, mesh, view.in_parts)))
+    plans = tuple(plan for node in graph.owners if (plan := plan_of(node, mesh, view.in_parts)))
     return ParallelView(
         mesh=tuple(mesh.items()),
         plans=plans,
@@ -271,16 +257,11 @@ def make(graph: Graph, view: ModelView, inner: tuple[tuple[str, str], ...]) -> P
         mixtures=_mixtures(graph),
         again=tuple(node.name for node in graph.owners if node.recompute and node.spec.stack and node.spec.stack.order),
         blanks=blanks.make(graph, view.encoders),
-        narrow=tuple(sorted({node.tensor_parallel for node in graph.owners if _is_narrow(node, mesh)})),
+        narrow=tuple(sorted({node.tensor_parallel for node in graph.owners if is_narrow(node, mesh)})),
         summed=view.decoder if view.in_parts else "",
         counted=not view.keep,
         staged=degree(graph) > 1,
     )
-
-
-def _is_narrow(node: Node, mesh: Mapping[str, int]) -> bool:
-    """Whether a node is split over some of the ranks of `tp`."""
-    return 1 < node.tensor_parallel < mesh.get("tp", 1)
 
 
 def _mixtures(graph: Graph) -> str:
@@ -295,7 +276,7 @@ def _has_layers(node: Node) -> bool:
 
 def _spread(node: Node, mesh: Mapping[str, int]) -> Spread:
     module = f"model.{node.name}"
-    over = f"groups_of_{node.tensor_parallel}[axes]" if _is_narrow(node, mesh) else "mesh"
+    over = f"groups_of_{node.tensor_parallel}[axes]" if is_narrow(node, mesh) else "mesh"
     return Spread(module, (*((f"*{module}.layers",) if _has_layers(node) else ()), module), over)
 
 
@@ -311,74 +292,3 @@ def _units(node: Node) -> tuple[str, ...]:
     """The modules of a node that are gathered by themselves, the inner one first."""
     found = {fsdp_unit(node, parameter.path) for parameter in node.spec.parameters()}
     return tuple(sorted((unit for unit in found if ".layers." not in unit), reverse=True))
-
-
-def _plan(node: Node, mesh: Mapping[str, int], in_parts: bool) -> NodePlan | None:
-    ways = splits(node)
-    spread = spread_experts(node)
-    ways = {path: way for path, way in ways.items() if path.removeprefix("layers.*.") not in spread}
-    found = {path: _style(way) for path, way in ways.items()}
-    if ways.get("head", Way("tied")).style != "tied":
-        found["head"] = f"ColwiseParallel({'use_local_output=False' if in_parts else 'output_layouts=Replicate()'})"
-    inside = "layers.*."
-    block = tuple((path.removeprefix(inside), style) for path, style in found.items() if path.startswith(inside))
-    own = tuple((path, style) for path, style in found.items() if not path.startswith(inside))
-    styles = frozenset(way.style for way in ways.values())
-    context = tuple((path, _PARTS[part]) for path, part in contexts(node).items())
-    experts = tuple((path, _style(way, spread=True, split=node.tensor_parallel > 1)) for path, way in spread.items())
-    if not (found or experts or context):
-        return None
-    seen = "OwnSources()" in dict(context).values()
-    return NodePlan(
-        node.name,
-        block,
-        own,
-        differing(node),
-        styles,
-        experts,
-        by_width=bool(experts) and by_width(node, mesh),
-        sequence=node.sequence,
-        ranks=f'groups_of_{node.tensor_parallel}["part"]' if _is_narrow(node, mesh) else 'mesh["tp"]',
-        context=context,
-        relative=bool(context) and getattr(node.spec, "relative", None) is not None,
-        source="" if not seen else "generate" if cached(node) else node.name,
-        rows=any(s.rows for kind in node.spec.stack.kinds for s in kind.sublayers) if node.spec.stack else False,
-    )
-
-
-_PARTS: dict[Part, str] = {
-    "all_tokens": "AllTokens()",
-    "own_tokens": "OwnTokens()",
-    "to_heads": "ToHeads()",
-    "to_tokens": "ToTokens()",
-    "all_keys": "AllKeys()",
-    "own_heads": "OwnHeads()",
-    "own_rates": "OwnHeads(axis=1)",
-    "own_sources": "OwnSources()",
-}
-
-
-def _style(way: Way, *, spread: bool = False, split: bool = False) -> str:
-    """The expression for the style of a module, of experts on different ranks, which may be split too."""
-    if spread and not split:
-        return "SpreadExperts()"
-    if way.style == "heads" and way.axis != 1:
-        return f"SequenceParallel(sequence_dim={way.axis}, use_local_output=True)"
-    axes = ", ".join(f"{name}={axis}" for name, axis in way.axes)
-    return {
-        "column": "ColwiseParallel()",
-        "row": "RowwiseParallel()",
-        "scattered": "RowwiseParallel(output_layouts=Shard(1))",
-        "tokens": "SequenceParallel(use_local_output=True)",
-        "gathered": "Gathered()",
-        "between": "Between()",
-        "vocabulary": "RowwiseParallel(input_layouts=Replicate())",
-        "tied": "TiedHead()",
-        "heads": "SequenceParallel(use_local_output=True)",
-        "all_heads": "ALL_HEADS",
-        "own_heads": "OWN_HEADS",
-        "repeated": f"Repeated({way.heads})",
-        "shared": "Shared()",
-        "experts": f"SpreadExperts({axes})" if spread else f"SplitExperts({axes})",
-        "parts": f"Parts({axes})",
-    }[way.style]

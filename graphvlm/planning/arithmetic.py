@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ..blocks.run import read_run
-from ..blocks.settings import Attention, Op, Sublayer
+from ..blocks.settings import Attention, Op, Sublayer, is_choosing
 from ..blocks.settings_linear import Delta, Fading
 from ..ir import Graph, Node
 from ..settings import Settings
@@ -79,15 +79,16 @@ def sequences(node: Node, sizes: Mapping[str, int]) -> int:
 
 
 def scoped(node: Node, sublayer: Sublayer, tokens: int, sizes: Mapping[str, int]) -> int:
-    """How many of the tokens of a node a sublayer is for."""
-    return _segments(node, sizes).get(sublayer.scope, tokens)
+    """How many of the tokens of a node a sublayer is for on one rank; experts that choose do so among those of all."""
+    own = _segments(node, sizes).get(sublayer.scope, tokens)
+    return own * node.context if is_choosing(sublayer.op) else own
 
 
 def _segments(node: Node, sizes: Mapping[str, int]) -> dict[str, int]:
-    """The tokens of each segment that comes in at a port of its own; nothing where there is one sequence."""
+    """The tokens on one rank of each segment that comes in at a port of its own; nothing if there is one sequence."""
     names = [segment.name for segment in node.spec.stack.segments] if node.spec.stack else []
     ports = {name: node.signature.inputs[name] for name in names if name in node.signature.inputs}
-    return {name: rows(port.shape, sizes) for name, port in ports.items()}
+    return {name: -(-rows(port.shape, sizes) // node.context) for name, port in ports.items()}
 
 
 def _stream(node: Node) -> Port:
@@ -130,7 +131,7 @@ def met(node: Node, path: str, tokens: int, sizes: Mapping[str, int]) -> int:
         return rows(node.signature.inputs[sublayer.op.cross.port].shape, sizes)
     segments = _segments(node, sizes)
     own = next((word for word in path.split(".") if word in segments), sublayer.scope)
-    return segments.get(own, tokens)
+    return scoped(node, replace(sublayer, scope=own), tokens, sizes)
 
 
 def _scores(node: Node, tokens: int, alone: float, sizes: Mapping[str, int]) -> float:

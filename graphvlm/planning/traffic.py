@@ -7,13 +7,14 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
-from ..blocks.settings import Attention, Mlp
+from ..blocks.segments import marked_segment
+from ..blocks.settings import Attention, Mlp, is_choosing
 from ..blocks.settings_linear import Fading, Linear
 from ..ir import Graph, Node
 from ..keys import starred
 from ..sharding import tied_tables
 from ..splits import Way, splits
-from .arithmetic import Work, met
+from .arithmetic import Work, met, scoped
 from .weights import Weight, ranks_of
 from .workload import Workload, evaluate, rows
 
@@ -47,7 +48,7 @@ def traffic(
         *(each for name, node in graph.nodes.items() for each in _split(node, works[name], sizes, work)),
         *_shared(graph, weights, sizes, work),
         *_again(mesh, weights),
-        *(each for name, node in graph.nodes.items() for each in _context(node, works[name], work)),
+        *(each for name, node in graph.nodes.items() for each in _context(node, works[name], sizes, work)),
         *(_spread(graph, works, work, mesh["ep"]) if mesh.get("ep", 1) > 1 else ()),
     ]
     merged: dict[tuple[str, str], Exchange] = {}
@@ -141,13 +142,21 @@ def _again(mesh: Mapping[str, int], weights: tuple[Weight, ...]) -> Iterator[Exc
         yield Exchange("replicate", "all-reduce", len({weight.unit for weight in trained}), sent)
 
 
-def _context(node: Node, here: Work, work: Workload) -> Iterator[Exchange]:
+def _context(node: Node, here: Work, sizes: Mapping[str, int], work: Workload) -> Iterator[Exchange]:
     """Tokens that are shared out: heads for tokens and back around each attention, all of them behind the layers."""
     stack = node.spec.stack
     if node.context == 1 or stack is None:
         return
     part, times = (node.context - 1) / node.context, 2 if here.returns else 1
-    for op in (s.op for index in stack.order for s in stack.kinds[index].sublayers):
+    marks = part * here.tokens * node.context if marked_segment(stack.segments) else 0  # a byte each
+    for sublayer in (sublayer for index in stack.order for sublayer in stack.kinds[index].sublayers):
+        op = sublayer.op
+        if is_choosing(op):  # how many tokens each rank has, and these
+            some = part * scoped(node, sublayer, here.tokens, sizes) * stack.dim * work.compute
+            yield Exchange("cp", "all-gather", 2, some + part * _INDEX * node.context)
+            yield Exchange("cp", "reduce-scatter", int(here.returns), some * here.returns)
+        if isinstance(op, Attention) and op.by and marks:
+            yield Exchange("cp", "all-gather", 1, marks)
         if not isinstance(op, Mlp) and op.context:
             numbers = [each / node.tensor_parallel for each in _heads_of(op)]
             sent = part * here.tokens * sum(numbers) * work.compute
@@ -214,8 +223,8 @@ def _exchanged(node: Node, work: Work, sizes: Mapping[str, int], asked: Workload
         elif way.style == "scattered":
             yield _Each(own[0].shape[0] * wide, times, "reduce-scatter")
             yield _Each(own[0].shape[0] * wide, times * work.returns, "all-gather")
-        elif way.style in ("gathered", "between"):
-            yield from _of_tokens(node, path, way, work, asked)
+        elif way.style in ("gathered", "between", "some"):
+            yield from _of_tokens(node, path, way, work, sizes, asked)
         elif way.style in ("column", "repeated") and _one_by_one(node, path) and back:
             yield _Each(own[0].shape[1] * wide, times)
         elif way.style == "all_heads":
@@ -248,16 +257,26 @@ def _one_by_one(node: Node, path: str) -> bool:
     return gathered is None or gathered.style != "gathered"
 
 
-def _of_tokens(node: Node, path: str, way: Way, work: Work, asked: Workload) -> Iterator[_Each]:
-    """Tokens that come together in front of a sublayer, in each layer that has it; and their gradients."""
+def _of_tokens(  # noqa: PLR0917
+    node: Node, path: str, way: Way, work: Work, sizes: Mapping[str, int], asked: Workload
+) -> Iterator[_Each]:
+    """Tokens that come together in front of a sublayer, in each layer that has it; and their gradients.
+
+    Where it is for some of them, ranks say first how many each has; which tokens are marked comes with them.
+    """
     stack = node.spec.stack
     assert stack is not None
     name = path.rpartition(".")[2]
-    times = sum(any(each.name == name for each in stack.kinds[index].sublayers) for index in stack.order)
-    numbers = stack.dim * work.tokens * asked.compute
-    yield _Each(numbers, times, "all-gather")
-    if work.returns:
-        yield _Each(numbers, times, "reduce-scatter" if way.style == "gathered" else "all-gather")
+    layers = [stack.kinds[index].sublayers for index in stack.order]
+    for sublayer in (each for sublayers in layers for each in sublayers if each.name == name):
+        numbers = stack.dim * scoped(node, sublayer, work.tokens, sizes) * asked.compute
+        yield _Each(numbers, 1, "all-gather")
+        if work.returns:
+            yield _Each(numbers, 1, "reduce-scatter" if way.style == "gathered" else "all-gather")
+        if way.style == "some":
+            yield _Each(_INDEX * node.tensor_parallel, 1, "all-gather")
+        if isinstance(sublayer.op, Attention | Mlp) and sublayer.op.by and marked_segment(stack.segments):
+            yield _Each(work.tokens, 1, "all-gather")
 
 
 def _is_of(path: str, parameter: str) -> bool:
