@@ -9,7 +9,7 @@ from ..problems import Problems
 from ..settings import Settings
 from . import sounds
 from .pictures import Pictures, found
-from .views import CUT
+from .views import CUT, NATIVE
 
 # The numbers of each strategy: those that it needs, and others that it reads.
 _NUMBERS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
@@ -21,6 +21,7 @@ _NUMBERS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "arrangements": ((), ()),
     "longest_side": (("longest",), ()),
     "native": (("min_pixels", "max_pixels"), ()),
+    "native_volume": (("min_pixels", "max_pixels"), ()),
 }
 # What the encoders of a graph are made for, and the strategies that give them that.
 _FITTING = {
@@ -28,7 +29,7 @@ _FITTING = {
     "resolutions": ("resolutions",),
     "arrangements": ("arrangements",),
     "longest_side": ("longest_side",),
-    "native": ("native",),
+    "native": ("native", "native_volume"),
 }
 _TEXTS = ("before_tile", "between_tiles", "between_rows", "after_rows", "before_overview", "after_overview")
 
@@ -58,7 +59,7 @@ def check(graph: Graph, problems: Problems) -> None:
 def _check_tiling(given: Pictures, settings: Settings, problems: Problems) -> None:
     type_, numbers = given.tiling.type, given.tiling.numbers
     span = settings.span("tiling")
-    fitting = next(names for names in _FITTING.values() if given.kind in names)
+    fitting = ("native",) if given.padded else _FITTING[given.kind]
     if type_ not in fitting:
         problems.error(
             "bad-prompt",
@@ -105,7 +106,7 @@ def _check_tiling(given: Pictures, settings: Settings, problems: Problems) -> No
 
 def _check_texts(given: Pictures, settings: Settings, problems: Problems) -> None:
     type_ = given.tiling.type
-    read = _TEXTS if type_ in CUT else ("between_rows",) if type_ == "native" else ()
+    read = _TEXTS if type_ in CUT else ("between_rows",) if type_ in NATIVE else ()
     for name in _TEXTS:
         if settings.has(name) and name not in read:
             problems.error(

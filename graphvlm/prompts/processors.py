@@ -102,6 +102,9 @@ def _longest_side(given: Pictures) -> dict[str, Any]:
     }
 
 
+_PATCHES = {"native": "Qwen2VLImageProcessor", "native_volume": "Glm4vImageProcessor"}
+
+
 def _native(given: Pictures) -> dict[str, Any]:
     numbers = given.tiling.numbers
     if given.padded:
@@ -112,7 +115,7 @@ def _native(given: Pictures) -> dict[str, Any]:
             "patch_size": {"height": block, "width": block},
         }
     return {
-        "image_processor_type": "Qwen2VLImageProcessor",
+        "image_processor_type": _PATCHES[given.tiling.type],
         "size": {"shortest_edge": numbers["min_pixels"], "longest_edge": numbers["max_pixels"]},
         "patch_size": given.patch,
         "temporal_patch_size": given.frames,
@@ -129,4 +132,5 @@ _SIZES = {
     "arrangements": _arrangements,
     "longest_side": _longest_side,
     "native": _native,
+    "native_volume": _native,
 }

@@ -12,6 +12,7 @@ from .pictures import Pictures
 
 # The strategies that cut an image into tiles of one size.
 CUT = ("closest_grid", "covering_grid", "canvas", "longest_side")
+NATIVE = ("native", "native_volume")
 _FIELDS = {
     "row": "row=row",
     "column": "column=column",
@@ -50,7 +51,7 @@ class TokensView:
     @property
     def mathematics(self) -> bool:
         """Whether it needs more than the four operations."""
-        return self.grid in ("closest_grid", "longest_side", "native", "padded") or "math." in "".join(self.tokens)
+        return self.grid in ("closest_grid", "longest_side", "padded", *NATIVE) or "math." in "".join(self.tokens)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +114,7 @@ def tokens_view(given: Pictures) -> TokensView:
 
     inside = [name for name in texts if name not in ("start", "end") and texts[name]]
     tiled = type_ in CUT and bool(inside)
-    rowed = type_ == "native" and bool(inside)
+    rowed = type_ in NATIVE and bool(inside)
     whole = sum_of(constant("before_overview"), "tile", constant("after_overview"))
     first, last = ("whole", "") if type_ == "covering_grid" else ("", "whole")
     cut = sum_of(constant("start"), first, "tiles", constant("after_rows"), last, constant("end"))
@@ -152,8 +153,9 @@ def _numbers(given: Pictures) -> Iterator[tuple[str, str]]:
     if type_ in ("whole", "arrangements"):
         yield "TOKENS", str(given.tokens)
         return
-    if type_ == "native":
+    if type_ in NATIVE:
         yield "BLOCK", str(given.patch * given.merge)
+        yield from [("FRAMES", str(given.frames))] if type_ == "native_volume" else []
     elif type_ != "resolutions":
         yield "TOKENS", str(given.tokens)
         yield from [] if type_ == "arrangements" else [("TILE", str(given.height))]
@@ -172,7 +174,7 @@ def _count(given: Pictures) -> Iterator[str]:
     type_ = given.tiling.type
     if type_ in ("whole", "arrangements"):
         yield "return TOKENS"
-    elif type_ == "native":
+    elif type_ in NATIVE:
         yield from ("rows, columns = grid(height, width)", "return rows * columns")
     elif type_ == "resolutions":
         yield from _packed(given)

@@ -94,6 +94,11 @@ def _qwen2_5(tokenizer: Any) -> Any:
     return _without_videos(processor("qwen2_5_vl", "Qwen2_5_VLProcessor"), made, tokenizer)
 
 
+def _glm(tokenizer: Any) -> Any:
+    made = pixels("glm4v", "Glm4vImageProcessor", size={"shortest_edge": 12544, "longest_edge": 9633792}, **_CLIP)
+    return _without_videos(processor("glm4v", "Glm4vProcessor"), made, tokenizer)
+
+
 def _qwen3(tokenizer: Any) -> Any:
     size = {"size": {"shortest_edge": 65536, "longest_edge": 16777216}, "patch_size": 16}
     made = pixels("qwen2_vl", "Qwen2VLImageProcessor", **size, **_HALF)
@@ -129,6 +134,7 @@ def _without_videos(cls: Any, made: Any, tokenizer: Any, **settings: Any) -> Any
 FAMILIES: dict[str, tuple[Callable[[Any], Any], tuple[str, ...]]] = {
     "aya_vision_8b": (_aya, ()),
     "gemma_3_4b": (_gemma, ("<start_of_image>",)),
+    "glm_4_1v_9b": (_glm, ("<|video|>", "<|begin_of_video|>", "<|end_of_video|>")),
     "idefics3_8b_llama3": (_idefics, ()),
     "internvl3_8b": (_internvl, ("<video>",)),
     "llava_1_5_7b": (_llava, ()),
@@ -177,6 +183,7 @@ def _grids(_: Any, height: int, width: int) -> int:
 # Graph -> how many features its image takes, by the processor of its model.
 THEIRS: dict[str, Callable[[Any, int, int], int]] = {
     "aya_vision_8b": _features(3, 1),
+    "glm_4_1v_9b": _features(0),
     "idefics3_8b_llama3": _rows,
     "internvl3_8b": _features(2),
     "llava_1_5_7b": _features(0),

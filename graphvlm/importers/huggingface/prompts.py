@@ -187,6 +187,11 @@ def _longest(type_: str) -> Callable[[Json], dict[str, Any]]:
     return lambda pixels: {"tiling": {"type": type_, "longest": pixels["size"]["longest_edge"]}}
 
 
+def _volumes(pixels: Json) -> dict[str, Any]:
+    numbers = {"min_pixels": pixels["size"]["shortest_edge"], "max_pixels": pixels["size"]["longest_edge"]}
+    return {"tiling": {"type": "native_volume", **numbers}}
+
+
 def _areas(pixels: Json) -> dict[str, Any]:
     size = pixels.get("size") or {}
     least = pixels.get("min_pixels") or size.get("shortest_edge") or size["min_pixels"]
@@ -209,6 +214,7 @@ _TILING: Mapping[str, Callable[[Json], dict[str, Any]]] = MappingProxyType(
         "SmolVLMImageProcessor": _longest("longest_side"),
         "PixtralImageProcessor": _longest("native"),
         "Qwen2VLImageProcessor": _areas,
+        "Glm4vImageProcessor": _volumes,
     }
 )
 _QWEN = (("Qwen2VLImageProcessor",), _plain("<|image_pad|>"))
@@ -217,6 +223,7 @@ _FAMILIES: Mapping[str, tuple[tuple[str, ...], Callable[[Json, Json], dict[str, 
     {
         "AyaVisionProcessor": (("GotOcr2ImageProcessor",), _numbered),
         "Gemma3Processor": (("Gemma3ImageProcessor",), _soft),
+        "Glm4vProcessor": (("Glm4vImageProcessor",), _plain("<|image|>")),
         "Idefics3Processor": (("Idefics3ImageProcessor",), _rows),
         "InternVLProcessor": (("GotOcr2ImageProcessor",), _contexts),
         "Llama4Processor": (("Llama4ImageProcessor",), _patches),
