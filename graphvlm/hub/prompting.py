@@ -10,8 +10,10 @@ from ..ir import Graph
 from ..names import class_name
 from ..pages.package import Page
 from ..problems import Problems
-from ..prompts import Pictures, pictures
+from ..prompts import Pictures, Sounds, pictures, sounds
 from ..prompts.processors import preprocessor
+from ..prompts.sound_views import sound_prompt_view, sound_tokens_view
+from ..prompts.sounds import extractor
 from ..prompts.views import CUT, tokens_view
 from ..settings import Settings
 
@@ -43,7 +45,9 @@ def processor(graph: Graph, before: int = 0) -> tuple[dict[str, Page], dict[str,
 
     Raises GraphError if the inputs of images have names of their own.
     """
-    given = pictures(graph)
+    given, heard = pictures(graph), sounds(graph)
+    if heard:
+        return _heard(graph, heard)
     if given is None or given.token_id is None:
         return {}, {}  # what layers attend to stands in no text: such images have the processor beside the weights
     odd = [ours for ours, theirs in given.inputs if ours != theirs]
@@ -59,6 +63,22 @@ def processor(graph: Graph, before: int = 0) -> tuple[dict[str, Page], dict[str,
     return pages, {
         "processor_config.json": {"processor_class": name, "auto_map": auto},
         "preprocessor_config.json": preprocessor(given),
+    }
+
+
+def _heard(graph: Graph, given: Sounds) -> tuple[dict[str, Page], dict[str, Any]]:
+    """Pages and files of a processor of sounds."""
+    name, module = f"{class_name(graph.name)}Processor", f"tokens_{graph.name}"
+    view = ProcessorView(name, module, quoted(given.prompt.token), given.token_id, False, "", 0)
+    views = {"processor": view, "sounds": sound_prompt_view(graph, given, "input_ids", "attention_mask")}
+    pages = {
+        f"processing_{graph.name}.py": Page("processing_sounds.py.j2", views),
+        f"{module}.py": Page("plain/prompt/sound_tokens.py.j2", {"page": sound_tokens_view(given)}),
+    }
+    auto = {"AutoProcessor": f"processing_{graph.name}.{name}"}
+    return pages, {
+        "processor_config.json": {"processor_class": name, "auto_map": auto},
+        "preprocessor_config.json": extractor(given),
     }
 
 
