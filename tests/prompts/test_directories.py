@@ -13,9 +13,9 @@ from graphvlm.rendering import render_hub
 from ..packages import lint
 from .loading import graph, processor_of
 from .test_images import SIZES, given, picture
-from .test_images import tokenizer as words_of
 from .test_sounds import sound
 from .test_sounds import tokenizer as heard_by
+from .tokenizing import tokenizer as words_of
 
 SEEN = ("internvl3_8b", "idefics3_8b_llama3", "llava_onevision_qwen2_7b", "mistral_small_3_1_24b", "qwen2_5_vl_7b")
 HEARD = ("audio_flamingo_3", "qwen2_audio_7b", "voxtral_mini_3b")
