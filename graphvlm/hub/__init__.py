@@ -9,8 +9,8 @@ from __future__ import annotations
 from .fitting import on_one_device
 from .pages import make
 from .placing import Place, places, prepared
-from .reading import started
+from .reading import started, writes
 from .roles import input_names
 from .weights import names
 
-__all__ = ["Place", "input_names", "make", "names", "on_one_device", "places", "prepared", "started"]
+__all__ = ["Place", "input_names", "make", "names", "on_one_device", "places", "prepared", "started", "writes"]

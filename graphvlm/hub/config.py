@@ -19,7 +19,7 @@ from ..names import class_name
 from ..node_page import NodePage
 from .fitting import Parts
 from .roles import AUDIO, LANGUAGE, VISION
-from .views import ConfigView, ModelView, PairView
+from .views import ConfigView, ModelView, ModuleView, PairView
 
 # What the code reads -> what `transformers` calls it, in nodes that have layers.
 ALIASES = {
@@ -50,6 +50,13 @@ def attribute(name: str, page: NodePage) -> str:
     return _ATTRIBUTES.get(name, f"{name}_config") if page.fields else ""
 
 
+def module_of(name: str, page: NodePage) -> ModuleView:
+    """The module of a node, built from its own numbers."""
+    config = attribute(name, page)
+    plain = "" if page.template else page.construct.replace(f"config.{name}.", f"config.{config}.")
+    return ModuleView(name, page.class_name, config, plain)
+
+
 def layer_types(stack: Stack) -> tuple[str, ...]:
     """What each layer sees, in the words of `transformers`."""
     names = ("linear_attention", "indexed_attention", "sliding_attention", "chunked_attention")
@@ -72,12 +79,13 @@ def classes(graph: Graph, parts: Parts, pages: Mapping[str, NodePage]) -> tuple[
     for name, page in pages.items():
         node = graph.nodes[name]
         if page.fields and page.construct and node is not parts.embedding:
-            view = _class(graph, node, page)
+            view = of_node(graph, node, page)
             found.append(_language(view, parts) if node is parts.decoder else view)
     return tuple(found)
 
 
-def _class(graph: Graph, node: Node, page: NodePage) -> ConfigView:
+def of_node(graph: Graph, node: Node, page: NodePage) -> ConfigView:
+    """The class of the numbers of a node."""
     table = ALIASES if node.spec.stack is not None else {}
     aliases = tuple((field.name, table[field.name]) for field in page.fields if field.name in table)
     fields = tuple(replace(field, name=table.get(field.name, field.name)) for field in page.fields)
@@ -167,7 +175,7 @@ def placeholders(graph: Graph) -> Iterator[tuple[str, str]]:
 
 def config_json(graph: Graph, found: tuple[ConfigView, ...], model: ModelView, dtype: str) -> dict[str, Any]:
     """What `config.json` says: every number, and where the code is."""
-    numbers = {view.name: _numbers(view) for view in found}
+    numbers = {view.name: numbers_of(view) for view in found}
     names = {"AutoConfig": f"configuration_{graph.name}.{model.prefix}Config"}
     names["AutoModel"] = f"modeling_{graph.name}.{model.prefix}Model"
     names |= dict.fromkeys(model.kinds, f"modeling_{graph.name}.{model.generating}")
@@ -184,7 +192,8 @@ def written_tokens(pair: PairView) -> dict[str, int]:
     return {"decoder_start_token_id": pair.start, "pad_token_id": pair.pad}
 
 
-def _numbers(view: ConfigView) -> dict[str, Any]:
+def numbers_of(view: ConfigView) -> dict[str, Any]:
+    """What `config.json` says of it."""
     return {"model_type": view.model_type} | {field.name: _value(field.value) for field in view.fields}
 
 

@@ -64,18 +64,18 @@ def parts_of(graph: Graph) -> Parts:
     for owner, path, what in (
         *((decoder, path, what) for path, what in _of_decoder(decoder)),
         *((embedding, path, what) for path, what in _of_embedding(embedding)),
-        *((node, path, what) for node in graph.owners if node is not decoder for path, what in _of_tower(node)),
+        *((node, path, what) for node in graph.owners if node is not decoder for path, what in tower_faults(node)),
         *((node, ("module",), "weights that another node has too") for node in graph.owners if node.tie),
     ):
         span = Settings(owner.tree).span(*path)
         message = f"the profile `hf` has no form for {what}, in `{owner.name}`"
-        problems.error("outside-profile", message, span, help=_HELP)
+        problems.error("outside-profile", message, span, help=HELP)
     _check_stages(graph, stages, decoder, problems)
     problems.stop()
     return Parts(decoder, embedding, stages)
 
 
-_HELP = "`graphvlm build` writes a package that has it; `--onnx` and `--pt2` export that"
+HELP = "`graphvlm build` writes a package that has it; `--onnx` and `--pt2` export that"
 
 
 def _refuse(problems: Problems, what: str, place: object, help: str) -> None:
@@ -122,7 +122,7 @@ def _softcapped(spec: Transformer) -> bool:
     return any(op.softcap for op in spec.layers.attentions)
 
 
-def _of_tower(node: Node) -> Iterator[tuple[tuple[str, ...], str]]:
+def tower_faults(node: Node) -> Iterator[tuple[tuple[str, ...], str]]:
     """What layers of encoders and projectors cannot have."""
     if node.imported:
         yield ("target",), "modules that are imported"
@@ -139,6 +139,8 @@ def _of_stack(stack: Stack) -> Iterator[tuple[tuple[str, ...], str]]:
         yield ("attention",), "linear attention in all layers"
     if stack.crossed and stack.attention(stack.order[0]) is None:
         yield ("layers",), "a first layer that does not attend to the tokens themselves"
+    if any(op.maps > 1 for op in stack.attentions):
+        yield ("attention",), "several maps behind the heads"
     if stack.segments and not marked_segment(stack.segments):
         yield ("segments",), "several segments at ports of their own"
     if stack.choosing:
@@ -159,11 +161,11 @@ def _of_stack(stack: Stack) -> Iterator[tuple[tuple[str, ...], str]]:
 # What the templates of the profile place. A setting that comes later is refused until it stands here.
 _PLACED: dict[type, str] = {
     Attention: """by heads kv_heads head_dim bias qk_norm window norm_heads norm_turned scale softcap sinks gated rope
-        latent cross merged grid square windows relative chunk temperature index follows""",
+        latent cross merged grid square windows relative chunk temperature index follows maps""",
     Delta: "key_heads value_heads key_dim value_dim conv activation beta_max norm",
     Fading: "heads key_dim value_dim activation norm",
     Mlp: "by hidden activation gated bias moe merged clamp up_offset",
-    Sublayer: "name op norm place residual rows scope",
+    Sublayer: "name op norm place residual rows scope optional",
     Norm: "by type eps bias unit_offset weight",
     Residual: "scale gate init skip",
     Transformer: """vocab max_tokens layers learned input_norm final_norm head cut inject relative marked hidden
@@ -207,7 +209,7 @@ def _check_stages(graph: Graph, stages: Stages, decoder: Node, problems: Problem
         names = ", ".join(f"`{ref}`" for ref in stage.values)
         if not stage.optional and not {*stage.values} <= {*crossed.values()}:
             what = f"{names}, which each step of the text needs again"
-            problems.error("outside-profile", f"the profile `hf` has no form for {what}", place, help=_HELP)
+            problems.error("outside-profile", f"the profile `hf` has no form for {what}", place, help=HELP)
     later = [name for name in stages.joint if decoder.name in {ref.name for ref in graph.nodes[name].inputs.values()}]
     for name in later:
         what = f"`{name}`, behind the decoder"
@@ -215,10 +217,10 @@ def _check_stages(graph: Graph, stages: Stages, decoder: Node, problems: Problem
     for port, ref in crossed.items():
         if ref.port and ref.name in stages.joint:
             what = f"`{ref}` at `{decoder.name}.{port}`, which depends on the text"
-            problems.error("outside-profile", f"the profile `hf` has no form for {what}", decoder.tree.span, help=_HELP)
+            problems.error("outside-profile", f"the profile `hf` has no form for {what}", decoder.tree.span, help=HELP)
     if read_first(graph, stages):
         for what in beside_both(graph, stages, decoder):
-            problems.error("outside-profile", f"the profile `hf` has no form for {what}", decoder.tree.span, help=_HELP)
+            problems.error("outside-profile", f"the profile `hf` has no form for {what}", decoder.tree.span, help=HELP)
     _check_inputs(graph, stages, decoder, problems)
 
 
@@ -241,7 +243,7 @@ def _check_inputs(graph: Graph, stages: Stages, decoder: Node, problems: Problem
                 if ref.port:
                     what = f"positions that follow from `{ref}`, which is encoded first"
                     problems.error(
-                        "outside-profile", f"the profile `hf` has no form for {what}", node.tree.span, help=_HELP
+                        "outside-profile", f"the profile `hf` has no form for {what}", node.tree.span, help=HELP
                     )
                 continue  # the grids of images come with them
             if node is decoder and port in known:
@@ -249,7 +251,7 @@ def _check_inputs(graph: Graph, stages: Stages, decoder: Node, problems: Problem
             if not ref.port and ref.name != tokens and ref != mask:
                 what = f"the input `{ref.name}`, which `{name}.{port}` reads beside the tokens"
                 span = graph.inputs[ref.name].span or graph.nodes[name].tree.span
-                problems.error("outside-profile", f"the profile `hf` has no form for {what}", span, help=_HELP)
+                problems.error("outside-profile", f"the profile `hf` has no form for {what}", span, help=HELP)
     if mask is not None and mask.port:
         what = f"`{mask}` as the mask of `{decoder.name}`"
-        problems.error("outside-profile", f"the profile `hf` has no form for {what}", decoder.tree.span, help=_HELP)
+        problems.error("outside-profile", f"the profile `hf` has no form for {what}", decoder.tree.span, help=HELP)

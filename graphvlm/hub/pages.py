@@ -24,11 +24,11 @@ from ..pages.wiring import Namer
 from ..passes import apply_all
 from ..stages import NOUNS, Stages, split
 from . import config as configs
-from . import prompting
+from . import features, prompting
 from .fitting import Parts, crossing, parts_of
 from .pairs import pair_view
 from .placing import beyond, images_before, prepared
-from .reading import read_first
+from .reading import read_first, writes
 from .roles import renamed
 from .views import ExtraView, HeadView, HubView, MaskView, ModelView, ModuleView, PairView, PlacesView, StageView
 
@@ -36,10 +36,12 @@ from .views import ExtraView, HeadView, HubView, MaskView, ModelView, ModuleView
 def make(graph: Graph, dtype: str = "float32") -> tuple[dict[str, Page], dict[str, Any]]:
     """The pages of a graph and its JSON files. Raises GraphError where the profile has no form for something."""
     before, graph = images_before(graph), prepared(graph)
-    parts_of(graph)
+    parts_of(graph) if writes(graph) else features.check(graph)
     # The sources are read by servers, which join projections themselves; tables would be buffers that no file has.
     passes = replace(graph.passes, merge_projections=False, rope_table=False)
     profile = renamed(apply_all(replace(graph, passes=passes)))
+    if not writes(graph):
+        return features.make(graph, profile, dtype)
     parts = parts_of(profile)
     made = models.make(profile)
     hub = _hub(profile, parts)
@@ -172,7 +174,7 @@ def _model(graph: Graph, parts: Parts, made: models.Pages) -> ModelView:
     assert spec.head is not None
     head = HeadView(spec.head.bias, spec.head.tied, spec.head.scale is not None, spec.head.softcap is not None)
     order = [name for name, page in made.nodes.items() if page.construct and name != parts.embedding.name]
-    modules = tuple(_module(name, made.nodes[name]) for name in order)
+    modules = tuple(configs.module_of(name, made.nodes[name]) for name in order)
     crossed = crossing(parts.decoder)
     stages = tuple(
         _stage(each, beside=not {*stage.values}.isdisjoint(crossed.values()))
@@ -206,12 +208,6 @@ def _model(graph: Graph, parts: Parts, made: models.Pages) -> ModelView:
         shown=tuple(ref.name for ref in crossed.values() if not ref.port),
         pair=_pair(graph, parts, view.encoders, modules),
     )
-
-
-def _module(name: str, page: NodePage) -> ModuleView:
-    config = configs.attribute(name, page)
-    plain = "" if page.template else page.construct.replace(f"config.{name}.", f"config.{config}.")
-    return ModuleView(name, page.class_name, config, plain)
 
 
 def _modalities(graph: Graph, stages: Stages) -> tuple[str, ...]:

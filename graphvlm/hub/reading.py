@@ -8,6 +8,11 @@ from ..ir import Generation, Graph, Node, Ref
 from ..stages import Stage, Stages, split
 
 
+def writes(graph: Graph) -> bool:
+    """Whether a graph writes text, as far as can be told: a decoder stands in it."""
+    return any(node.kind == "decoder" for node in graph.nodes.values())
+
+
 def read_first(graph: Graph, stages: Stages) -> tuple[Stage, Ref] | None:
     """The stage that reads a text which the decoder attends to, and the features that it makes of it."""
     decoders = [graph.nodes[name] for name in stages.joint if graph.nodes[name].kind == "decoder"]

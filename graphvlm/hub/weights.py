@@ -5,7 +5,7 @@ from __future__ import annotations
 from ..blocks.settings import Attention, Mlp, Sublayer
 from ..ir import Graph, Node
 from .fitting import parts_of
-from .reading import is_pair
+from .reading import is_pair, writes
 from .roles import LANGUAGE, node_names
 
 # Ours -> the profile's, for attention over the tokens themselves and for one feed-forward.
@@ -18,7 +18,11 @@ _MLP = {"gate": "gate_proj", "up": "up_proj", "down": "down_proj"}
 
 def names(graph: Graph) -> dict[str, str]:
     """Parameter of the package, without merged projections -> its name in the profile."""
-    parts, roles = parts_of(graph), node_names(graph)
+    roles = node_names(graph)
+    if not writes(graph):
+        stored = ((node, each.path) for node in graph.owners for each in node.stored)
+        return {f"{node.name}.{path}": f"{roles[node.name]}.{in_profile(node, path)}" for node, path in stored}
+    parts = parts_of(graph)
     alone = is_alone(graph)
     language = "model." if alone else f"model.{LANGUAGE}."
     beside = "model.encoder." if is_pair(graph) else "model."

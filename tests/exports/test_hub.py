@@ -157,7 +157,6 @@ def test_the_trainer_runs(made: Callable[[str], Exported], tmp_path: Path) -> No
     ("name", "named"),
     [
         ("paired_frames", "positions that follow from `merger.grid`, which is encoded first"),
-        ("image_tower", "gives no logits of one decoder"),
         ("segments", "several segments at ports of their own, in `llm`"),
     ],
 )

@@ -16,7 +16,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from ...hub import input_names, prepared, started
+from ...hub import input_names, prepared, started, writes
 from ...ir import Graph
 from .. import plan as plans
 from ..plan import Plan
@@ -47,6 +47,20 @@ save_file({"logits": logits.float().contiguous(), "tokens": tokens.contiguous()}
 print(json.dumps({"class": type(model).__name__, "dtype": str(model.dtype)}))
 """
 
+# The same of a model that writes no text: all that comes out.
+_FEATURES = """
+import json, sys
+sys.modules["graphvlm"] = None
+from safetensors.torch import load_file, save_file
+import torch, transformers
+transformers.logging.set_verbosity_error()
+folder, given, answer = sys.argv[1:4]
+model = transformers.AutoModel.from_pretrained(folder, trust_remote_code=True).eval()
+with torch.no_grad():
+    made = model(**load_file(given))
+save_file({name: each.float().contiguous() for name, each in made.items()}, answer)
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class Checked:
@@ -66,6 +80,8 @@ class Checked:
 def check(graph: Graph, package: ModuleType, model: nn.Module, folder: Path, say: Callable[[str], None]) -> Checked:
     """Ask the directory and the package for logits and text of a batch with padding, and compare."""
     plan = plans.make(graph)
+    if not writes(graph):
+        return _features(graph, model, folder, plan, say)
     samples = Samples(plan, model, TRACED, 1, padded=True)
     given = {name: _like(samples.given[name], model) for name in graph.inputs}
     longest = getattr(plan.graph.nodes[plan.view.decoder].spec, "max_tokens", None) or NEW_TOKENS
@@ -85,6 +101,20 @@ def check(graph: Graph, package: ModuleType, model: nn.Module, folder: Path, say
     text = f"{made.equal} of {made.tokens} tokens"
     say(f"loaded by transformers alone: logits {made.difference:.1e} from the package, {text}")
     return made
+
+
+def _features(graph: Graph, model: nn.Module, folder: Path, plan: Plan, say: Callable[[str], None]) -> Checked:
+    """All outputs of a model that writes no text."""
+    samples = Samples(plan, model, TRACED, 1, padded=True)
+    given = {name: _like(samples.given[name], model) for name in graph.inputs}
+    with torch.no_grad():
+        ours = {name: each.float() for name, each in model(**given)._asdict().items()}
+    roles = input_names(prepared(graph))
+    theirs = _answer(folder, {roles[name]: tensor for name, tensor in given.items()}, _FEATURES)
+    apart = max(float((theirs[name] - each).abs().max() / each.abs().max()) for name, each in ours.items())
+    say(f"loaded by transformers alone: {', '.join(ours)} {apart:.1e} from the package")
+    dtype = str(next(model.parameters()).dtype).removeprefix("torch.")
+    return Checked(dtype, apart, 0, 0)
 
 
 def _begun(graph: Graph, ids: Tensor) -> Tensor:
@@ -112,13 +142,18 @@ def _ours(
 def _theirs(folder: Path, given: Mapping[str, Tensor], new: int) -> tuple[Tensor, Tensor]:
     names = json.loads((folder / "config.json").read_text(encoding="utf-8"))["auto_map"]
     auto = next(name for name in names if name not in ("AutoConfig", "AutoModel"))
+    found = _answer(folder, given, _CHILD, auto, str(new))
+    return found["logits"], found["tokens"]
+
+
+def _answer(folder: Path, given: Mapping[str, Tensor], script: str, *more: str) -> dict[str, Tensor]:
+    """What a process of its own makes of inputs."""
     with tempfile.TemporaryDirectory() as place:
         asked, answer = Path(place) / "given.safetensors", Path(place) / "answer.safetensors"
         save_file({name: tensor.contiguous() for name, tensor in given.items()}, asked)
-        command = [sys.executable, "-c", _CHILD, str(folder.resolve()), str(asked), str(answer), auto, str(new)]
+        command = [sys.executable, "-c", script, str(folder.resolve()), str(asked), str(answer), *more]
         alone = {**os.environ, "HF_MODULES_CACHE": place}  # where transformers copies the code that it runs
         ended = subprocess.run(command, capture_output=True, check=False, text=True, cwd=place, env=alone)
         if ended.returncode:
             raise RuntimeError(f"transformers does not load {folder}:\n{ended.stderr[-2000:]}")
-        found = load_file(answer)
-    return found["logits"], found["tokens"]
+        return load_file(answer)
