@@ -151,7 +151,9 @@ def _kept(stack: Stack) -> Iterator[tuple[str, str]]:
 
 
 def _routed(sublayers: tuple[Any, ...]) -> bool:
-    return any(getattr(sublayer.op, "moe", None) for sublayer in sublayers)
+    """Whether what runs depends on numbers: experts that transformers cannot run in one graph."""
+    found = (getattr(sublayer.op, "moe", None) for sublayer in sublayers)
+    return any(moe is not None and moe.router.apply == "input" for moe in found)
 
 
 _FUNCTIONS = {

@@ -13,6 +13,10 @@ _ATTENTION = {"wq": "q_proj", "wk": "k_proj", "wv": "v_proj", "wo": "o_proj", "w
     f"{name}_{part}": f"{new}_{part}_proj" for name, new in (("wq", "q"), ("wkv", "kv")) for part in "ab"
 }
 _LINEAR = {"in_qkv": "in_proj_qkv", "in_z": "in_proj_z", "in_ba": "in_proj_ba", "conv": "conv1d", "out": "out_proj"}
+_EXPERTS = {f"{name}{bias}": f"{name}_proj{bias}" for name in ("gate_up", "up", "down") for bias in ("", "_bias")} | {
+    "shared": "shared_expert",
+    "shared_gate": "shared_expert_gate",
+}
 _MLP = {"gate": "gate_proj", "up": "up_proj", "down": "down_proj"}
 
 
@@ -53,7 +57,9 @@ def in_profile(node: Node, path: str) -> str:
         return path
     kind = stack.kinds[stack.order[int(pieces[1])]]
     found = next((each for each in kind.sublayers if each.name == pieces[2]), None)
-    table = _MLP if pieces[3:4] == ["shared"] else _table(found, node) if found else {}
+    table = _table(found, node) if found else {}
+    if pieces[3:4] == ["shared"]:
+        table = table | _MLP
     return ".".join((*pieces[:3], *(table.get(piece, piece) for piece in pieces[3:])))
 
 
@@ -62,5 +68,5 @@ def _table(sublayer: Sublayer, node: Node) -> dict[str, str]:
     if isinstance(op, Attention):
         return {} if op.cross and node.kind != "decoder" else _ATTENTION
     if isinstance(op, Mlp):
-        return _MLP if op.moe is None else {}
+        return _MLP if op.moe is None else _EXPERTS if node.kind == "decoder" else {}
     return _LINEAR

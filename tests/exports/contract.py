@@ -259,6 +259,28 @@ def activations_are_modules(of: Directory) -> Iterator[str]:
             yield f"{name}: {source}"
 
 
+def experts_are_recognised(of: Directory) -> Iterator[str]:
+    """A child `experts` with its matrices stacked, called with tokens, numbers of experts and their weights."""
+    for path, block in of.language.named_modules():
+        if not any("expert" in type(child).__name__.lower() for child in block.children()):
+            continue
+        experts = getattr(block, "experts", None)
+        if experts is None:
+            yield f"{path} has no `experts`"
+            continue
+        if [*inspect.signature(experts.forward).parameters] != ["hidden_states", "top_k_index", "top_k_weights"]:
+            yield f"{path}.experts takes {[*inspect.signature(experts.forward).parameters]}"
+        matrices = {name: each for name, each in experts.named_parameters() if "bias" not in name}
+        if any(each.dim() != 3 or len(each) != of.text.num_experts for each in matrices.values()):
+            yield f"{path}.experts has no stacked matrices"
+        if not matrices.keys() <= {"gate_up_proj", "up_proj", "down_proj"}:
+            yield f"{path}.experts has {[*matrices]}"
+    if hasattr(of.text, "num_experts"):
+        yield from (
+            f"no {name}" for name in ("num_experts_per_tok", "moe_intermediate_size") if not hasattr(of.text, name)
+        )
+
+
 def norms_are_recognised(of: Directory) -> Iterator[str]:
     for module in of.named("RMSNorm"):
         kind = type(module)
@@ -358,6 +380,7 @@ CLAUSES: tuple[Clause, ...] = (
     towers_do_not_dispatch,
     projections_are_siblings,
     activations_are_modules,
+    experts_are_recognised,
     norms_are_recognised,
     tensor_parallel_plan,
     pipeline_plan,

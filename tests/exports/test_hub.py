@@ -79,6 +79,7 @@ BENT = [
     ("placeholders_are_named", "configuration_tiny.py", "def image_token_id", "def image_token_number"),
     ("features_are_pooled", "modeling_tiny.py", "Pooling(pooler_output=", "Pooling(last_hidden_state="),
     ("auto_map", "config.json", "TinyModel", "TinyForConditionalGeneration"),
+    ("experts_are_recognised", "language_model.py", "top_k_weights: Tensor,", "share: Tensor,"),
     ("positions_by_grids", "modeling_qwen3_vl_4b.py", "return positions, behind - length", "return positions, behind"),
 ]
 
@@ -90,7 +91,8 @@ def test_a_clause_that_is_broken_is_found(
     """Checks that could not fail would be worth nothing."""
     clause, file, right, wrong = bent
     folder = tmp_path / clause
-    shutil.copytree(made("qwen3_vl_4b" if "qwen" in file else "tiny").folder, folder)
+    of = "qwen3_vl_4b" if "qwen" in file else "linear_hybrid" if "experts" in clause else "tiny"
+    shutil.copytree(made(of).folder, folder)
     text = (folder / file).read_text()
     assert right in text
     (folder / file).write_text(text.replace(right, wrong))
