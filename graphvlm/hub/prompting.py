@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..code import quoted
-from ..ir import Graph
+from ..components.encoder.token_embedding import TokenEmbedding
+from ..ir import Graph, Ref
 from ..names import class_name
 from ..pages.package import Page
 from ..problems import Problems
@@ -27,7 +28,7 @@ class ProcessorView:
 
     `token` is a literal of Python. With `counted`, the text for an image depends on how many its request has. `pieces`
     is an expression: into how many each image is cut. So many images stand `before` each text; none, if they stand
-    where the text has them.
+    where the text has them. An encoder may read the text in words of its `own`.
     """
 
     class_name: str
@@ -37,6 +38,16 @@ class ProcessorView:
     counted: bool
     pieces: str
     before: int
+    own: OwnWords | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class OwnWords:
+    """The input of a text in words of its own, its mask (empty if it has none), and what has these words."""
+
+    ids: str
+    mask: str
+    tokenizer: str
 
 
 def processor(graph: Graph, before: int = 0) -> tuple[dict[str, Page], dict[str, Any]]:
@@ -54,7 +65,16 @@ def processor(graph: Graph, before: int = 0) -> tuple[dict[str, Page], dict[str,
     if odd:
         _refuse(graph, f"`{odd[0]}` is none")
     name, module = f"{class_name(graph.name)}Processor", f"tokens_{graph.name}"
-    view = ProcessorView(name, module, quoted(given.prompt.token), given.token_id, given.alone, _pieces(given), before)
+    view = ProcessorView(
+        class_name=name,
+        module=module,
+        token=quoted(given.prompt.token),
+        token_id=given.token_id,
+        counted=given.alone,
+        pieces=_pieces(given),
+        before=before,
+        own=_own_words(graph),
+    )
     auto = {"AutoProcessor": f"processing_{graph.name}.{name}"}
     pages = {
         f"processing_{graph.name}.py": Page("processing.py.j2", {"processor": view}),
@@ -80,6 +100,19 @@ def _heard(graph: Graph, given: Sounds) -> tuple[dict[str, Page], dict[str, Any]
         "processor_config.json": {"processor_class": name, "auto_map": auto},
         "preprocessor_config.json": extractor(given),
     }
+
+
+def _own_words(graph: Graph) -> OwnWords | None:
+    """The text that an encoder of images reads, if its words are not those of the prompt."""
+    for node in graph.nodes.values():
+        ids = node.inputs.get("ids") if isinstance(node.spec, TokenEmbedding) else None
+        if ids is None or ids.port or ids.name in ("input_ids", "decoder_input_ids"):
+            continue
+        readers = [each for each in graph.nodes.values() if Ref(node.name, "features") in each.inputs.values()]
+        masks = (each for reader in readers for each in reader.inputs.values() if not each.port)
+        mask = next((each.name for each in masks if graph.inputs[each.name].port.what == "mask"), "")
+        return OwnWords(ids.name, mask, f"{ids.name.removesuffix('_input_ids')}_tokenizer")
+    return None
 
 
 def _pieces(given: Pictures) -> str:

@@ -9,11 +9,14 @@ from pathlib import Path
 import pytest
 import torch
 
+import graphvlm
 from graphvlm.diagnostics import GraphError
-from graphvlm.exporters.hub import Exported
+from graphvlm.exporters.hub import Exported, Options, export
+from graphvlm.exporters.hub.export import copy_processor
 from graphvlm.rendering import render_hub
 
 from ..packages import lint
+from ..running import GRAPHS, shrinking
 from . import contract
 from .directories import golden, loaded
 
@@ -94,3 +97,36 @@ def test_texts_begin_with_a_token() -> None:
     silent = replace(graph, generation=replace(graph.generation, start=None, bos=None, pad=None))
     with pytest.raises(GraphError, match=r"texts that begin with no token: `generation.start_token_id` says which"):
         render_hub(silent)
+
+
+def test_the_processor_makes_both_texts(tmp_path: Path) -> None:
+    """One with the places of images, and one in the words of the encoder that reads it; texts are padded together."""
+    from PIL import Image
+    from tokenizers import Tokenizer, models, pre_tokenizers
+    from transformers import AutoProcessor, PreTrainedTokenizerFast
+
+    def words(**numbers: int) -> PreTrainedTokenizerFast:
+        made = Tokenizer(models.WordLevel({"<pad>": 0, "<unk>": 1} | numbers, unk_token="<unk>"))
+        made.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+        return PreTrainedTokenizerFast(tokenizer_object=made, pad_token="<pad>", unk_token="<unk>")
+
+    name = "instructblip_vicuna_7b"
+    overrides = (*shrinking(name), 'prompt.image.token="<image>"')
+    graph = graphvlm.load(GRAPHS / f"{name}.yaml", overrides=overrides)
+    folder, beside = tmp_path / "x", tmp_path / "weights"
+    words(what=5, now=6, **{"<image>": 97}).save_pretrained(beside)
+    words(what=8).save_pretrained(beside / "qformer_tokenizer")
+    export(graph, folder, Options(verify=False), lambda _: None)
+    copy_processor(beside, folder)
+    processor = AutoProcessor.from_pretrained(folder, trust_remote_code=True)
+    image = Image.effect_noise((100, 80), 64).convert("RGB")
+    texts = ["<image> what now", "<image> what"]
+    # No space between the tokens of an image: this tokenizer has words alone.
+    processor.tokenizer.backend_tokenizer.pre_tokenizer = pre_tokenizers.Split("<image>", "isolated")
+    batch = processor(images=[[image], [image]], text=texts, return_tensors="pt", padding=True)
+    assert (batch["input_ids"] == 97).sum(dim=1).tolist() == [4, 4]
+    assert batch["qformer_input_ids"].tolist() == [[8, 1], [8, 0]]
+    assert batch["qformer_attention_mask"].tolist() == [[1, 1], [1, 0]]
+    with torch.no_grad():
+        made = loaded(folder)(**batch).logits
+    assert made.shape[:2] == batch["input_ids"].shape

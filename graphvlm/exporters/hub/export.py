@@ -91,7 +91,10 @@ def copy_processor(source: Path, folder: Path) -> tuple[str, ...]:
     present = tuple(name for name in _PROCESSOR if (source / name).is_file() and not (folder / name).exists())
     for name in present:
         shutil.copyfile(source / name, folder / name)
-    return present
+    more = sorted(each.name for each in source.glob("*_tokenizer") if each.is_dir())
+    for name in more:  # of encoders that read a text in words of their own
+        shutil.copytree(source / name, folder / name)
+    return (*present, *more)
 
 
 def _manifest(graph: Graph, options: Options, copied: tuple[str, ...], checked: Checked | None) -> dict[str, Any]:
