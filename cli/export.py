@@ -70,6 +70,9 @@ def options(parser: argparse.ArgumentParser) -> None:
         help="a range of an open size such as batch, seq, images or cache; may be repeated",
     )
     parser.add_argument("--no-verify", action="store_true", help="do not run what was exported")
+    parser.add_argument(
+        "--sizes", metavar="N", type=int, choices=(1, 2, 3), default=3, help="to compare at (default: 3)"
+    )
     parser.add_argument("--force", action="store_true", help="overwrite a folder that holds other files")
     parser.add_argument("--json", action="store_true", help="print the manifest")
     engines.options(parser)
@@ -118,6 +121,7 @@ def _chosen(args: argparse.Namespace, graph: Graph) -> Options:
         opset=args.opset,
         ranges=limits(args.limit, graph),
         verify=not args.no_verify,
+        sizes=args.sizes,
         force=args.force,
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import cast
@@ -27,10 +28,17 @@ def loaded(graph: Graph, weights: Path | None, seed: int, dtype: str | None) -> 
     return package, model
 
 
-@torch.no_grad()
 def randomise(model: nn.Module, seed: int) -> None:
     """Every parameter random, those too that start at zero: a gate that is shut hides what is behind it."""
+    for _ in random_weights(model, seed):
+        pass
+
+
+def random_weights(model: nn.Module, seed: int) -> Iterator[str]:
+    """The same, one after the other: the name of each that has its numbers."""
     generator = torch.Generator().manual_seed(seed)
-    for _, parameter in sorted(model.named_parameters()):
+    for name, parameter in sorted(model.named_parameters()):
         noise = torch.randn(parameter.shape, generator=generator)
-        parameter.copy_(1 + 0.2 * noise if parameter.ndim < 2 else noise * parameter[0].numel() ** -0.5)
+        with torch.no_grad():
+            parameter.copy_(1 + 0.2 * noise if parameter.ndim < 2 else noise * parameter[0].numel() ** -0.5)
+        yield name

@@ -136,6 +136,18 @@ def solve_triangular(a: Tensor, b: Tensor, *, upper: bool, left: bool = True, un
     return inverse @ b
 
 
+def cross_entropy(
+    x: Tensor, classes: Tensor, *, reduction: str = "mean", label_smoothing: float = 0.0, **others: Any
+) -> Tensor:
+    """The loss of each [rows, classes, ...]: ONNX has one without smoothing, and TensorRT none."""
+    assert reduction == "none", "losses that are not of each are for training"
+    assert others.pop("ignore_index", -100) == -100
+    assert not any(others.values())
+    likely = -x.log_softmax(dim=1)
+    own = likely.gather(1, classes.unsqueeze(1)).squeeze(1)
+    return (1 - label_smoothing) * own + label_smoothing * likely.mean(dim=1)
+
+
 @contextlib.contextmanager
 def all_experts(model: nn.Module) -> Iterator[None]:
     """Within, tokens go through all experts in every type: which of them a token chose is no shape of a graph."""
@@ -194,6 +206,7 @@ REPLACED: Table = MappingProxyType(
         torch.bucketize: bucketize,
         Tensor.argsort: argsort,
         torch.linalg.solve_triangular: solve_triangular,
+        torch.nn.functional.cross_entropy: cross_entropy,
         torch.nn.functional.scaled_dot_product_attention: attention,
     }
 )
@@ -204,5 +217,6 @@ _KERNELS = (
     Tensor.index_fill_,
     Tensor.index_add,
     torch.linalg.solve_triangular,
+    torch.nn.functional.cross_entropy,
 )
 NATIVE: Table = MappingProxyType({function: other for function, other in REPLACED.items() if function not in _KERNELS})

@@ -220,6 +220,11 @@ class Samples:
                     yield token, rows, dict(node.spec.between).get(port, ())
 
 
+def drawn_samples(plan: Plan, model: nn.Module, seed: int) -> Samples:
+    """For a model on meta: features fill as many places as they can, which more rows than usual share out."""
+    return Samples(plan, model, {**TRACED, "batch": 4}, seed, padded=False)
+
+
 def with_markers(run: Tensor, wanted: Sequence[tuple[int, int, tuple[int, ...]]]) -> Tensor:
     """The tokens of a run of numbers of kinds, each a token, a count and what stands before and behind those of it."""
     marked = list[int]()

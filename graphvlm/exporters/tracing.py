@@ -19,7 +19,7 @@ from .plan import Plan, Value
 from .programs import PAST, PRESENT, Decode, Encode, Joint, Prefill, Program
 from .rewrites import REPLACED, Table, all_experts
 from .samples import Samples
-from .sizes import CACHE
+from .sizes import CACHE, candidates
 
 Axes = Mapping[int, str]
 KEPT = "kept_"
@@ -165,12 +165,20 @@ def traced(made: Run, axes: Mapping[str, Axes]) -> Traced:
 def _exported(made: Run, axes: Mapping[str, Axes], *, strict: bool) -> ExportedProgram:
     """The graph of a program. Strictly, torch proves that an open size may be any number."""
     dims: dict[str, Any] = {}
+    plan = made.program.plan
+    least = {plan.names[key]: top for key, top in candidates(plan.graph).items()}
     shapes = tuple(
-        {axis: _dim(name, dims) if strict or "*" in name else Dim.AUTO for axis, name in axes[given].items()} or None
+        {axis: _dim(name, dims, least) if strict or "*" in name else Dim.AUTO for axis, name in axes[given].items()}
+        or None
         for given in made.inputs
     )
     with torch.no_grad(), quiet(), all_experts(made.program.model):
         return torch.export.export(made.program, tuple(made.inputs.values()), dynamic_shapes=(shapes,), strict=False)
+
+
+def numbers(program: Program) -> dict[str, Tensor]:
+    """The weights and tables of a program, by the names that an exported one has for them."""
+    return dict(program.named_parameters(remove_duplicate=False)) | dict(program.named_buffers(remove_duplicate=False))
 
 
 @contextlib.contextmanager
@@ -190,10 +198,10 @@ def quiet() -> Iterator[None]:
 OPEN = ("batch", "seq", "images", CACHE)
 
 
-def _dim(name: str, dims: dict[str, Any]) -> Any:
+def _dim(name: str, dims: dict[str, Any], least: Mapping[str, int]) -> Any:
     """An open size for torch: a dimension, or a multiple of one."""
     many, _, word = name.rpartition("*")
     if not many and not word.startswith(OPEN):
         return Dim.AUTO
-    size = dims.setdefault(word, Dim(word, min=2 if word == "seq" else 1))
+    size = dims.setdefault(word, Dim(word, min=2 if word == "seq" else least.get(word, 1)))
     return int(many) * size if many else size

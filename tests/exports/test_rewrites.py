@@ -148,3 +148,11 @@ def test_chunks_without_a_loop(alike: bool, monkeypatch: pytest.MonkeyPatch) -> 
         other, last = delta.delta_chunks(q, k, v, decay, beta)
     assert torch.allclose(other, read, atol=1e-5 * float(read.abs().max()))
     assert torch.allclose(last, state, atol=1e-5 * float(state.abs().max()))
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_losses_of_tokens(smoothing: float) -> None:
+    logits, tokens = random(3, 11, 5), torch.randint(11, (3, 5))
+    expected = torch.nn.functional.cross_entropy(logits, tokens, reduction="none", label_smoothing=smoothing)
+    made = rewrites.cross_entropy(logits, tokens, reduction="none", label_smoothing=smoothing)
+    assert torch.allclose(made, expected, atol=1e-6)

@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+from torch import Tensor
 
 from ...ir import Graph
-from ..tracing import Traced, quiet
+from ..tracing import Traced, numbers, quiet
 from .lacking import lacked, stand_in
 
 if TYPE_CHECKING:
@@ -33,14 +34,16 @@ class Converted:
 def convert(traced: Traced, opset: int) -> Converted:
     """The model of a traced program; its inputs, outputs and open sizes are called as in the plan.
 
-    Of a program traced on meta the weights are zeros that take no memory: the operators are those of the real one. An
-    operation that ONNX has not is an operator of the domain `torch`, which nothing runs.
+    Of a program traced on meta the weights are those that its model has since, which are not copied, or zeros that take
+    no memory: the operators are those of the real one. An operation that ONNX has not is an operator of the domain
+    `torch`, which nothing runs.
     """
     with quiet():
         made = _translated(traced, opset)
-        for value in made.model.graph.initializers.values():
+        known = numbers(traced.run.program)
+        for name, value in made.model.graph.initializers.items():
             if value.const_value is not None and getattr(getattr(value.const_value, "raw", None), "is_meta", False):
-                value.const_value = _zeros(value.const_value)
+                value.const_value = _filled(value.const_value, known.get(name))
         made.optimize()
     sources = _sources(made.model, traced.run.program.plan.graph)
     model: Any = made.model
@@ -87,10 +90,12 @@ def _translated(traced: Traced, opset: int) -> Any:
             lacking[operation] = stand_in(operation)
 
 
-def _zeros(tensor: Any) -> Any:
+def _filled(tensor: Any, numbers: Tensor | None) -> Any:
     import numpy as np
     import onnx_ir as ir
 
+    if numbers is not None and not numbers.is_meta:
+        return ir.tensor_adapters.TorchTensor(numbers.detach(), tensor.name)
     zeros = np.broadcast_to(np.zeros((), tensor.dtype.numpy()), tuple(tensor.shape.numpy()))
     return ir.Tensor(zeros, dtype=tensor.dtype, name=tensor.name)
 

@@ -11,24 +11,26 @@ from typing import Any
 
 import torch
 
+from ...cache import imported
 from ...diagnostics import GraphError
 from ...ir import Graph
 from ...rendering import environment
+from .. import mapped
 from .. import plan as plans
 from ..blame import blamed, refused
-from ..comparing import TOLERANCE
+from ..comparing import SIZES, TOLERANCE
 from ..folder import MANIFEST, digests, replaced, write_json
 from ..models import loaded
 from ..plan import Plan
 from ..profiles import profile
 from ..programs import PAST, PRESENT
-from ..samples import TRACED, Samples
+from ..samples import TRACED, Samples, drawn_samples
 from ..sizes import Range, ranges
 from ..tracing import KEPT, Traced, cache_axes, trace
 from .convert import Converted, convert, operators
 from .lacking import lacking
 from .verify import Difference, Runtime, runs, verify
-from .weights import LIMIT, Shared
+from .weights import LIMIT, NAME, Shared
 
 FORMAT = 1
 Say = Callable[[str], None]
@@ -37,7 +39,7 @@ RUNNER = "run_onnx.py"
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How to export."""
+    """How to export; what was exported is compared at the first so many of `comparing.SIZES`."""
 
     weights: Path | None = None
     seed: int = 0
@@ -45,6 +47,7 @@ class Options:
     opset: int = 20
     ranges: Mapping[str, Range] = field(default_factory=lambda: MappingProxyType({}))
     verify: bool = True
+    sizes: int = len(SIZES)
     force: bool = False
 
 
@@ -71,11 +74,7 @@ def export(graph: Graph, folder: Path, options: Options, say: Say) -> Exported:
     plan = plans.make(graph)
     found = ranges(plan, options.ranges)
     with replaced(folder, force=options.force) as new:
-        package, model = loaded(graph, options.weights, options.seed, options.dtype)
-        with blamed(graph, model):
-            samples = Samples(plan, model, TRACED, options.seed, padded=True)
-            traced = [*_told(trace(plan, model, package, samples), say)]
-        shared = Shared(new) if _bytes(model) > LIMIT else None
+        model, traced, shared = _traced(graph, plan, options, new, say)
         programs = list[dict[str, Any]]()
         for program in traced:
             made = _complete(graph, convert(program, options.opset))
@@ -91,12 +90,38 @@ def export(graph: Graph, folder: Path, options: Options, say: Say) -> Exported:
         verified = options.verify and runs(options.dtype)
         if options.verify and not verified:
             say(f"not verified: ONNX Runtime computes nothing in {options.dtype} on a CPU")
-        differences = tuple(_verified(plan, model, traced, new, say)) if verified else ()
+        runtime = Runtime(new, prepack=shared is None or shared.mapped is None)
+        differences = tuple(_verified(verify(plan, model, traced, runtime, options.sizes), say)) if verified else ()
         runner = environment().get_template(f"export/{RUNNER}.j2").render()
         (new / RUNNER).write_text(runner, encoding="utf-8", newline="\n")
         manifest = _manifest(plan, options, found, programs, differences) | {"files": digests(new)}
         write_json(new / MANIFEST, manifest)
     return Exported(folder, manifest, differences, tuple(traced))
+
+
+def _traced(
+    graph: Graph, plan: Plan, options: Options, folder: Path, say: Say
+) -> tuple[torch.nn.Module, list[Traced], Shared | None]:
+    """The model, its programs, and the file that holds its weights, if there are many.
+
+    Beyond `mapped.LIMIT` they are nowhere else, and the programs are those of a model without numbers.
+    """
+    package = imported(graph)
+    with torch.device("meta"):
+        drawn = package.Model().to(getattr(torch, options.dtype)).eval()
+    size = sum(parameter.numel() * parameter.element_size() for parameter in drawn.parameters())
+    if size <= mapped.LIMIT or graph.imported:
+        package, model = loaded(graph, options.weights, options.seed, options.dtype)
+        with blamed(graph, model):
+            samples = Samples(plan, model, TRACED, options.seed, padded=True)
+            traced = [*_told(trace(plan, model, package, samples), say)]
+        return model, traced, Shared(folder) if size > LIMIT else None
+    traced = [*_told(trace(plan, drawn, package, drawn_samples(plan, drawn, options.seed)), say)]
+    model, file = mapped.mapped(package, folder / NAME, options.weights, options.seed, getattr(torch, options.dtype))
+    say(f"{size / 2**30:.1f} GiB of weights are in {NAME}")
+    for program in traced:
+        program.run.program.model = model
+    return model, traced, Shared(folder, file)
 
 
 def _told(programs: Iterator[Traced], say: Say) -> Iterator[Traced]:
@@ -125,10 +150,6 @@ def _save(model: Any, path: Path) -> None:
     ir.save(model, path)
 
 
-def _bytes(model: torch.nn.Module) -> int:
-    return sum(parameter.numel() * parameter.element_size() for parameter in model.parameters())
-
-
 def cache_formulas(prefill: Traced) -> dict[str, str]:
     """What the sizes of a cache that follow from other sizes are: name -> formula."""
     named = cache_axes(prefill)
@@ -141,8 +162,8 @@ def cache_formulas(prefill: Traced) -> dict[str, str]:
     }
 
 
-def _verified(plan: Plan, model: torch.nn.Module, traced: list[Traced], folder: Path, say: Say) -> Iterator[Difference]:
-    for found in verify(plan, model, traced, Runtime(folder)):
+def _verified(differences: Iterator[Difference], say: Say) -> Iterator[Difference]:
+    for found in differences:
         sizes = ", ".join(f"{name} {list(shape)}" for name, shape in found.shapes.items() if not name.startswith(PAST))
         say(f"{found.program}: {found.worst:.1e} from the package ({sizes})")
         if found.exact:

@@ -11,7 +11,7 @@ from ...cache import imported
 from ...ir import Graph
 from .. import plan as plans
 from ..blame import blamed
-from ..samples import TRACED, Samples
+from ..samples import drawn_samples
 from ..sizes import CACHE, ranges
 from ..tracing import trace
 from .convert import convert, operators
@@ -30,9 +30,7 @@ def survey(graph: Graph, options: Options, say: Say) -> dict[str, Any]:
         model = package.Model().to(getattr(torch, options.dtype)).eval()
     programs = []
     with blamed(graph, model):
-        # Features fill as many places as they can: more rows than usual share them out.
-        samples = Samples(plan, model, {**TRACED, "batch": 4}, options.seed, padded=False)
-        for program in trace(plan, model, package, samples):
+        for program in trace(plan, model, package, drawn_samples(plan, model, options.seed)):
             say(f"{program.name}: traced")
             made = convert(program, options.opset)
             programs.append(described(program, operators(made.model), ()) | {"sources": made.sources})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -51,10 +52,10 @@ def runs(dtype: str) -> bool:
 
 
 class Runtime:
-    """The models of a folder in ONNX Runtime."""
+    """The models of a folder in ONNX Runtime, which keeps copies of weights in its own order only with `prepack`."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, *, prepack: bool = True) -> None:
+        self.folder, self.prepack = folder, prepack
         self.sessions: dict[str, Any] = {}
 
     def __call__(self, program: str, given: Mapping[str, Tensor]) -> dict[str, np.ndarray[Any, Any]]:
@@ -64,6 +65,7 @@ class Runtime:
 
             options = onnxruntime.SessionOptions()
             options.log_severity_level = 3
+            options.add_session_config_entry("session.disable_prepacking", str(int(not self.prepack)))
             self.sessions[program] = onnxruntime.InferenceSession(
                 str(self.folder / f"{program}.onnx"), options, providers=["CPUExecutionProvider"]
             )
@@ -73,11 +75,13 @@ class Runtime:
         return dict(zip((each.name for each in session.get_outputs()), made, strict=True))
 
 
-def verify(plan: Plan, model: torch.nn.Module, traced: list[Traced], runtime: Runtime) -> Iterator[Difference]:
-    """Every program at all `sizes`, with padding and without; `decode` for some steps."""
+def verify(
+    plan: Plan, model: torch.nn.Module, traced: list[Traced], runtime: Runtime, count: int
+) -> Iterator[Difference]:
+    """Every program at the first `count` of all `sizes`, with padding and without; `decode` for some steps."""
     programs = [each.run.program for each in traced if each.name != "decode"]
     axes = next((cache_axes(each) for each in traced if each.name == "prefill"), {})
-    for number, wanted in enumerate(sizes(plan.graph)):
+    for number, wanted in enumerate(islice(sizes(plan.graph), count)):
         samples = Samples(plan, model, wanted, number + 1, padded=number != 0)
         for program in programs:
             done = run(program, samples.given)

@@ -24,7 +24,7 @@ class Tried(nn.Module):
         Each stream has `top` rows for each sample; `chosen` [batch, top] are numbers in the list.
         """
         likely = logits[:, 0].float().softmax(dim=-1)[:, tokens[:, 1]]
-        chosen = likely.topk(min(self.top, len(tokens)), dim=1).indices
+        chosen = likely.topk(min(self.top, tokens.size(0)), dim=1).indices
         if mask is not None:
             mask = mask[chosen.flatten()]
         if features_mask is not None:
