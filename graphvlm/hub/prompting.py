@@ -28,7 +28,8 @@ class ProcessorView:
 
     `token` is a literal of Python. With `counted`, the text for an image depends on how many its request has. `pieces`
     is an expression: into how many each image is cut. So many images stand `before` each text; none, if they stand
-    where the text has them. An encoder may read the text in words of its `own`.
+    where the text has them. An encoder may read the text in words of its `own`. With `counts`, the
+    image processor says how many tiles it made.
     """
 
     class_name: str
@@ -39,6 +40,7 @@ class ProcessorView:
     pieces: str
     before: int
     own: OwnWords | None = None
+    counts: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +76,7 @@ def processor(graph: Graph, before: int = 0) -> tuple[dict[str, Page], dict[str,
         pieces=_pieces(given),
         before=before,
         own=_own_words(graph),
+        counts="min_patches" in preprocessor(given),
     )
     auto = {"AutoProcessor": f"processing_{graph.name}.{name}"}
     pages = {
