@@ -77,7 +77,6 @@ def _whole(node: Node, own: Settings | None) -> str:
     sublayers = [sublayer for kind in stack.kinds for sublayer in kind.sublayers]
     reasons = {
         "those of `tp` do so already (`sequence`)": own is not None and own.get("sequence", default=False),
-        "something comes in from elsewhere between its layers": any(name.startswith("inject") for name in node.inputs),
         "its tokens are among the keys of attention over a port": any(cross.own for cross in stack.crossed),
         "an indexer chooses among the keys of all tokens": stack.indexed,
         "the tokens of one segment alone attend to something": any(

@@ -138,8 +138,6 @@ def _check_tokens(node: Node, degree: int, own: Settings, problems: Problems) ->
         why = "only decoders can so far"
     elif stack.handed:
         why = "its layers hand on which keys an indexer has chosen, each for all tokens"
-    elif any(name.startswith("inject") for name in node.inputs):
-        why = "something comes in from elsewhere between its layers"
     elif any(cross.own for cross in stack.crossed):
         why = "its tokens are among the keys of attention over a port"
     elif any(sublayer.scope and not isinstance(sublayer.op, Mlp) for sublayer in sublayers):

@@ -28,6 +28,7 @@ FAMILIES = (
     *("tiny", "llava_1_5_7b", "siglip2_qwen3_8b", "prefix_clip_llama", "qwen2_5_vl_7b", "gemma_3_4b"),
     *("llama_3_2_vision_11b", "kempnerforge_mot_7b", "kempnerforge_moma_7b", "deepseek_v3", "gpt_oss_20b"),
     *("qwen3_next_80b_a3b", "llama_4_scout", "t5_base", "blip2_opt_2_7b", "qwen2_audio_7b"),
+    *("qwen3_vl_8b", "minimax_text_01", "bloom_7b1"),
 )
 # Layout -> the mesh, and settings of decoders and of towers.
 LAYOUTS = MappingProxyType(
@@ -133,6 +134,8 @@ def in_double(package: Path) -> None:
     for file in package.glob("*.py"):
         text = file.read_text(encoding="utf-8")
         text = text.replace("torch.float32", "torch.float64").replace(".float()", ".double()")
+        # As packages do: of other types torch divides twice what a group of one rank sums.
+        text = text.replace("reduce_dtype=torch.float64", "reduce_dtype=torch.float32")
         file.write_text(text, encoding="utf-8")
 
 

@@ -138,10 +138,6 @@ CHANGES |= {
         "attention: {kv_heads: null, head_dim: null, qk_norm: null, latent:"
         " {q_rank: 12, kv_rank: 8, nope_dim: 6, rope_dim: 4, value_dim: 5}}"
     ),
-    "context_linear": CHANGES["linear"],
-    "context_sinks": CHANGES["sinks"],
-    "context_relative": CHANGES["relative"],
-    "context_all_heads": CHANGES["all_heads"],
     "fading": LLM.format(
         "norm: {place: through}, attention: {linear: {rule: fading, key_heads: 4, key_dim: 6, value_dim: 10}},"
         " layers: {count: 2, where: [{at: [1], attention: {linear: null}}]}"
@@ -151,10 +147,16 @@ CHANGES |= {
     "spread_split": CHANGES["sinks"],
 }
 
-CHANGES["context_fading"] = CHANGES["fading"]
-for _name in ("segments", "choosing", "crossed", "linear", "sinks", "experts"):
-    CHANGES |= {f"tokens_{_name}": CHANGES[_name]}
-CHANGES |= {f"context_{_name}": CHANGES[_name] for _name in ("segments", "choosing", "crossed")}
+CHANGES["added"] = """
+nodes:
+  more: {kind: fusion, type: spread, inputs: {ids: input_ids, image_1: projector}, placeholder: {image: 99}, depths: 1}
+  llm: {inputs: {features: fused, inject_0: more.depth_1, inject_1: more.depth_1}, inject: [0, 1]}
+"""
+# Those in which ranks of `tp`, and of `cp` beside `tp`, share the tokens too.
+_TOKENS = ("added", "segments", "choosing", "crossed", "linear", "sinks", "experts")
+_CONTEXT = ("added", "segments", "choosing", "crossed", "linear", "sinks", "relative", "all_heads", "fading")
+CHANGES |= {f"tokens_{name}": CHANGES[name] for name in _TOKENS}
+CHANGES |= {f"context_{name}": CHANGES[name] for name in _CONTEXT}
 
 _AGAIN = {"recompute": "block", "images": "shard"}
 
@@ -200,17 +202,9 @@ CASES = {
     "context_split": ({"dp": 1, "cp": 2, "tp": 2}, {"vision": {"images": "shard"}}, True),
     "context_experts": ({"dp": 1, "cp": 2, "tp": 2}, {"projector": {"tp": 1}}, False),
     "context_latent": ({"dp": 2, "cp": 2}, {}, False),
-    "context_linear": ({"dp": 1, "cp": 2, "tp": 2}, {}, False),
-    "context_sinks": ({"dp": 1, "cp": 2, "tp": 2}, {}, False),
-    "context_relative": ({"dp": 1, "cp": 2, "tp": 2}, {}, True),
-    "context_all_heads": ({"dp": 1, "cp": 2, "tp": 2}, {}, False),
-    "context_fading": ({"dp": 1, "cp": 2, "tp": 2}, {}, False),
     "fading": ({"tp": 4}, {}, False),
-    **{
-        f"tokens_{name}": ({"dp": 2, "tp": 2}, {"llm": {"sequence": True}}, False)
-        for name in ("segments", "choosing", "crossed", "linear", "sinks", "experts")
-    },
-    **{f"context_{name}": ({"dp": 1, "cp": 2, "tp": 2}, {}, False) for name in ("segments", "choosing", "crossed")},
+    **{f"tokens_{name}": ({"dp": 2, "tp": 2}, {"llm": {"sequence": True}}, False) for name in _TOKENS},
+    **{f"context_{name}": ({"dp": 1, "cp": 2, "tp": 2}, {}, False) for name in _CONTEXT},
     "again": ({"dp": 2, "tp": 2}, {"llm": {"recompute": "block", "sequence": True}, "vision": _AGAIN}, False),
     "spread": ({"dp": 2, "ep": 2}, {"llm": {"recompute": "block"}}, False),
     "spread_wide": ({"dp": 1, "ep": 4}, {}, True),
@@ -222,7 +216,7 @@ _LONG = {
     *("narrow_eight", "narrow_decoder", "context_both", "context_split", "hybrid", "all_counted", "narrow", "context"),
     *("tokens_latent", "slopes", "both_tied", "sinks", "context_sinks", "context_relative", "context_all_heads"),
     *("context_fading", "linear", "context_crossed", "tokens_linear", "tokens_sinks", "tokens_experts", "segments"),
-    *("tokens_crossed", "choosing", "crossed"),
+    *("tokens_crossed", "choosing", "crossed", "tokens_added"),
 }
 NAMES = [pytest.param(name, marks=pytest.mark.long) if name in _LONG else name for name in CASES]
 # Cases with as many images in each batch; others have one, or one for each prompt, in turn. Some ranks may have none.

@@ -55,7 +55,8 @@ class NodePlan:
     `experts` are those of a layer that lie on different ranks of `ep`, and `by_width` if those of `dp` share each. With
     `sequence`, ranks share the tokens between sublayers. With `mixed`, not every layer has all of these modules.
     It is split over the ranks of the mesh `ranks`; those of `cp` have some tokens each, with the styles `context`, and
-    the `relative` positions of their heads. Layers may be `told` more of their tokens.
+    the `relative` positions of their heads. Layers may be `told` more of their tokens, and
+    something may be `added` between them.
     """
 
     name: str
@@ -70,6 +71,7 @@ class NodePlan:
     context: tuple[tuple[str, str], ...] = ()
     relative: bool = False
     told: Told | None = None
+    added: bool = False
 
 
 def is_narrow(node: Node, mesh: Mapping[str, int]) -> bool:
@@ -107,6 +109,7 @@ def plan_of(node: Node, mesh: Mapping[str, int], in_parts: bool) -> NodePlan | N
         context=context,
         relative=bool(context) and getattr(node.spec, "relative", None) is not None,
         told=_told(node),
+        added=any(port.startswith("inject_") for port in node.inputs) and (node.sequence or node.context > 1),
     )
 
 

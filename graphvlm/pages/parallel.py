@@ -163,6 +163,11 @@ class ParallelView:
         return next((plan.told for plan in self.plans if plan.told), None)
 
     @property
+    def added(self) -> str:
+        """Whether tokens to which something is added between layers are shared out, by `sequence` or by `context`."""
+        return next(("sequence" if plan.sequence else "context" for plan in self.plans if plan.added), "")
+
+    @property
     def source(self) -> str:
         """The module that knows what tokens see of a port, if that is part of it."""
         return next((plan.told.source for plan in self.plans if plan.told), "")
