@@ -26,7 +26,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from . import console, engines, hub, libraries, titan
+from . import console, engines, hub, libraries, quantising, titan
 from . import options as shared
 
 if TYPE_CHECKING:
@@ -77,6 +77,7 @@ def options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print the manifest")
     engines.options(parser)
     libraries.options(parser)
+    quantising.options(parser)
     shared.add_passes(parser)
 
 
@@ -88,8 +89,7 @@ def run(args: argparse.Namespace) -> int:
         raise console.UsageError(NEEDS_ONNX.format(" and ".join(missing)))
     if args.weights is not None and not args.weights.exists():
         raise console.UsageError(f"there is no {args.weights}")
-    if args.quantize and not args.pt2:
-        raise console.UsageError("--quantize is for --pt2")
+    quantising.check(args)
     if args.dry_run and not onnx:
         raise console.UsageError("--dry-run says what --onnx and --trt would make")
     graph = shared.load(args)
@@ -120,6 +120,7 @@ def _chosen(args: argparse.Namespace, graph: Graph) -> Options:
         dtype=args.dtype,
         opset=args.opset,
         ranges=limits(args.limit, graph),
+        quantize=quantising.recipe(args),
         verify=not args.no_verify,
         sizes=args.sizes,
         force=args.force,
@@ -129,11 +130,12 @@ def _chosen(args: argparse.Namespace, graph: Graph) -> Options:
 def _onnx(args: argparse.Namespace, graph: Graph, chosen: Options) -> Exported:
     from graphvlm.exporters.folder import ForeignFiles
     from graphvlm.exporters.onnx import export
+    from graphvlm.exporters.quantising import NoTorchao
 
     folder = args.output / f"{graph.name}_onnx"
     try:
         made = export(graph, folder, chosen, console.note)
-    except (ForeignFiles, ValueError) as problem:  # or keys that the checkpoint lacks, or has too many of
+    except (ForeignFiles, NoTorchao, ValueError) as problem:  # or keys that the checkpoint lacks, or has too many of
         raise console.UsageError(str(problem)) from None
     _print(args, made.folder, made.manifest)
     if not made.agrees:

@@ -7,7 +7,7 @@ import json
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
-from . import console
+from . import console, quantising
 
 if TYPE_CHECKING:
     from graphvlm.ir import Graph
@@ -21,12 +21,14 @@ def run(args: argparse.Namespace, graph: Graph) -> int:
         raise console.UsageError(NEEDS)
     from graphvlm.exporters.folder import ForeignFiles
     from graphvlm.exporters.hub import Options, export
+    from graphvlm.exporters.quantising import NoTorchao
 
     folder = args.output / f"{graph.name}_hf"
-    options = Options(args.weights, args.seed, args.dtype, verify=not args.no_verify, force=args.force)
+    fewer = quantising.recipe(args)
+    options = Options(args.weights, args.seed, args.dtype, fewer, verify=not args.no_verify, force=args.force)
     try:
         made = export(graph, folder, options, console.note)
-    except (ForeignFiles, ValueError) as problem:  # or keys that the checkpoint lacks, or has too many of
+    except (ForeignFiles, NoTorchao, ValueError) as problem:  # or keys that the checkpoint lacks, or has too many of
         raise console.UsageError(str(problem)) from None
     if args.json:
         print(json.dumps({"folder": str(made.folder), **made.manifest}, indent=1))

@@ -6,7 +6,7 @@ import argparse
 import json
 from typing import TYPE_CHECKING
 
-from . import console
+from . import console, quantising
 
 if TYPE_CHECKING:
     from graphvlm.ir import Graph
@@ -15,8 +15,6 @@ if TYPE_CHECKING:
 def options(parser: argparse.ArgumentParser) -> None:
     """The options of `--pt2`."""
     group = parser.add_argument_group("programs of torch")
-    kinds = ("int8", "float8")
-    group.add_argument("--quantize", choices=kinds, default="", help="weights of linear layers in fewer bits (torchao)")
     group.add_argument("--no-libraries", action="store_true", help="write the programs, and compile nothing")
 
 
@@ -31,7 +29,7 @@ def run(args: argparse.Namespace, graph: Graph) -> int:
         weights=args.weights,
         seed=args.seed,
         dtype=args.dtype,
-        quantize=args.quantize,
+        quantize=quantising.recipe(args),
         libraries=not args.no_libraries,
         verify=not args.no_verify,
         force=args.force,

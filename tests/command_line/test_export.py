@@ -26,6 +26,11 @@ ENCODER = ("export", "tiny", *VARIANTS["image_alone"])
         (("--onnx", "--limit", "frogs=1:2:3"), "the open sizes of this graph are "),
         (("--onnx", "--limit", "images=3:2:4"), "have to grow"),
         (("--onnx", "--weights", "nowhere"), "there is no nowhere"),
+        (("--pt2", "--keep", "*.wo"), "--keep is for --quantize"),
+        (("--titan", "--quantize", "int8"), "what is trained keeps its type"),
+        (("--trt", "--quantize", "int4"), "TensorRT has no such operator"),
+        (("--onnx", "--opset", "18", "--quantize", "float8"), "float8 from opset 19 on"),
+        (("--onnx", "--dtype", "bfloat16", "--quantize", "int8"), "ONNX Runtime computes nothing in bfloat16"),
     ],
 )
 def test_mistakes(cli: Cli, words: tuple[str, ...], said: str) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import zipfile
 from pathlib import Path
 
@@ -14,7 +13,6 @@ from graphvlm.exporters.models import loaded
 from graphvlm.exporters.pt2 import Exported, Options, export
 from graphvlm.exporters.pt2.export import NoCompiler
 from graphvlm.exporters.pt2.verify import verify
-from graphvlm.exporters.quantising import NoTorchao
 from graphvlm.exporters.rewrites import NATIVE
 from graphvlm.exporters.samples import TRACED, Samples
 from graphvlm.exporters.tracing import trace
@@ -74,30 +72,6 @@ def test_no_compiler(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     with pytest.raises(NoCompiler, match=r"--no-libraries"):
         export(variant("image_alone"), tmp_path / "x", Options(), lambda _: None)
     assert list(tmp_path.iterdir()) == []
-
-
-@pytest.mark.long
-@pytest.mark.parametrize("kind", ["int8", "float8"])
-def test_weights_in_fewer_bits(kind: str, tiny: Exported, tmp_path: Path) -> None:
-    """Smaller files, outputs a little apart, and a process without torchao that gets the same of them."""
-    pytest.importorskip("torchao", reason="quantisation is done by torchao")
-    said: list[str] = []
-    made = export(small("tiny"), tmp_path / "x", Options(libraries=False, quantize=kind), said.append)
-    assert made.agrees
-    found = made.manifest["quantized"]
-    assert found["layers"] == 19
-    assert 1e-3 < found["difference"] < 0.2
-    assert found["same"] > 0.8
-    assert said[0].startswith(f"19 linear layers in {kind}: outputs are ")
-    program = torch.export.load(made.folder / "prefill.pt2")
-    kinds = {tensor.dtype for tensor in program.state_dict.values()}
-    assert {"int8": torch.int8, "float8": torch.float8_e4m3fn}[kind] in kinds
-
-
-def test_without_torchao(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setitem(sys.modules, "torchao", None)
-    with pytest.raises(NoTorchao, match=r"pip install 'graphvlm\[quant\]'"):
-        export(variant("image_alone"), tmp_path / "x", Options(libraries=False, quantize="int8"), lambda _: None)
 
 
 @pytest.mark.long

@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import torch
@@ -14,8 +15,12 @@ from torch import Tensor, nn
 from ...hub import names, on_one_device, prepared
 from ...ir import Graph
 from ...rendering import render_hub
+from .. import plan as plans
 from ..folder import MANIFEST, digests, replaced, write_json
 from ..models import loaded
+from ..quantising import Quantised, Recipe, quantise, told, weights
+from ..quantising import described as in_fewer_bits
+from .quantised import put_in
 from .verify import TOLERANCE, Checked, check
 
 FORMAT = 1
@@ -35,6 +40,7 @@ class Options:
     weights: Path | None = None
     seed: int = 0
     dtype: str = "float32"
+    quantize: Recipe | None = None
     verify: bool = True
     force: bool = False
 
@@ -73,9 +79,33 @@ def export(graph: Graph, folder: Path, options: Options, say: Say) -> Exported:
         copied = copy_processor(options.weights, new) if options.weights else ()
         say(f"{len(files)} files of code and numbers, {len(copied)} of a processor")
         checked = check(apart, package, model, new, say) if options.verify else None
-        manifest = _manifest(graph, options, copied, checked) | {"files": digests(new)}
+        quantised = None
+        if options.quantize:
+            quantised, kept = _fewer_bits(apart, package, model, options.quantize)
+            put_in(new, options.quantize.kind, [found[name].removesuffix(".weight") for name in kept])
+            say(told(quantised))
+            checked = check(apart, package, model, new, say) if options.verify else None
+        manifest = _manifest(graph, options, copied, checked)
+        if quantised:
+            manifest["quantized"] = in_fewer_bits(quantised)
+        manifest["files"] = digests(new)
         write_json(new / MANIFEST, manifest)
     return Exported(folder, manifest, checked)
+
+
+def _fewer_bits(
+    graph: Graph, package: ModuleType, model: nn.Module, recipe: Recipe
+) -> tuple[Quantised, tuple[str, ...]]:
+    """Give the model of the package the numbers of few bits; what that costs, and which weights stay as they are."""
+
+    def change(model: nn.Module, recipe: Recipe) -> tuple[str, ...]:
+        return tuple(weights(model, recipe))
+
+    linear = {f"{name}.weight" for name, module in model.named_modules() if isinstance(module, nn.Linear)}
+    matrices = {name for name, parameter in model.named_parameters() if parameter.ndim == 2}
+    made = quantise(plans.make(graph), package, model, recipe, change)
+    done = linear - {f"{name}.weight" for name in made.kept}
+    return made, tuple(name for name in sorted(matrices - done) if name.endswith(".weight"))
 
 
 def save(model: nn.Module, found: Mapping[str, str], folder: Path) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
-from types import MappingProxyType
+from types import MappingProxyType, ModuleType
 from typing import Any
 
 import torch
@@ -24,11 +24,14 @@ from ..models import loaded
 from ..plan import Plan
 from ..profiles import profile
 from ..programs import PAST, PRESENT
+from ..quantising import Quantised, Recipe, Weight, quantise, told, weights
+from ..quantising import described as in_fewer_bits
 from ..samples import TRACED, Samples, drawn_samples
 from ..sizes import Range, ranges
 from ..tracing import KEPT, Traced, cache_axes, trace
 from .convert import Converted, convert, operators
 from .lacking import lacking
+from .quantised import put_in
 from .verify import Difference, Runtime, runs, verify
 from .weights import LIMIT, NAME, Shared
 
@@ -46,6 +49,7 @@ class Options:
     dtype: str = "float32"
     opset: int = 20
     ranges: Mapping[str, Range] = field(default_factory=lambda: MappingProxyType({}))
+    quantize: Recipe | None = None
     verify: bool = True
     sizes: int = len(SIZES)
     force: bool = False
@@ -74,10 +78,13 @@ def export(graph: Graph, folder: Path, options: Options, say: Say) -> Exported:
     plan = plans.make(graph)
     found = ranges(plan, options.ranges)
     with replaced(folder, force=options.force) as new:
-        model, traced, shared = _traced(graph, plan, options, new, say)
+        model, traced, shared, quantised = _traced(graph, plan, options, new, say)
         programs = list[dict[str, Any]]()
         for program in traced:
             made = _complete(graph, convert(program, options.opset))
+            if quantised:
+                kind = quantised.cost.kind
+                say(f"{program.name}: {put_in(made, quantised.weights, four=kind == 'int4')} weights in {kind}")
             if shared:
                 shared.take(made)
             path = new / f"{program.name}.onnx"
@@ -94,34 +101,63 @@ def export(graph: Graph, folder: Path, options: Options, say: Say) -> Exported:
         differences = tuple(_verified(verify(plan, model, traced, runtime, options.sizes), say)) if verified else ()
         runner = environment().get_template(f"export/{RUNNER}.j2").render()
         (new / RUNNER).write_text(runner, encoding="utf-8", newline="\n")
-        manifest = _manifest(plan, options, found, programs, differences) | {"files": digests(new)}
+        manifest = _manifest(plan, options, found, programs, differences)
+        if quantised:
+            manifest["quantized"] = in_fewer_bits(quantised.cost)
+        manifest["files"] = digests(new)
         write_json(new / MANIFEST, manifest)
     return Exported(folder, manifest, differences, tuple(traced))
 
 
+@dataclass(frozen=True, slots=True)
+class _InFewerBits:
+    """What a quantisation costs, and the numbers that it found; the model has what these stand for."""
+
+    cost: Quantised
+    weights: tuple[Weight, ...]
+
+
+def _quantised(
+    plan: Plan, package: ModuleType, model: torch.nn.Module, recipe: Recipe | None, say: Say
+) -> _InFewerBits | None:
+    if recipe is None:
+        return None
+    found: dict[str, Weight] = {}
+
+    def change(model: torch.nn.Module, recipe: Recipe) -> tuple[str, ...]:
+        found.update(weights(model, recipe))
+        return tuple(found)
+
+    cost = quantise(plan, package, model, recipe, change)
+    say(told(cost))
+    return _InFewerBits(cost, tuple(found.values()))
+
+
 def _traced(
     graph: Graph, plan: Plan, options: Options, folder: Path, say: Say
-) -> tuple[torch.nn.Module, list[Traced], Shared | None]:
-    """The model, its programs, and the file that holds its weights, if there are many.
+) -> tuple[torch.nn.Module, list[Traced], Shared | None, _InFewerBits | None]:
+    """The model, its programs, the file that holds its weights, if there are many, and what has fewer bits.
 
-    Beyond `mapped.LIMIT` they are nowhere else, and the programs are those of a model without numbers.
+    Beyond `mapped.LIMIT` they are nowhere else, and the programs are those of a model without numbers; what is
+    quantised is in memory.
     """
     package = imported(graph)
     with torch.device("meta"):
         drawn = package.Model().to(getattr(torch, options.dtype)).eval()
     size = sum(parameter.numel() * parameter.element_size() for parameter in drawn.parameters())
-    if size <= mapped.LIMIT or graph.imported:
+    if size <= mapped.LIMIT or graph.imported or options.quantize:
         package, model = loaded(graph, options.weights, options.seed, options.dtype)
+        quantised = _quantised(plan, package, model, options.quantize, say)
         with blamed(graph, model):
             samples = Samples(plan, model, TRACED, options.seed, padded=True)
             traced = [*_told(trace(plan, model, package, samples), say)]
-        return model, traced, Shared(folder) if size > LIMIT else None
+        return model, traced, Shared(folder) if size > LIMIT else None, quantised
     traced = [*_told(trace(plan, drawn, package, drawn_samples(plan, drawn, options.seed)), say)]
     model, file = mapped.mapped(package, folder / NAME, options.weights, options.seed, getattr(torch, options.dtype))
     say(f"{size / 2**30:.1f} GiB of weights are in {NAME}")
     for program in traced:
         program.run.program.model = model
-    return model, traced, Shared(folder, file)
+    return model, traced, Shared(folder, file), None
 
 
 def _told(programs: Iterator[Traced], say: Say) -> Iterator[Traced]:

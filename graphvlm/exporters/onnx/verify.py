@@ -21,6 +21,8 @@ from ..samples import Samples
 from ..tracing import Run, Traced, cache_axes, next_step, run
 
 STEPS = 2
+# Where weights have eight bits, ONNX Runtime would round what is multiplied with them too; `run_onnx.py` does the same.
+WEIGHTS_ALONE = ("session.qdq_matmulnbits_accuracy_level", "1")
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +68,7 @@ class Runtime:
             options = onnxruntime.SessionOptions()
             options.log_severity_level = 3
             options.add_session_config_entry("session.disable_prepacking", str(int(not self.prepack)))
+            options.add_session_config_entry(*WEIGHTS_ALONE)
             self.sessions[program] = onnxruntime.InferenceSession(
                 str(self.folder / f"{program}.onnx"), options, providers=["CPUExecutionProvider"]
             )

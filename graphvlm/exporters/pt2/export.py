@@ -6,7 +6,7 @@ import shutil
 import statistics
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,8 @@ from ..comparing import TOLERANCE
 from ..folder import MANIFEST, digests, replaced, write_json
 from ..models import loaded
 from ..plan import Plan
-from ..quantising import Quantised, quantise
+from ..quantising import Recipe, plainly, quantise, told
+from ..quantising import described as in_fewer_bits
 from ..rewrites import NATIVE
 from ..samples import TRACED, Samples
 from ..tracing import Traced, quiet, trace
@@ -36,12 +37,12 @@ _ORIGIN = ("stack_trace", "nn_module_stack", "source_fn_stack", "from_node", "to
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How to export; without `libraries` nothing is compiled. `quantize` is one of `quantising.KINDS`, or empty."""
+    """How to export; without `libraries` nothing is compiled."""
 
     weights: Path | None = None
     seed: int = 0
     dtype: str = "float32"
-    quantize: str = ""
+    quantize: Recipe | None = None
     libraries: bool = True
     verify: bool = True
     force: bool = False
@@ -76,7 +77,7 @@ def export(graph: Graph, folder: Path, options: Options, say: Say) -> Exported:
     plan = plans.make(graph)
     with replaced(folder, force=options.force) as new:
         package, model = loaded(graph, options.weights, options.seed, options.dtype)
-        quantised = quantise(plan, model, options.quantize, options.seed) if options.quantize else None
+        quantised = quantise(plan, package, model, options.quantize, plainly) if options.quantize else None
         if quantised:
             say(told(quantised))
         with blamed(graph, model):
@@ -96,17 +97,10 @@ def export(graph: Graph, folder: Path, options: Options, say: Say) -> Exported:
         differences = tuple(verify(plan, model, traced, new, say)) if options.verify else ()
         manifest = _manifest(plan, options, programs, differences)
         if quantised:
-            manifest["quantized"] = asdict(quantised)
+            manifest["quantized"] = in_fewer_bits(quantised)
         manifest["files"] = digests(new)
         write_json(new / MANIFEST, manifest)
     return Exported(folder, manifest, differences)
-
-
-def told(found: Quantised) -> str:
-    """What a quantisation did, and what it costs."""
-    same = "" if found.same is None else f", {found.same:.1%} of the most likely next tokens stay"
-    layers = f"{found.layers} linear layers in {found.kind}"
-    return f"{layers}: outputs are {found.difference:.1e} of the largest apart{same}"
 
 
 def has_compiler() -> bool:
