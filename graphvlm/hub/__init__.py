@@ -6,11 +6,11 @@ the engines ask for is in `docs/design/hub.md`.
 
 from __future__ import annotations
 
-from .fitting import on_one_device
+from .fitting import deployed
 from .pages import make
 from .placing import Place, places, prepared
 from .reading import started, writes
 from .roles import input_names
 from .weights import names
 
-__all__ = ["Place", "input_names", "make", "names", "on_one_device", "places", "prepared", "started", "writes"]
+__all__ = ["Place", "deployed", "input_names", "make", "names", "places", "prepared", "started", "writes"]

@@ -17,7 +17,7 @@ from ..problems import Problems
 from ..settings import Settings
 from ..stages import NOUNS, split
 from . import config as configs
-from .fitting import HELP, tower_faults
+from .fitting import HELP, TRAINED, tower_faults
 from .views import ConfigView, ModuleView
 
 
@@ -64,15 +64,11 @@ class FeaturesView:
         return f"{self.prefix}Model"
 
 
-# By kind: what has a part in training alone, and no form in a model that is loaded.
-_TRAINED = {"loss": "a loss", "sampler": "a sampler", "state": "a queue"}
-
-
 def check(graph: Graph) -> None:
     """Raises GraphError for everything that the profile has no form for."""
     problems = Problems()
     for node in graph.nodes.values():
-        what = "a teacher" if node.follows else _TRAINED.get(node.kind)
+        what = "a teacher" if node.follows else TRAINED.get(node.kind)
         found: list[tuple[tuple[str, ...], str]] = [((), what)] if what else [*tower_faults(node)]
         if node.tie:
             found.append((("module",), "weights that another node has too"))

@@ -40,6 +40,34 @@ def on_one_device(graph: Graph) -> Graph:
     return replace(resolve(link(without(graph.tree, "parallelism"))), passes=graph.passes)
 
 
+# By kind: what has a part in training alone, and no form in a model that is loaded.
+TRAINED = {"loss": "a loss", "sampler": "a sampler", "state": "a queue"}
+
+
+def deployed(graph: Graph) -> Graph:
+    """The graph on one device and without its losses, if something else comes out and nothing else is for training."""
+    graph = on_one_device(graph)
+    losses = {name for name, node in graph.nodes.items() if node.kind == "loss"}
+    outputs = {name: ref for name, ref in graph.outputs.items() if ref.name not in losses}
+    others = any(node.follows or node.kind in {*TRAINED} - {"loss"} for node in graph.nodes.values())
+    if not losses or not outputs or others:
+        return graph
+    waiting, kept = [ref.name for ref in outputs.values()], set[str]()
+    while waiting:
+        name = waiting.pop()
+        if name not in kept:
+            kept.add(name)
+            node = graph.nodes.get(name)
+            waiting += [*(ref.name for ref in node.inputs.values()), *filter(None, (node.owner,))] if node else []
+    return replace(
+        graph,
+        inputs={name: given for name, given in graph.inputs.items() if name in kept},
+        nodes={name: node for name, node in graph.nodes.items() if name in kept},
+        outputs=outputs,
+        freeze=(),
+    )
+
+
 def parts_of(graph: Graph) -> Parts:
     """The parts of a graph that the profile has a form for. Raises GraphError, with everything that has none."""
     problems, stages = Problems(), split(graph)

@@ -18,7 +18,7 @@ from ..dims import Dim
 from ..ir import Graph, Node, Ref
 from ..spec import Port, Signature, Spec
 from ..stages import split
-from .fitting import on_one_device
+from .fitting import deployed
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +44,8 @@ def images_before(graph: Graph) -> int:
 
 
 def prepared(graph: Graph) -> Graph:
-    """The graph as the profile takes it: on one device, and with placeholder tokens for all that stands in a prompt."""
-    return placed(on_one_device(graph))
+    """The graph as the profile takes it: deployed, and with placeholder tokens for all that stands in a prompt."""
+    return placed(deployed(graph))
 
 
 def placed(graph: Graph) -> Graph:

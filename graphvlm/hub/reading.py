@@ -62,6 +62,10 @@ def beside_both(graph: Graph, stages: Stages, decoder: Node) -> Iterator[str]:
     if found:
         others = [stage.name for stage in stages.encoders if stage is not found[0]]
         yield from (f"`{name}`, which is encoded beside the text" for name in others)
+        stack = decoder.spec.stack
+        told = [decoder.inputs.get(port) for port in (stack.crossed_ports if stack else ())]
+        made = [ref for ref in told if ref and ref.port and ref != found[1]]
+        yield from (f"`{ref}`, which is made with the text that is read" for ref in made)
     embedding = graph.nodes[graph.embedding(decoder.name)].spec
     if getattr(embedding, "scale", 1.0) != 1:
         yield "embeddings with a scale in an encoder-decoder"

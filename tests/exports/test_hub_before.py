@@ -15,7 +15,7 @@ from graphvlm.rendering import render_hub
 
 from ..packages import lint
 from . import contract
-from .directories import PROMPT, from_seed, loaded, prompted, tiny
+from .directories import PROMPT, from_seed, golden, loaded, prompted, tiny
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_thread", "own_modules", "own_cache")]
 
@@ -71,6 +71,20 @@ def test_the_numbers_are_those_of_the_package(case: str, tmp_path: Path) -> None
     assert contract.broken(contract.Directory(found.folder)) == {}
     said = [line for line in lint(found.folder).splitlines() if "RUF012" not in line]
     assert [line for line in said if not line.startswith("Found ")] == []
+
+
+@pytest.mark.long
+def test_what_trains_is_exported_without_its_loss(tmp_path: Path) -> None:
+    """BLIP-2's second stage: the loss that transformers makes of labels takes its place."""
+    said = list[str]()
+    found = export(golden("blip2_opt_training"), tmp_path / "x", Options(), said.append)
+    assert said[0] == "`lm` left out: transformers makes a loss of labels itself"
+    assert found.agrees
+
+
+def test_a_mask_that_is_made_while_reading_has_no_place() -> None:
+    with pytest.raises(GraphError, match=r"`fused.mask`, which is made with the text that is read"):
+        render_hub(golden("blip2_t5_training"))
 
 
 def test_rows_that_show_less_have_fewer_placeholders(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ...hub import names, on_one_device, prepared
+from ...hub import deployed, names, prepared
 from ...ir import Graph
 from ...rendering import render_hub
 from .. import plan as plans
@@ -68,7 +68,10 @@ def export(graph: Graph, folder: Path, options: Options, say: Say) -> Exported:
     Raises GraphError where the profile has no form for something, `ForeignFiles` if other files are there, ValueError
     for a checkpoint that does not fit.
     """
-    graph = on_one_device(graph)
+    losses = [name for name, node in graph.nodes.items() if node.kind == "loss"]
+    graph = deployed(graph)
+    if gone := [f"`{name}`" for name in losses if name not in graph.nodes]:
+        say(f"{', '.join(gone)} left out: transformers makes a loss of labels itself")
     files, found = render_hub(graph, options.dtype), names(prepared(graph))
     apart = replace(graph, passes=replace(graph.passes, merge_projections=False))
     with replaced(folder, force=options.force) as new:
