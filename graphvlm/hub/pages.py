@@ -268,7 +268,7 @@ _LAST = "self.config.text_config.vocab_size - 1"
 
 
 def _lines(graph: Graph, parts: Parts, made: models.Pages) -> tuple[tuple[Statement, ...], str]:
-    """The lines from tokens to what the decoder reads, and the variable that holds it."""
+    """The lines from tokens to `inputs_embeds`, and the variable that holds these if it is another one."""
     decoder, embedding = parts.decoder.name, parts.embedding
     lines = []
     for name in split(graph).joint:
@@ -284,4 +284,6 @@ def _lines(graph: Graph, parts: Parts, made: models.Pages) -> tuple[tuple[Statem
         else:
             lines.extend(page.calls)
     stream = graph.nodes[decoder].inputs[graph.nodes[decoder].signature.stream]
-    return tuple(lines), stream.name
+    if lines[-1].target != stream.name or any(stream.name in line.arguments for line in lines):
+        return tuple(lines), stream.name
+    return (*lines[:-1], replace(lines[-1], target="inputs_embeds")), ""

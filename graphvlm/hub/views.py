@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from ..code import Field, Statement, literal
+from ..code import Field, Statement
 from ..pages.arguments import Argument, Value
 from .roles import LANGUAGE
 
@@ -201,7 +201,8 @@ class PairView:
 class ModelView:
     """The page of the models: the base, which gives hidden states, and the one that writes text.
 
-    A graph of tokens alone has a base that is the language model itself. `lines` make embeddings of tokens; `ids` are
+    A graph of tokens alone has a base that is the language model itself. `lines` make embeddings of tokens, in the
+    variable `embedded` if they are not `inputs_embeds` at once; `ids` are
     (name on the configuration, expression) of placeholder tokens. What layers attend to, they are given by `crossed`:
     (port, variable), of which the inputs `shown` say what each token sees.
     """
@@ -245,10 +246,9 @@ class ModelView:
         return tuple(dict.fromkeys((*encoded, *grids, *beside, *self.shown)))
 
     @property
-    def dropped(self) -> str:
-        """A tuple of inputs that `transformers` does not know as such: they are for the prompt alone."""
-        names = tuple(name for name in self.inputs if name not in (*_KNOWN, *self.shown))
-        return literal(names) if names else ""
+    def dropped(self) -> tuple[str, ...]:
+        """The inputs that `transformers` does not know as such: they are for the prompt alone."""
+        return tuple(name for name in self.inputs if name not in (*_KNOWN, *self.shown))
 
     @property
     def imports(self) -> tuple[tuple[str, tuple[str, ...]], ...]:

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import shutil
+import subprocess
 import sys
 import tempfile
 import time
@@ -38,7 +40,7 @@ Ready graphs at a tiny size (odd widths, few layers, all of their kinds of layer
 - **difference**: between the logits of the package and those of the directory, in parts of the largest, for a batch
   with padding on the left; a process that cannot import graphvlm loaded it. At most 1e-5 counts.
 - **greedy**: how many of two times 32 tokens by `generate()` of transformers are those of the package.
-- **contract**: the clauses of [the contract](design/hub.md) that it breaks.
+- **contract**: the clauses of [the contract](design/hub.md) that it breaks. Models that write no text have none.
 
 | graph | difference | greedy | contract |
 |---|---|---|---|
@@ -52,7 +54,8 @@ def main() -> int:
     torch.set_num_threads(1)
     found: dict[str, Any] = json.loads(FOUND.read_text(encoding="utf-8")) if FOUND.exists() and args.graphs else {}
     verify.NEW_TOKENS = judging.NEW_TOKENS
-    with tempfile.TemporaryDirectory() as place, own_modules(place):
+    with tempfile.TemporaryDirectory() as place, tempfile.TemporaryDirectory() as apart, own_modules(place):
+        verify.subprocess = Ready(apart)  # type: ignore[attr-defined, assignment]
         for name in args.graphs or SHIPPED:
             start = time.monotonic()
             found[name] = judged(name, Path(place))
@@ -68,12 +71,34 @@ def own_modules(place: str) -> Any:
     return patch("transformers.dynamic_module_utils.HF_MODULES_CACHE", place)
 
 
+class Ready:
+    """Runs Python in processes that begin with transformers imported, which takes seconds, and never had graphvlm."""
+
+    def __init__(self, place: str) -> None:
+        command = [sys.executable, str(Path(__file__).with_name("answering.py"))]
+        pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+        self.server = subprocess.Popen(command, env={**os.environ, "HF_MODULES_CACHE": place}, cwd=place, **pipes)
+
+    def run(self, command: list[str], cwd: str, **_: Any) -> subprocess.CompletedProcess[str]:
+        """As `subprocess.run` does, for `python -c CODE ARGUMENT ...`."""
+        assert self.server.stdin
+        assert self.server.stdout
+        with tempfile.NamedTemporaryFile("r") as said:
+            asked = {"code": command[2], "arguments": command[3:], "cwd": cwd, "said": said.name}
+            print(json.dumps(asked), file=self.server.stdin, flush=True)
+            code = int(self.server.stdout.readline())
+            return subprocess.CompletedProcess(command, code, "", said.read())
+
+
 def judged(name: str, place: Path) -> dict[str, Any]:
     """One graph: what it was refused for, or how it fared."""
     folder = place / f"{name}_hf"
     try:
         made = export(judging.graph(name), folder, Options(), lambda _: None)
-        broken = contract.broken(contract.Directory(folder))
+        checked = made.checked
+        assert checked is not None
+        # No engine serves what writes no text.
+        broken = contract.broken(contract.Directory(folder)) if checked.tokens else {}
     except GraphError as problem:
         return refused(name, problem)
     except Exception as problem:
@@ -81,8 +106,6 @@ def judged(name: str, place: Path) -> dict[str, Any]:
         return {"failed": f"{type(problem).__name__}: {[*str(problem).splitlines(), ''][-1].strip()}"}
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-    checked = made.checked
-    assert checked is not None
     return {"difference": checked.difference, "tokens": checked.tokens, "equal": checked.equal, "broken": broken}
 
 
@@ -116,8 +139,8 @@ def table(found: Mapping[str, Any]) -> str:
             said = "; ".join(f"`{rule}`: {_cell(message)}" for rule, message in each["refused"])
             refused.append(f"| {name} | {said} |")
         else:
-            kept = "kept" if not each["broken"] else _cell(", ".join(each["broken"]))
-            greedy = f"{each['equal']} of {each['tokens']}"
+            kept = "" if not each["tokens"] else _cell(", ".join(each["broken"])) or "kept"
+            greedy = f"{each['equal']} of {each['tokens']}" if each["tokens"] else ""
             lines.append(f"| {name} | {each['difference']:.0e} | {greedy} | {kept} |")
     why = ["", "Refused, by name:", "", "| graph | diagnostics |", "|---|---|", *refused, ""]
     return HEAD + "\n".join([*lines, *why])
