@@ -15,7 +15,7 @@ from .planning import Workload, device, plan
 
 VERSION = "0.3.0"
 # What these files do with modules is no matter of what the modules are.
-_LEFT = ("checkpoint.py", "config.py", "generate.py", "parallel.py", "sharded.py")
+_LEFT = ("checkpoint.py", "config.py", "generate.py", "gradients.py", "parallel.py", "sharded.py")
 _THEIRS = ("Module", "ModuleDict", "ModuleList", "Sequential")
 _PLAIN = ("Parameter", "init")
 _IMPORT = "from torch import Tensor, nn\n"

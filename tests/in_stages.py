@@ -41,6 +41,13 @@ def compare(
                 assert parameter.grad is not None, path
                 far = _whole(parameter.grad) - reference["gradients"][path]
                 off[f"{name} {path}"] = float(far.abs().max() / reference["scale"])
+    gradients = import_module(f"{package.__name__}.gradients")
+    wanted = torch.stack([each.norm() for each in reference["gradients"].values()]).norm()
+    for limit in (1.0, 0.5):  # the second finds what the first has clipped
+        norm = gradients.clip_grad_norm_(model, limit * float(wanted), devices)
+        off[f"norm {limit}"] = float((norm - wanted).abs() / wanted)
+    halved = gradients.clip_grad_norm_(model, float(wanted), devices)
+    off["clipped"] = float((halved - wanted / 2).abs() / wanted)
     return _of_all(off, reference)
 
 

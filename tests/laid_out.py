@@ -18,7 +18,7 @@ import torch
 import torch.distributed as dist
 from safetensors.torch import load_file
 from torch import Tensor, nn
-from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
 from torch.distributed.tensor import DTensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -128,7 +128,7 @@ def stored(model: Any, package: ModuleType, mesh: dict[str, int], weights: Path)
     return same and given.keys() == back.keys() and all(torch.equal(given[key], back[key]) for key in given)
 
 
-def compare(model: Any, mesh: dict[str, int], reference: dict[str, Any]) -> dict[str, float]:
+def compare(package: ModuleType, model: Any, mesh: dict[str, int], reference: dict[str, Any]) -> dict[str, float]:
     """How far losses and gradients are from those of one process, in parts of the largest."""
     split = mesh.get("cp", 1) * mesh.get("tp", 1)
     ranks = dist.get_world_size() // split
@@ -141,6 +141,7 @@ def compare(model: Any, mesh: dict[str, int], reference: dict[str, Any]) -> dict
             continue
         assert parameter.grad is not None, name
         off[name] = float((whole(parameter.grad) - reference["gradients"][name]).abs().max() / reference["scale"])
+    off |= clipped(model, import_module(f"{package.__name__}.gradients"), reference)
     gathered = [torch.empty(len(losses)) for _ in range(dist.get_world_size())]
     dist.all_gather(gathered, torch.stack([loss.detach() for loss in losses]))
     in_order = torch.stack(gathered[::split], 1).flatten()
@@ -151,6 +152,15 @@ def compare(model: Any, mesh: dict[str, int], reference: dict[str, Any]) -> dict
         "loss": float((in_order - reference["losses"]).abs().max() / reference["losses"].max()),
         "output": float((output - reference["output"]).abs().max() / output.abs().max()) if dist.get_rank() == 0 else 0,
     }
+
+
+def clipped(model: Any, gradients: Any, reference: dict[str, Any], *mesh: DeviceMesh) -> dict[str, float]:
+    """How far the norm of all gradients is off, and of one of them when it is clipped to half of that."""
+    wanted = torch.stack([each.norm() for each in reference["gradients"].values()]).norm()
+    norm = gradients.clip_grad_norm_(model, float(wanted) / 2, *mesh)
+    name, after = next((name, each.grad) for name, each in model.named_parameters() if each.grad is not None)
+    far = (whole(after) - reference["gradients"][name] / 2).abs().max()
+    return {"norm": float((norm - wanted).abs() / wanted), "clipped": float(far / reference["scale"])}
 
 
 def step(model: Any, given: dict[str, Tensor]) -> Tensor:
@@ -222,7 +232,7 @@ def main(folder: str, *names: str) -> None:
             devices = init_device_mesh("cpu", tuple(mesh.values()), mesh_dim_names=tuple(mesh))
             off = in_stages.compare(package, model, devices, expected, alone(package).to(dtype))
         else:
-            off = compare(model, mesh, expected)
+            off = compare(package, model, mesh, expected)
         found = {"held": held, "by_rank": by_rank, "off": off, "loaded": loaded}
         if dist.get_rank() == 0:
             Path(folder, f"{name}.found.json").write_text(json.dumps(found))

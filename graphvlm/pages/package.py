@@ -78,6 +78,7 @@ def make(graph: Graph) -> dict[str, Page]:
     staged = pipeline.make(graph, view)
     if graph.parallelism.mesh:
         pages["sharded.py"] = Page("package/sharded.py.j2", {"checkpoint": names, "staged": staged is not None})
+        pages["gradients.py"] = Page("package/gradients.py.j2", {"staged": staged is not None})
     if staged:
         views = {"pipeline": staged, "parallel": laid}
         pages |= {f"{name}.py": Page(f"package/{name}.py.j2", views) for name in ("stages", "pipeline")}
