@@ -53,11 +53,8 @@ class Directory:
         layers = getattr(self.language, "layers", ())
         kinds = getattr(self.text, "layer_types", None) or [""] * len(layers)
         other = [kind == "linear_attention" for kind in kinds]
-        return [
-            i
-            for i, layer in enumerate(layers)
-            if not other[i] and (hasattr(layer, "attn") or not hasattr(layer, "cross"))
-        ]
+        asks = [hasattr(layer, "attn") or not hasattr(layer, "cross") for layer in layers]
+        return [i for i in range(len(layers)) if asks[i] and not other[i]]
 
     def named(self, suffix: str) -> list[Any]:
         return [each for each in self.base.modules() if type(each).__name__.endswith(suffix)]
