@@ -12,10 +12,11 @@ import numpy as np
 import pytest
 import torch
 
+import graphvlm
 from graphvlm.exporters.folder import digest
 from graphvlm.exporters.onnx import Exported, Options, export
 
-from ..running import small, variant
+from ..running import TINY, VARIANTS, small, variant
 from . import judging
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_thread")]
@@ -129,6 +130,22 @@ def test_text_without_images(tiny: Exported) -> None:
     made = judging.runner(tiny.folder).Models(tiny.folder).generate({"input_ids": ids.numpy()}, 6, eos=())
     whole = sys.modules[f"{package.__name__}.generate"].generate(model, ids, max_new_tokens=6, eos_token_id=None)
     assert made.tolist() == whole[:, 3:].tolist()
+
+
+def test_padding_is_on_either_side(tmp_path: Path) -> None:
+    """Windows are of tokens, where padding stands between a prompt and what follows too."""
+    from graphvlm.exporters.models import loaded
+
+    graph = graphvlm.load(TINY, overrides=[*VARIANTS["text_alone"], *VARIANTS["window"]])
+    made = export(graph, tmp_path / "x", Options(verify=False), lambda _: None)
+    package, model = loaded(graph, None, 0, "float32")
+    ids, mask = torch.arange(3, 21).view(2, 9), torch.ones(2, 9, dtype=torch.long)
+    mask[1, 4:] = 0
+    given = {"input_ids": ids.numpy(), "attention_mask": mask.numpy()}
+    found = judging.runner(made.folder).Models(made.folder).generate(given, 8, eos=())
+    generate = sys.modules[f"{package.__name__}.generate"].generate
+    alone = generate(model, ids[1:, :4], max_new_tokens=8, eos_token_id=None)
+    assert found[1].tolist() == alone[0, 4:].tolist()
 
 
 @pytest.mark.skipif(judging.why_no_gate() != "", reason=judging.why_no_gate() or "-")
