@@ -71,13 +71,14 @@ def _as_owner(node: Node, laid: Mapping[str, Node]) -> Node:
     """A node with the degrees of the weights that it calls."""
     owner, stack = laid[node.source], node.spec.stack
     tp, ep = owner.tensor_parallel, owner.expert_parallel
-    if max(tp, ep) > 1 and stack is not None:
-        change = partial(laid_op, split=tp > 1, spread=ep > 1)
-        node = replace(node, spec=node.spec.with_stack(stack.map_ops(change)))
-    if owner.sequence and stack is not None:
-        node = replace(node, spec=node.spec.with_stack(with_own_gates(node.spec.stack or stack)))
-    if owner.context > 1 and stack is not None:
-        node = replace(node, spec=node.spec.with_stack(stack.map_ops(shared)))
+    if stack is not None and max(tp, ep) > 1:
+        stack = stack.map_ops(partial(laid_op, split=tp > 1, spread=ep > 1))
+    if stack is not None and owner.sequence:
+        stack = with_own_gates(stack)
+    if stack is not None and owner.context > 1:
+        stack = stack.map_ops(shared)
+    if stack is not None and stack is not node.spec.stack:
+        node = replace(node, spec=node.spec.with_stack(stack))
     node = replace(node, tensor_parallel=tp, expert_parallel=ep, context=owner.context, sequence=owner.sequence)
     node = replace(node, stage=owner.stage, stages=owner.stages)
     return replace(node, fsdp=owner.fsdp, groups=owner.groups, recompute=owner.recompute)

@@ -226,7 +226,7 @@ IMAGES["blank_empty"] = [0, 1, 0, 0]
 
 
 # Cases that are also loaded from files and saved to files.
-STORED = ("both", "experts", "few_keys", "linear", "spread", "spread_split")
+STORED = ("both", "experts", "few_keys", "linear", "spread", "spread_split", "context_experts")
 
 
 def sources(name: str) -> tuple[Source, ...]:
