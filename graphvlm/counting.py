@@ -7,9 +7,9 @@ from typing import Any
 
 from .ir import Graph
 from .pages.package import Page
-from .prompts import pictures, sounds
+from .prompts import pictures, sounds, videos
 from .prompts.sound_views import sound_tokens_view
-from .prompts.views import tokens_view
+from .prompts.views import tokens_view, tokens_views
 from .rendering import text_of
 
 # (height, width, images in the request) -> what they come to.
@@ -26,7 +26,7 @@ def counter(graph: Graph) -> Counter | None:
     if given is None:
         return None
     page = tokens_view(given)
-    names = _names(Page("prompt/tokens.py.j2", {"page": page}))
+    names = _names(Page("prompt/tokens.py.j2", tokens_views(given, None)))
 
     def count(height: int, width: int, images: int) -> dict[str, Any]:
         more = (images,) if page.counted else ()
@@ -46,6 +46,18 @@ def sound_counter(graph: Graph) -> Callable[[float], int] | None:
         return None
     names, rate = _names(Page("prompt/sound_tokens.py.j2", {"page": sound_tokens_view(heard)})), heard.prompt.rate
     return lambda seconds: int(names["sound_tokens"](round(seconds * rate)))
+
+
+def video_counter(graph: Graph) -> Callable[[int, int, int], int] | None:
+    """A function from frames, height and width to the tokens of a video. None if the graph has no `prompt.video`.
+
+    It raises ValueError for frames of a shape that the strategy has no size for.
+    """
+    given, clips = pictures(graph), videos(graph)
+    if given is None or clips is None:
+        return None
+    names = _names(Page("prompt/tokens.py.j2", tokens_views(given, clips)))
+    return lambda frames, height, width: int(names["video_tokens"](frames, height, width))
 
 
 def _names(page: Page) -> dict[str, Any]:

@@ -259,12 +259,33 @@ class SoundPrompt:
 
 
 @dataclass(frozen=True, slots=True)
+class VideoPrompt:
+    """Videos in a prompt: what stands for one in a text, frame by frame, and when frames are that become one.
+
+    Frames that keep their shape have from `least` to `most` pixels, each alone or (`volume`) all together.
+    """
+
+    token: str
+    feature: str
+    start: str
+    end: str
+    before_frame: str
+    between_frames: str
+    after_frame: str
+    time: Literal["first", "middle"]
+    volume: bool
+    least: int
+    most: int
+
+
+@dataclass(frozen=True, slots=True)
 class Prompt:
     """How messages, images and sounds become what the model is given."""
 
     template: str = ""
     image: ImagePrompt | None = None
     sound: SoundPrompt | None = None
+    video: VideoPrompt | None = None
 
 
 @dataclass(frozen=True, slots=True)

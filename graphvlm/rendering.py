@@ -24,9 +24,9 @@ def render(graph: Graph) -> dict[str, str]:
     rewritten = apply_all(graph)
     files = {name: text_of(page) for name, page in package.make(rewritten).items()}
     files["graph.yaml"] = emit(graph)
-    made = prompts.preprocessor(graph)
+    made = prompts.preprocessors(graph)
     if made:
-        files |= {"preprocessor_config.json": json_of(made), **_template(graph)}
+        files |= {name: json_of(value) for name, value in made.items()} | _template(graph)
     files["graph.svg"] = draw(picture(rewritten))
     for name, text in files.items():
         if name.endswith(".py"):

@@ -15,7 +15,7 @@ from ..prompts import Pictures, Sounds, pictures, sounds
 from ..prompts.processors import preprocessor
 from ..prompts.sound_views import sound_prompt_view, sound_tokens_view
 from ..prompts.sounds import extractor
-from ..prompts.views import CUT, tokens_view
+from ..prompts.views import CUT, tokens_views
 from ..settings import Settings
 
 # What a graph may call its images so that a processor gives them under the names of transformers.
@@ -81,7 +81,7 @@ def processor(graph: Graph, before: int = 0) -> tuple[dict[str, Page], dict[str,
     auto = {"AutoProcessor": f"processing_{graph.name}.{name}"}
     pages = {
         f"processing_{graph.name}.py": Page("processing.py.j2", {"processor": view}),
-        f"{module}.py": Page("plain/prompt/tokens.py.j2", {"page": tokens_view(given)}),
+        f"{module}.py": Page("plain/prompt/tokens.py.j2", tokens_views(given, None)),
     }
     return pages, {
         "processor_config.json": {"processor_class": name, "auto_map": auto},

@@ -13,9 +13,9 @@ from ..code import literal
 from ..dims import Dim, Many, Sum
 from ..ir import Graph, Node
 from ..node_page import NodePage
-from ..prompts import pictures, sounds
+from ..prompts import pictures, sounds, videos
 from ..prompts.sound_views import sound_prompt_view, sound_tokens_view
-from ..prompts.views import prompt_view, tokens_view
+from ..prompts.views import prompt_view, tokens_views
 from ..stages import split
 from . import checkpoint, model, parallel, pipeline, readme
 from .wiring import Namer
@@ -122,7 +122,7 @@ def prompt_pages(graph: Graph, tokens: str, mask: str) -> dict[str, Page]:
     made = prompt_view(graph, given, tokens, mask)
     return {
         "processor.py": Page("prompt/processor.py.j2", {"prompt": made}),
-        "tokens.py": Page("prompt/tokens.py.j2", {"page": tokens_view(given)}),
+        "tokens.py": Page("prompt/tokens.py.j2", tokens_views(given, videos(graph))),
     }
 
 

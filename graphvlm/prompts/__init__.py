@@ -13,11 +13,17 @@ from .checking import check
 from .pictures import Pictures, pictures
 from .reading import read
 from .sounds import Sounds, extractor, sounds
+from .videos import Videos, video_preprocessor, videos
 
-__all__ = ["Pictures", "Sounds", "check", "pictures", "preprocessor", "read", "sounds"]
+__all__ = ["Pictures", "Sounds", "Videos", "check", "pictures", "preprocessors", "read", "sounds", "videos"]
 
 
-def preprocessor(graph: Graph) -> dict[str, Any]:
-    """`preprocessor_config.json`: how transformers makes the pixels or spectrograms of a prompt; empty without any."""
-    seen, heard = pictures(graph), sounds(graph)
-    return processors.preprocessor(seen) if seen else extractor(heard) if heard else {}
+def preprocessors(graph: Graph) -> dict[str, dict[str, Any]]:
+    """The files by which transformers makes the pixels or spectrograms of a prompt."""
+    seen, heard, clips = pictures(graph), sounds(graph), videos(graph)
+    if heard:
+        return {"preprocessor_config.json": extractor(heard)}
+    made = {"preprocessor_config.json": processors.preprocessor(seen)} if seen else {}
+    if clips:
+        made["video_preprocessor_config.json"] = video_preprocessor(clips, made["preprocessor_config.json"])
+    return made

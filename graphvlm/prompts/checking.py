@@ -7,7 +7,7 @@ import string
 from ..ir import Graph
 from ..problems import Problems
 from ..settings import Settings
-from . import sounds
+from . import sounds, videos
 from .pictures import Pictures, found
 from .views import CUT, NATIVE
 
@@ -37,6 +37,7 @@ _TEXTS = ("before_tile", "between_tiles", "between_rows", "after_rows", "before_
 def check(graph: Graph, problems: Problems) -> None:
     """Whether the prompt of a graph is one for it."""
     sounds.check(graph, problems)
+    videos.check(graph, problems)
     image = graph.prompt.image
     if image is None:
         return

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..ir import ImagePrompt, Prompt, SoundPrompt, Tiling
+from ..ir import ImagePrompt, Prompt, SoundPrompt, Tiling, VideoPrompt
 from ..settings import Settings
 
 _HALF = [0.5, 0.5, 0.5]
@@ -12,7 +12,8 @@ def read(settings: Settings) -> Prompt:
     """What a graph says of its prompts."""
     image = _image(settings.child("prompt", "image")) if settings.has("prompt", "image") else None
     sound = _sound(settings.child("prompt", "audio")) if settings.has("prompt", "audio") else None
-    return Prompt(settings.get("prompt", "template", default=""), image, sound)
+    video = _video(settings.child("prompt", "video")) if settings.has("prompt", "video") else None
+    return Prompt(settings.get("prompt", "template", default=""), image, sound, video)
 
 
 def _image(found: Settings) -> ImagePrompt:
@@ -50,6 +51,23 @@ def _sound(found: Settings) -> SoundPrompt:
         window=int(found.get("window", default=400)),
         long=found.get("long", default="cut"),
         seconds=int(found.get("seconds", default=0)),
+    )
+
+
+def _video(found: Settings) -> VideoPrompt:
+    token = found.get("token", default="<video>")
+    return VideoPrompt(
+        token=token,
+        feature=found.get("feature_token", default=token),
+        start=found.get("start", default=""),
+        end=found.get("end", default=""),
+        before_frame=found.get("before_frame", default=""),
+        between_frames=found.get("between_frames", default=""),
+        after_frame=found.get("after_frame", default=""),
+        time=found.get("time", default="first"),
+        volume=found.get("limits", default="native") == "native_volume",
+        least=int(found.get("min_pixels", default=0)),
+        most=int(found.get("max_pixels", default=0)),
     )
 
 

@@ -38,6 +38,7 @@ class SoundPromptView:
     long: str
     seconds: int
     template: bool
+    marks: str = "ids == self.token_id"
 
 
 def sound_prompt_view(graph: Graph, given: Sounds, tokens: str, mask: str) -> SoundPromptView:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import string
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 from ..code import display, literal, quoted
 from ..ir import Graph
 from .pictures import Pictures
+from .video_views import video_tokens_view
+from .videos import Videos, videos
 
 # The strategies that cut an image into tiles of one size.
 CUT = ("closest_grid", "covering_grid", "canvas", "longest_side")
@@ -67,6 +70,23 @@ class PromptView:
     before: int
     template: bool
     counted: bool
+    video: str = ""
+    video_token_id: int = 0
+    videos: tuple[tuple[str, str], ...] = ()
+    seconds: str = ""
+    depth: int = 1
+
+    @property
+    def shared(self) -> bool:
+        """Whether images and videos have the same token."""
+        return self.token_id == self.video_token_id
+
+    @property
+    def marks(self) -> str:
+        """Where in `ids` features are."""
+        if self.video and not self.shared:
+            return "(ids == self.token_id) | (ids == self.video_token_id)"
+        return "ids == self.token_id"
 
     @property
     def count(self) -> str:
@@ -79,8 +99,29 @@ class PromptView:
         return "image_text(height, width, len(sizes))" if self.counted else "image_text(height, width)"
 
 
+def tokens_views(given: Pictures, clips: Videos | None) -> dict[str, Any]:
+    """What the page that counts tokens reads: of images, and of videos if there are any."""
+    page = video_tokens_view(clips) if clips else None
+    return {"page": tokens_view(given), "video": clips, "video_page": page}
+
+
 def prompt_view(graph: Graph, given: Pictures, tokens: str, mask: str) -> PromptView:
-    """The view of the processor of a graph whose text is `tokens`, with a `mask` where that is an input."""
+    """The view of the processor of a graph whose text is `tokens`, with a `mask`."""
+    clips = videos(graph)
+    made = _prompt_view(graph, given, tokens, mask)
+    if clips is None:
+        return made
+    return replace(
+        made,
+        video=quoted(clips.prompt.token),
+        video_token_id=clips.token_id,
+        videos=clips.inputs,
+        seconds=clips.seconds,
+        depth=clips.frames,
+    )
+
+
+def _prompt_view(graph: Graph, given: Pictures, tokens: str, mask: str) -> PromptView:
     return PromptView(
         token=quoted(given.prompt.token),
         token_id=given.token_id,

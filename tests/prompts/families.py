@@ -26,9 +26,12 @@ def processor(model: str, name: str) -> Any:
     return getattr(standing(f"transformers.models.{model}.processing_{model}"), name)
 
 
+TORCHVISION = tuple("torchvision" + end for end in ("", ".transforms", ".transforms.v2", ".transforms.v2.functional"))
+
+
 def standing(module: str) -> Any:
     """A module of transformers; if it wants torchvision, which is not here, without what that does."""
-    absent = () if find_spec("torchvision") else ("torchvision", "torchvision.transforms", "torchvision.transforms.v2")
+    absent = () if find_spec("torchvision") else TORCHVISION
     for name in absent:
         sys.modules[name] = MagicMock()
     try:

@@ -27,7 +27,8 @@ def processor_of(name: str, place: Path) -> ModuleType:
     folder.mkdir()
     for file, page in prompt_pages(graph(name), "input_ids", "attention_mask").items():
         (folder / file).write_text(rendering.text_of(page))
-    (folder / "preprocessor_config.json").write_text(rendering.json_of(prompts.preprocessor(graph(name))))
+    for file, value in prompts.preprocessors(graph(name)).items():
+        (folder / file).write_text(rendering.json_of(value))
     (folder / "__init__.py").touch()
     spec = importlib.util.spec_from_file_location(folder.name, folder / "__init__.py")
     assert spec is not None

@@ -13,9 +13,9 @@ from graphvlm.rendering import render_hub
 from ..packages import lint
 from .loading import graph, processor_of
 from .test_images import SIZES, given, picture
+from .test_images import words as words_of
 from .test_sounds import sound
 from .test_sounds import tokenizer as heard_by
-from .tokenizing import tokenizer as words_of
 
 SEEN = ("internvl3_8b", "idefics3_8b_llama3", "llava_onevision_qwen2_7b", "mistral_small_3_1_24b", "qwen2_5_vl_7b")
 HEARD = ("audio_flamingo_3", "qwen2_audio_7b", "voxtral_mini_3b")
@@ -37,7 +37,7 @@ def directory(name: str, words: Any, folder: Path) -> Any:
 
 @pytest.mark.parametrize("name", SEEN)
 def test_images_are_those_of_the_package(name: str, tmp_path: Path) -> None:
-    words = words_of(given(name))
+    words = words_of(name)
     mark = given(name).prompt.token
     texts = [f"a {mark} b", f"{mark}c{mark}"]
     images = [[picture(*SIZES[0])], [picture(*SIZES[1]), picture(*SIZES[3])]]

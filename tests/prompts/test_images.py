@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
 from types import ModuleType
+from typing import Any
 
 import pytest
 import torch
@@ -15,7 +16,7 @@ from PIL import Image
 from transformers.image_utils import SizeDict
 
 from graphvlm.counting import counter
-from graphvlm.prompts import Pictures, pictures
+from graphvlm.prompts import Pictures, pictures, videos
 
 from .families import FAMILIES, THEIRS, processor, standing, without_checks
 from .loading import graph, processor_of
@@ -28,6 +29,13 @@ def given(name: str) -> Pictures:
     found = pictures(graph(name))
     assert found is not None
     return found
+
+
+def words(name: str) -> Any:
+    """A tokenizer with the tokens of a family, those of videos too where its prompt has any."""
+    clips = videos(graph(name))
+    numbers = {clips.prompt.feature: clips.token_id} if clips else {}
+    return tokenizer(given(name), *FAMILIES[name][1], *numbers, numbers=numbers)
 
 
 @pytest.fixture(scope="module")
@@ -49,13 +57,12 @@ def picture(height: int, width: int) -> Image.Image:
 @pytest.mark.parametrize("name", FAMILIES)
 def test_the_processor_is_that_of_transformers(name: str, module: Callable[[str], ModuleType]) -> None:
     """A batch of requests with one image and with two, of different sizes: ids, mask and everything of the images."""
-    make, more = FAMILIES[name]
-    words = tokenizer(given(name), *more)
+    make, made = FAMILIES[name][0], words(name)
     mark = given(name).prompt.token
     texts = [f"<bos>a\n{mark} b", f"<bos>{mark}c{mark}\n\n d"]
     images = [[picture(*SIZES[0])], [picture(*SIZES[1]), picture(*SIZES[2])]]
-    ours = module(name).Processor(words)(texts, images)
-    theirs = make(words)(images=images, text=texts, padding=True, padding_side="left", return_tensors="pt")
+    ours = module(name).Processor(made)(texts, images)
+    theirs = make(made)(images=images, text=texts, padding=True, padding_side="left", return_tensors="pt")
     for key, value in ours.items():
         assert torch.equal(value, theirs[key]), key
         assert value.dtype == theirs[key].dtype
@@ -82,8 +89,7 @@ def counted(name: str) -> Callable[[int, int], int]:
 @pytest.mark.parametrize("name", THEIRS)
 def test_the_numbers_are_those_of_transformers(name: str) -> None:
     """Of hundreds of sizes; what stands around the tokens is taken off theirs."""
-    make, more = FAMILIES[name]
-    theirs, ours = make(tokenizer(given(name), *more)), counted(name)
+    theirs, ours = FAMILIES[name][0](words(name)), counted(name)
     for height, width in sizes(300):
         if max(height, width) <= 200 * min(height, width):
             assert ours(height, width) == THEIRS[name](theirs, height, width), (height, width)
@@ -113,7 +119,7 @@ def test_canvases_are_those_of_transformers(module: Callable[[str], ModuleType])
 @pytest.mark.parametrize("name", ["llava_onevision_qwen2_7b", "idefics3_8b_llama3", "qwen2_5_vl_7b"])
 def test_requests_without_images_may_stand_beside_others(name: str, module: Callable[[str], ModuleType]) -> None:
     mark = given(name).prompt.token
-    made = module(name).Processor(tokenizer(given(name)))
+    made = module(name).Processor(words(name))
     batch = made(["none at all", f"a {mark}"], [[], [picture(*SIZES[3])]])
     alone = made([f"a {mark}"], [[picture(*SIZES[3])]])
     length = alone["input_ids"].shape[1]
@@ -125,7 +131,7 @@ def test_requests_without_images_may_stand_beside_others(name: str, module: Call
 def test_a_request_whose_images_are_not_as_many_as_its_placeholders_is_named(
     module: Callable[[str], ModuleType],
 ) -> None:
-    made = module("llava_1_5_7b").Processor(tokenizer(given("llava_1_5_7b")))
+    made = module("llava_1_5_7b").Processor(words("llava_1_5_7b"))
     one = picture(*SIZES[0])
     with pytest.raises(ValueError, match="request 1 has 1 images, and <image> 2 times in its text"):
         made(["<image>", "<image> <image>"], [[one], [one]])
@@ -138,7 +144,7 @@ def test_a_request_whose_images_are_not_as_many_as_its_placeholders_is_named(
 def test_places_are_those_of_the_features(module: Callable[[str], ModuleType]) -> None:
     """One run of tokens a row of the image, where texts stand between."""
     name = "mistral_small_3_1_24b"
-    made = module(name).Processor(tokenizer(given(name)))
+    made = module(name).Processor(words(name))
     ids = made(["a[IMG]b", "[IMG]"], [[picture(57, 91)], [picture(30, 20)]])["input_ids"]
     assert [[end - start for start, end in row] for row in made.places(ids)] == [[4, 4, 4], [1, 1]]
 

@@ -16,14 +16,12 @@ from graphvlm.prompts import pictures
 
 from .families import FAMILIES
 from .loading import graph
-from .test_images import given
-from .tokenizing import tokenizer
+from .test_images import words
 
 
 def files(name: str) -> tuple[dict[str, Any], dict[str, Any]]:
     """What the processor of a family writes of itself, and of its image processor."""
-    make, more = FAMILIES[name]
-    made = make(tokenizer(given(name), *more))
+    made = FAMILIES[name][0](words(name))
     pixels = made.image_processor.to_dict()
     kept = {key: value for key, value in vars(made).items() if isinstance(value, str | int | float)}
     return {**kept, "processor_class": type(made).__name__}, json.loads(json.dumps(pixels, default=list))

@@ -30,6 +30,8 @@ GRAPHS = (
     "ovis2_8b",
     "prefix_clip_llama",
     "qwen2_5_vl_7b",
+    "qwen3_vl_8b",
+    "glm_4_1v_9b",
 )
 
 

@@ -31,7 +31,7 @@ PROCESSORS = {
 def tokenizer(name: str) -> Any:
     heard = sounds(graph(name))
     assert heard is not None
-    return bytes_and([heard.prompt.token], heard.prompt.token, heard.token_id)
+    return bytes_and([heard.prompt.token], {heard.prompt.token: heard.token_id})
 
 
 def extractor() -> Any:

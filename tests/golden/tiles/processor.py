@@ -60,8 +60,9 @@ class Processor:
             return_tensors="pt",
         )
         ids: Tensor = given["input_ids"]
+        marked = ids == self.token_id
         for request, own in enumerate(sizes):
-            found = int((ids[request] == self.token_id).sum())
+            found = int(marked[request].sum())
             wanted = sum(image_tokens(height, width, len(own)) for height, width in own)
             if found != wanted:
                 tokens = f"{found} tokens {FEATURE} in place of {wanted}"
