@@ -209,7 +209,16 @@ def _model(graph: Graph, parts: Parts, made: models.Pages) -> ModelView:
         crossed=tuple((port, namer.outside.get(ref, namer.inside(ref))) for port, ref in crossed.items()),
         shown=tuple(ref.name for ref in crossed.values() if not ref.port),
         pair=_pair(graph, parts, view.encoders, modules),
+        restarts=_restarts(parts.decoder),
     )
+
+
+def _restarts(decoder: Node) -> str:
+    """What tells tokens that have positions of their own; empty if all are counted together."""
+    segments = decoder.spec.stack.segments if decoder.spec.stack else ()
+    marked = marked_segment(segments)
+    apart = marked is not None and any(segment.restart for segment in segments)
+    return f"self.{decoder.inputs[marked.where].name}.places" if marked and apart else ""
 
 
 def _modalities(graph: Graph, stages: Stages) -> tuple[str, ...]:

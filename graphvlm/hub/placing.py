@@ -19,6 +19,7 @@ from ..ir import Graph, Node, Ref
 from ..spec import Port, Signature, Spec
 from ..stages import split
 from .fitting import deployed
+from .merging import merged, merged_parts
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,18 +35,23 @@ class Place:
 
 def places(graph: Graph) -> tuple[Place, ...]:
     """What stands before the text of a graph, in the order in which it stands there."""
-    return tuple(reversed(_found(graph)))
+    apart = merged_parts(graph)
+    first = [Place(apart.decoder, apart.features, None, apart.modality, apart.token)] if apart else []
+    return (*first, *reversed(_found(graph)))
 
 
 def images_before(graph: Graph) -> int:
     """How many images stand before each text of a graph."""
+    apart = merged_parts(graph)
+    if apart and apart.modality == "image":
+        return 1
     specs = [graph.nodes[place.node].spec for place in _found(graph) if place.modality == "image"]
     return sum(spec.images for spec in specs if isinstance(spec, Prefix))
 
 
 def prepared(graph: Graph) -> Graph:
     """The graph as the profile takes it: deployed, and with placeholder tokens for all that stands in a prompt."""
-    return placed(deployed(graph))
+    return merged(placed(deployed(graph)))
 
 
 def placed(graph: Graph) -> Graph:

@@ -204,7 +204,8 @@ class ModelView:
     A graph of tokens alone has a base that is the language model itself. `lines` make embeddings of tokens, in the
     variable `embedded` if they are not `inputs_embeds` at once; `ids` are
     (name on the configuration, expression) of placeholder tokens. What layers attend to, they are given by `crossed`:
-    (port, variable), of which the inputs `shown` say what each token sees.
+    (port, variable), of which the inputs `shown` say what each token sees. If positions of the text begin again behind
+    what is placed in it, `restarts` is the function that says where that is.
     """
 
     name: str
@@ -226,6 +227,7 @@ class ModelView:
     crossed: tuple[tuple[str, str], ...]
     shown: tuple[str, ...]
     pair: PairView | None
+    restarts: str
 
     @property
     def tied(self) -> bool:

@@ -24,7 +24,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_thread", "own_modul
 
 # Also: an encoder of images that reads an instruction, in a vocabulary of its own; slopes for distances; a text that is
 # written to another and images; experts of images.
-LONG = ("instructblip_vicuna_7b", "mpt_7b", "instructblip_flan_t5_xl", "ernie_4_5_vl_28b_a3b")
+LONG = ("instructblip_vicuna_7b", "mpt_7b", "instructblip_flan_t5_xl", "ernie_4_5_vl_28b_a3b", "kempnerforge_mot_7b")
 KINDS = ("text_to_text", "marked_tokens", *(pytest.param(name, marks=pytest.mark.long) for name in LONG))
 
 

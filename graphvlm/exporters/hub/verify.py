@@ -93,7 +93,9 @@ def check(graph: Graph, package: ModuleType, model: nn.Module, folder: Path, say
     asked = before.with_places(given, plan.view.tokens, plan.view.mask)
     theirs, whole = _theirs(folder, {roles.get(name, name): tensor for name, tensor in asked.items()}, new)
     theirs = theirs[:, -logits.size(1) :]
-    mask = asked.get(plan.view.mask or MASK, torch.ones_like(asked[plan.view.tokens]))
+    # Of the text alone, if it is that which logits are of: the package may have its padding behind what is before it.
+    alone = logits.size(1) == given[plan.view.tokens].size(1) and plan.view.mask in given
+    mask = given[plan.view.mask] if alone else asked.get(MASK, torch.ones_like(asked[plan.view.tokens]))
     seen = mask[:, -logits.size(1) :].bool()
     apart = (theirs - logits)[seen].abs().max() / logits[seen].abs().max()
     dtype = str(next(model.parameters()).dtype).removeprefix("torch.")
