@@ -63,8 +63,8 @@ class Node:
     images, or (1) all encode the same. With `expert_parallel` above 1, its experts lie on so many ranks, and with
     `context` its tokens in the layers; with `sequence`, ranks of `tp` share the tokens between sublayers; with
     `recompute`, layers keep what they read alone for the backward pass. Where the graph says so, `stage` of a pipeline
-    has it, or `stages` have so many of its layers each. Without `grad`, no gradient goes back through the call. A
-    teacher has weights of its own, which follow those of another node: in each step it keeps `decay` of them.
+    or every one has it, or `stages` have so many of its layers each. Without `grad`, no gradient goes back through the
+    call. A teacher has weights of its own, which follow those of another node: in each step it keeps `decay` of them.
     """
 
     name: str
@@ -80,7 +80,7 @@ class Node:
     context: int = 1
     sequence: bool = False
     recompute: bool = False
-    stage: int | None = None
+    stage: int | Literal["all"] | None = None
     stages: tuple[int, ...] = ()
     fsdp: bool = True
     groups: int = 1

@@ -7,7 +7,7 @@ from .ir import Graph, Node
 from .problems import Problems
 from .settings import Settings
 from .stages import Stages, scored_decoder, split
-from .staging import begins, cut, degree, unsendable, unsent, why_not, written_stage
+from .staging import begins, cut, degree, on_one_stage, unsendable, unsent, unshared, why_not
 from .words import listed
 
 
@@ -55,7 +55,7 @@ def _check_nodes(graph: Graph, own: list[tuple[Node, str]], settings: Settings, 
             message = f"`{node.name}` is not encoded ahead of the text: it lies where the layers of `{decoder.name}` do"
             edit = "write `stages`, how many layers each has" if node.name == decoder.name else "remove `stage`"
             problems.error("bad-stages", message, place, help=edit)
-        elif node.stage is not None and node.stage >= count:
+        elif isinstance(node.stage, int) and node.stage >= count:
             message = f"`{node.name}` is to lie on stage {node.stage}, and there are {count}, the first of which is 0"
             problems.error("bad-stages", message, place, help=f"write a `stage` of 0 to {count - 1}")
     _check_together(graph, stages, settings, problems)
@@ -72,7 +72,7 @@ def _check_together(graph: Graph, stages: Stages, settings: Settings, problems: 
         wanted += [found[node.name] for node in nodes if node.name in found]
         if len({node.stage for node in wanted}) > 1:
             one, other = wanted[0], next(node for node in wanted if node.stage != wanted[0].stage)
-            message = f"`{one.name}` is to lie on stage {one.stage} and `{other.name}` on stage {other.stage}"
+            message = f"`{one.name}` is to lie on {_where(one)} and `{other.name}` on {_where(other)}"
             edit = f"give {listed(dict.fromkeys(node.name for node in wanted))} the same `stage`"
             problems.error(
                 "bad-stages",
@@ -84,11 +84,24 @@ def _check_together(graph: Graph, stages: Stages, settings: Settings, problems: 
         found |= dict.fromkeys((node.name for node in nodes), (wanted or nodes)[0])
 
 
+def _where(node: Node) -> str:
+    return "all stages" if node.stage == "all" else f"stage {node.stage}"
+
+
 def _check_layers(graph: Graph, decoder: Node, stages: Stages, settings: Settings, problems: Problems) -> None:
     """As many numbers as stages, which are all layers; and none without anything."""
     assert decoder.spec.stack is not None
     layers, count = len(decoder.spec.stack.order), degree(graph)
     mesh = settings.span("parallelism", "mesh", "pp")
+    if name := unshared(graph, stages):
+        node = next(node for node in graph.owners if node.stage == "all" and _written(settings, node, "stage"))
+        problems.error(
+            "features-not-sent",
+            f"what `{name}` gives would go to other stages, and only the data say how large it is",
+            _place(settings, node, "stage"),
+            help=f"let one stage have it, where `{decoder.name}` begins: remove `stage: all`",
+        )
+        return
     if not decoder.stages:
         if not begins(graph, decoder, stages):
             _report_empty(graph, decoder, stages, settings, problems)
@@ -102,7 +115,8 @@ def _check_layers(graph: Graph, decoder: Node, stages: Stages, settings: Setting
         edit = f"write {count} numbers that make {layers}, or `auto`"
         problems.error("bad-stages", f"{message}; there are {count} stages and {layers} layers", place, help=edit)
         return
-    encoded = {written_stage(graph, encoder) for encoder in stages.encoders}
+    own = on_one_stage(graph, stages)
+    encoded = {*own.values()}
     started = next(stage for stage, own in enumerate(wanted) if own)
     without = (stage for stage, own in enumerate(wanted) if not own)
     idle = next((stage for stage in without if stage > started or stage not in encoded), -1)
@@ -112,7 +126,7 @@ def _check_layers(graph: Graph, decoder: Node, stages: Stages, settings: Setting
         more = ", and nothing is encoded there" if idle < started else ", whose layers lie on stages in a row"
         problems.error("empty-stage", message + more, place, help="give it layers, or take one stage less")
     elif late > started:
-        name = next(each.nodes[-1] for each in stages.encoders if written_stage(graph, each) == late)
+        name = next(each.nodes[-1] for each, stage in own.items() if stage == late)
         message = f"`{decoder.name}` begins on stage {started}, before stage {late} has encoded `{name}`"
         problems.error("bad-stages", message, place, help=f"begin on stage {late}, or encode earlier")
     elif name := unsent(graph, cut(graph, {}, (), 0.0)):
@@ -122,7 +136,7 @@ def _check_layers(graph: Graph, decoder: Node, stages: Stages, settings: Setting
 def _report_empty(graph: Graph, decoder: Node, stages: Stages, settings: Settings, problems: Problems) -> None:
     assert decoder.spec.stack is not None
     count, layers = degree(graph), len(decoder.spec.stack.order)
-    most = layers + len({written_stage(graph, encoder) for encoder in stages.encoders})
+    most = layers + len({*on_one_stage(graph, stages).values()})
     problems.error(
         "empty-stage",
         f"{count} stages are too many for {layers} layers of `{decoder.name}` behind what is encoded",

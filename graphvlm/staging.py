@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
+from typing import Literal
 
 from .blocks.settings import Attention, Stack
 from .components.encoder.tiled_vit import TiledVit
@@ -21,11 +22,15 @@ from .vocabulary import gives_parts
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """Which layers of the decoder each stage has, none before it begins, and which stage encodes each modality."""
+    """Which layers of the decoder each stage has, none before it begins, and which stage encodes each modality.
+
+    Those `everywhere` are encoded by all stages, of their share of the micro-batches.
+    """
 
     decoder: str
     layers: tuple[range, ...]
     encoders: Mapping[str, int]
+    everywhere: tuple[str, ...] = ()
 
     @property
     def first(self) -> int:
@@ -85,9 +90,15 @@ def _length(decoder: Node) -> Dim:
     return decoder.signature.inputs[decoder.signature.stream].shape[1]
 
 
-def written_stage(graph: Graph, encoder: Stage) -> int:
+def written_stage(graph: Graph, encoder: Stage) -> int | Literal["all"]:
     """The stage that the graph wants for a modality."""
     return next((node.stage for node in _modules(graph, encoder) if node.stage is not None), 0)
+
+
+def on_one_stage(graph: Graph, stages: Stages) -> dict[Stage, int]:
+    """The modalities that one stage encodes, and which."""
+    wanted = ((encoder, written_stage(graph, encoder)) for encoder in stages.encoders)
+    return {encoder: stage for encoder, stage in wanted if stage != "all"}
 
 
 def _modules(graph: Graph, encoder: Stage) -> Iterator[Node]:
@@ -97,7 +108,7 @@ def _modules(graph: Graph, encoder: Stage) -> Iterator[Node]:
 
 def begins(graph: Graph, decoder: Node, stages: Stages) -> tuple[int, ...]:
     """The stages where the decoder may begin: each before it encodes something, and can send it."""
-    own = {encoder: written_stage(graph, encoder) for encoder in stages.encoders}
+    own = on_one_stage(graph, stages)
     assert decoder.spec.stack is not None
     count, layers = degree(graph), len(decoder.spec.stack.order)
     return tuple(
@@ -117,17 +128,18 @@ def cut(graph: Graph, encoding: Mapping[str, float], layers: Sequence[float], he
     stages = split(graph)
     decoder = scored_decoder(graph, stages)
     assert decoder is not None
-    own = {encoder.name: written_stage(graph, encoder) for encoder in stages.encoders}
+    own = {encoder.name: stage for encoder, stage in on_one_stage(graph, stages).items()}
+    everywhere = tuple(encoder.name for encoder in stages.encoders if encoder.name not in own)
     count = degree(graph)
     if decoder.stages:
-        return Cut(decoder.name, _ranges(decoder.stages), own)
+        return Cut(decoder.name, _ranges(decoder.stages), own, everywhere)
     found: list[tuple[float, int, tuple[int, ...]]] = []
     for first in begins(graph, decoder, stages):
         loads = [sum(encoding[name] for name, stage in own.items() if stage == each) for each in range(count)]
         loads[-1] += head
         worst, counts = balanced(layers, loads[first:])
         found.append((max(worst, *loads[:first]) if first else worst, first, (0,) * first + counts))
-    return Cut(decoder.name, _ranges(min(found)[2]), own)
+    return Cut(decoder.name, _ranges(min(found)[2]), own, everywhere)
 
 
 def _ranges(counts: Sequence[int]) -> tuple[range, ...]:
@@ -172,8 +184,9 @@ def holders(graph: Graph, cut: Cut) -> dict[str, tuple[int, ...]]:
     decoder = graph.nodes[cut.decoder]
     for name, node in graph.nodes.items():
         if name != cut.decoder and graph.nodes[node.module].spec.parameters():
-            stage = cut.encoders[encoders[name].name] if name in encoders else cut.first
-            found.setdefault(node.module, set()).add(stage)
+            of = encoders[name].name if name in encoders else ""
+            own = range(cut.last + 1) if of in cut.everywhere else (cut.encoders.get(of, cut.first),)
+            found.setdefault(node.module, set()).update(own)
     head = getattr(decoder.spec, "head", None)
     if head is not None and head.tied:
         found[graph.embedding(decoder.name)].add(cut.last)
@@ -208,7 +221,7 @@ def sent(graph: Graph, cut: Cut) -> tuple[tuple[Sent, ...], ...]:
         wanted = [
             encoder
             for encoder in stages.encoders
-            if cut.encoders[encoder.name] <= stage
+            if cut.encoders.get(encoder.name, cut.last) <= stage
             and (stage < cut.first or _reads(graph, decoder, encoder) >= cut.layers[stage + 1].start)
         ]
         features = [Sent(ref, shape_of(graph, encoder, ref)) for encoder in wanted for ref in encoder.values]
@@ -216,27 +229,36 @@ def sent(graph: Graph, cut: Cut) -> tuple[tuple[Sent, ...], ...]:
     return (*found, ())
 
 
+def readers(graph: Graph, cut: Cut, encoder: Stage) -> tuple[int, ...]:
+    """The stages that read what a modality gives, before their layers or in them."""
+    layers = {layer for ref in encoder.values for layer in _reading(graph, graph.nodes[cut.decoder], ref)}
+    return tuple(
+        stage
+        for stage, own in enumerate(cut.layers)
+        if layers.intersection(own) or (stage == cut.first and -1 in layers)
+    )
+
+
 def _reads(graph: Graph, decoder: Node, encoder: Stage) -> int:
     """The last layer that reads some of what a modality gives while it runs; -1 if all is read before the layers."""
-    return max((_last_reader(graph, decoder, ref) for ref in encoder.values), default=-1)
+    return max((layer for ref in encoder.values for layer in _reading(graph, decoder, ref)), default=-1)
 
 
-def _last_reader(graph: Graph, decoder: Node, ref: Ref) -> int:
-    found = -1
+def _reading(graph: Graph, decoder: Node, ref: Ref) -> Iterator[int]:
+    """The layers that read features; -1 for what stands before them."""
     for port, source in decoder.inputs.items():
         if ref == source or (source.port and ref.name in {source.name, *_ancestors(graph, source.name)}):
-            found = max(found, _last_of(decoder, port))
-    return found
+            yield from _layers_at(decoder, port)
 
 
-def _last_of(decoder: Node, port: str) -> int:
-    """The last layer that reads what comes in at a port besides the tokens."""
+def _layers_at(decoder: Node, port: str) -> list[int]:
+    """The layers that read what comes in at a port besides the tokens; -1 if it is read before them."""
     stack = decoder.spec.stack
     assert stack is not None
     if port.startswith("inject_"):
-        return int(port.removeprefix("inject_"))
+        return [int(port.removeprefix("inject_"))]
     reads = [port in _read(stack, kind) for kind in range(len(stack.kinds))]
-    return max((layer for layer, kind in enumerate(stack.order) if reads[kind]), default=-1)
+    return [layer for layer, kind in enumerate(stack.order) if reads[kind]] or [-1]
 
 
 def _read(stack: Stack, kind: int) -> frozenset[str]:
@@ -256,6 +278,13 @@ def unsent(graph: Graph, cut: Cut) -> str:
     found = {each.ref for stage in sent(graph, cut) for each in stage if each.ref}
     encoders = [encoder for encoder in split(graph).encoders if not _sendable(graph, encoder)]
     return next((ref.name for encoder in encoders for ref in encoder.values if ref in found), "")
+
+
+def unshared(graph: Graph, stages: Stages) -> str:
+    """A node that all stages are to have, and whose features none can send; empty if there is none."""
+    one = on_one_stage(graph, stages)
+    bad = (each for each in stages.encoders if each not in one and not _sendable(graph, each))
+    return next((encoder.values[0].name for encoder in bad), "")
 
 
 def unsendable(graph: Graph, decoder: Node, stages: Stages) -> str:

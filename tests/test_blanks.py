@@ -150,6 +150,11 @@ CASES = {
     ),
     "staged_towers": Case("video_llava_7b", {"pp": 2, "dp": 2}, (_IMAGE, ("video",), _BOTH, _BOTH)),
 }
+_EVERYWHERE = "parallelism.nodes={vision: {stage: all}}"
+CASES |= {
+    "everywhere": Case("llama_3_2_vision_11b", {"pp": 2, "dp": 2}, (_IMAGE, (), _IMAGE, _IMAGE), (_EVERYWHERE,)),
+    "everywhere_scattered": Case("llava_1_5_7b", {"pp": 2, "dp": 2}, ((), _IMAGE, (), _IMAGE), (_EVERYWHERE,)),
+}
 _SHORT = ("tiles", "staged_attended")
 SPREAD = [name if name in _SHORT else pytest.param(name, marks=pytest.mark.long) for name in CASES]
 

@@ -49,6 +49,7 @@ OWN = (
     "chunked_experts",
     "speech",
     "staged",
+    "shared_towers",
     "text_to_text",
     "tiles",
     "two_images",

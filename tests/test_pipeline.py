@@ -65,6 +65,19 @@ CASES = {
     "text_to_text": Case("t5_base", {"pp": 2, "dp": 2}),
     "injected": Case("qwen3_vl_4b", {"pp": 2, "dp": 2}, {"llm": {"stages": [1, 2]}}),
     "sound": Case("qwen2_audio_7b", {"pp": 2, "dp": 2}),
+    # Each stage encodes some of the micro-batches; later layers read them, or the first; frozen, in parts, of images.
+    "everywhere": Case("llama_3_2_vision_11b", {"pp": 2, "dp": 2}, {"vision": {"stage": "all"}}),
+    "everywhere_split": Case(
+        "llava_1_5_7b", {"pp": 2, "tp": 2}, {"vision": {"stage": "all", "images": "shard"}}, _HEADS
+    ),
+    "everywhere_injected": Case("qwen3_vl_4b", {"pp": 2, "dp": 2}, {"vision": {"stage": "all"}}),
+    "everywhere_frozen": Case("tiny", {"pp": 2, "dp": 2}, {"vision": {"stage": "all"}}, ("freeze=[vision]",)),
+    "everywhere_three": Case("llama_3_2_vision_11b", {"pp": 3}, {"vision": {"stage": "all"}}),
+    "everywhere_prefix": Case("kempnerforge_mot_7b", {"pp": 2, "dp": 2}, {"vision": {"stage": "all"}}),
+    "everywhere_two": Case("llava_1_5_7b", {"pp": 2}, {"vision": {"stage": "all"}}),
+    "everywhere_eight": Case(
+        "llava_1_5_7b", {"pp": 2, "dp": 2, "tp": 2}, {"vision": {"stage": "all", "images": "shard"}}, _HEADS
+    ),
     # Two processes and three.
     "two": Case("llava_1_5_7b", {"pp": 2}),
     "two_mixture": Case("deepseek_v3", {"pp": 2}),
@@ -75,7 +88,7 @@ CASES = {
     "eight_crossed": Case("llama_3_2_vision_11b", {"pp": 2, "dp": 2, "tp": 2}, _TOWER, (*_HEADS, *_CROSSED)),
     "eight_tied": Case("gemma_2b", {"pp": 2, "dp": 2, "tp": 2}, {}, _HEADS),
 }
-_USUAL = ("ahead", "crossed", "tied")
+_USUAL = ("ahead", "crossed", "tied", "everywhere_split")
 NAMES = [name if name in _USUAL else pytest.param(name, marks=pytest.mark.long) for name in CASES]
 
 
@@ -206,6 +219,18 @@ def test_a_plan_counts_the_bubble_and_what_is_sent() -> None:
         (["mesh.pp=2", "nodes.llm.stages=[2, 0]"], "empty-stage", "stage 1 would have nothing"),
         (["mesh.pp=3", "nodes.llm.stages=[0, 0, 2]"], "empty-stage", "stage 1 would have nothing"),
         (["mesh.pp=4"], "empty-stage", "4 stages are too many for 2 layers"),
+        (["mesh.dp=2", "nodes.vision.stage=all"], "bad-stages", "`vision` has `stage`, and the mesh has no `pp`"),
+        (["mesh.pp=2", "nodes.text.stage=all"], "bad-stages", "`text` is not encoded ahead of the text"),
+        (
+            ["mesh.pp=2", "nodes.vision.stage=all", "nodes.projector.stage=0"],
+            "bad-stages",
+            "on all stages and `projector` on stage 0: what is encoded together",
+        ),
+        (
+            ["mesh.pp=2", "nodes.vision.stage=all", "nodes.llm.stages=[0, 2]"],
+            "empty-stage",
+            "stage 0 would have nothing",
+        ),
     ],
 )
 def test_what_cannot_be_staged_is_said(changes: list[str], rule: str, words: str) -> None:
@@ -214,6 +239,29 @@ def test_what_cannot_be_staged_is_said(changes: list[str], rule: str, words: str
     assert [each.rule for each in caught.value.diagnostics] == [rule]
     assert words in caught.value.diagnostics[0].message
     assert caught.value.diagnostics[0].help
+
+
+def test_stages_share_what_they_can_send() -> None:
+    changes = ["parallelism={mesh: {pp: 2}, nodes: {vision: {stage: all}}}"]
+    with pytest.raises(graphvlm.GraphError) as caught:
+        graphvlm.load(GRAPHS / "llava_v1_6_mistral_7b.yaml", overrides=changes)
+    assert [each.rule for each in caught.value.diagnostics] == ["features-not-sent"]
+    assert "`packed` gives would go to other stages" in caught.value.diagnostics[0].message
+
+
+def test_a_plan_counts_what_stages_share() -> None:
+    """Each has the tower and encodes its part: less to do where images were encoded, more elsewhere."""
+    nodes = "llm: {stages: [8, 8, 8, 8]}"
+    one = planned(f"parallelism={{mesh: {{pp: 4}}, nodes: {{{nodes}}}}}")
+    shared = planned(f"parallelism={{mesh: {{pp: 4}}, nodes: {{vision: {{stage: all}}, {nodes}}}}}")
+    assert {each.encodes for each in shared.stages} == {("image",)}
+    saved = one.stages[0].seconds - shared.stages[0].seconds
+    added = [after.seconds - before.seconds for before, after in zip(one.stages[1:], shared.stages[1:], strict=True)]
+    assert saved > 2 * max(added) > 0
+    # Each has the weights; features of a quarter of the images come from each of the others.
+    assert shared.stages[2].memory > one.stages[2].memory
+    sent = [each for each in shared.exchanges if each.collective == "send"]
+    assert sum(each.sent for each in sent) == pytest.approx(8 * 2048 * 4096 * 2 + 2 * 576 * 4096 * 2)
 
 
 @pytest.mark.parametrize(

@@ -82,6 +82,8 @@ def make(graph: Graph) -> dict[str, Page]:
     if staged:
         views = {"pipeline": staged, "parallel": laid}
         pages |= {f"{name}.py": Page(f"package/{name}.py.j2", views) for name in ("stages", "pipeline")}
+        if staged.everywhere:
+            pages["ahead.py"] = Page("package/ahead.py.j2", views)
     losses = _losses(made.nodes.values())
     if losses:
         pages["losses.py"] = Page("package/losses.py.j2", {"losses": losses, "stepped": view.stepped})

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from ..ir import Graph, Ref
 from ..planning.stages import cut_of
 from ..stages import Stage, split, tokens_of
-from ..staging import counted, holders, sent, shape_of
+from ..staging import counted, holders, readers, sent, shape_of
 from . import blanks
 from .arguments import EncodeView
 from .blanks import Blank
@@ -19,10 +19,11 @@ class Encoding:
     """One `encode_*` method on a stage: its `first` input, what it is called with, and the names of what it gives.
 
     It is `ahead` if other stages get what it gives, or (`told`) zeros as large, so that they know where tokens stand.
-    If it is `ordered`, the stage calls it in its turn; otherwise the model does.
+    If it is `ordered`, the stage calls it in its turn; otherwise the model does. Without a `stage`, all call it for
+    their share of the micro-batches.
     """
 
-    stage: int
+    stage: int | None
     method: str
     variable: str
     first: str
@@ -33,6 +34,15 @@ class Encoding:
     told: bool
     ordered: bool
     blank: Blank | None
+
+
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """What one method encodes on all stages: its names, the modules that it comes of, and the stages that read it."""
+
+    names: tuple[str, ...]
+    modules: tuple[str, ...]
+    readers: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +62,7 @@ class PipelineView:
     handed: tuple[tuple[str, ...], ...]
     sizes: tuple[tuple[str, tuple[str, ...]], ...]
     encodings: tuple[Encoding, ...]
+    everywhere: tuple[Shared, ...]
     first: int
     tokens: str
     freeze: bool
@@ -61,7 +72,8 @@ class PipelineView:
     def of_model(self) -> tuple[str, ...]:
         """What is imported from `model.py`."""
         results = {each.result for each in self.encodings if each.ahead} - {"Tensor"}
-        asked = {"is_given"} if any(each.ahead or each.blank for each in self.encodings) else set[str]()
+        here = [each for each in self.encodings if each.stage is not None or (each.blank and each.blank.attended)]
+        asked = {"is_given"} if any(each.ahead or each.blank for each in here) else set[str]()
         return tuple(sorted({"Model", "Output", *results, *asked}, key=lambda name: (name.islower(), name)))
 
     @property
@@ -75,9 +87,15 @@ class PipelineView:
         return any(each.ahead for each in self.encodings)
 
     @property
+    def on_stage(self) -> bool:
+        """Whether one stage encodes something."""
+        return any(each.stage is not None for each in self.encodings)
+
+    @property
     def encodes(self) -> bool:
         """Whether a stage encodes something itself."""
-        return self.blanks or any(each.ahead or each.ordered for each in self.encodings)
+        own = [each for each in self.encodings if each.stage is not None]
+        return self.hooked or any(each.ahead or each.ordered for each in own)
 
     @property
     def encode_parameters(self) -> tuple[str, ...]:
@@ -86,7 +104,7 @@ class PipelineView:
             *(("model: Model",) if self.encodes else ()),
             "batch: dict[str, Any]",
             *(("values: dict[str, Tensor]",) if self.ahead else ()),
-            *(("hooks: ExitStack",) if self.blanks else ()),
+            *(("hooks: ExitStack",) if self.hooked else ()),
         )
 
     @property
@@ -96,10 +114,22 @@ class PipelineView:
 
     @property
     def of_parallel(self) -> tuple[str, ...]:
-        """What is imported from `parallel.py`."""
-        made = [each.blank for each in self.encodings if each.blank]
-        functions = {f"blank_{blank.noun}" for blank in made} | {place for blank in made for place in blank.places}
-        return tuple(sorted(functions))
+        """What `pipeline.py` imports from `parallel.py`."""
+        on_stage = [each.blank for each in self.encodings if each.blank and each.stage is not None]
+        found = {f"blank_{blank.noun}" for blank in on_stage} | {place for blank in on_stage for place in blank.places}
+        found |= {"in_layers" for each in self.encodings if each.blank and each.blank.attended}
+        return tuple(sorted(found))
+
+    @property
+    def blanked(self) -> tuple[str, ...]:
+        """What `ahead.py` imports from there."""
+        blanks = (each.blank for each in self.encodings if each.blank and each.stage is None)
+        return tuple(sorted(f"blank_{blank.noun}" for blank in blanks))
+
+    @property
+    def hooked(self) -> bool:
+        """Whether blanks are added where a stage reads what it has none of."""
+        return any(name.startswith("in_") for name in self.of_parallel)
 
 
 def make(graph: Graph, model: ModelView) -> PipelineView | None:
@@ -118,7 +148,7 @@ def make(graph: Graph, model: ModelView) -> PipelineView | None:
         _encoding(
             encoder,
             made[encoder.name],
-            cut.encoders[encoder.name],
+            cut.encoders.get(encoder.name),
             told=counted(graph, decoder),
             passed=bool(passed.intersection(encoder.values)),
             ordered=made_blanks is not None and made_blanks.ordered,
@@ -142,11 +172,22 @@ def make(graph: Graph, model: ModelView) -> PipelineView | None:
         handed=tuple(tuple(names[each.ref] if each.ref else "hidden" for each in stage) for stage in handed),
         sizes=tuple(shapes.items()),
         encodings=encodings,
+        everywhere=tuple(
+            Shared(encoding.names, _modules(graph, encoder), readers(graph, cut, encoder))
+            for encoder, encoding in zip(stages.encoders, encodings, strict=True)
+            if encoder.name in cut.everywhere
+        ),
         first=cut.first,
         tokens=tokens_of(graph, decoder),
         freeze=bool(model.freeze),
         scheduled=model.scheduled,
     )
+
+
+def _modules(graph: Graph, encoder: Stage) -> tuple[str, ...]:
+    """The modules with weights that a modality goes through."""
+    modules = (graph.nodes[name].module for name in encoder.nodes)
+    return tuple(dict.fromkeys(name for name in modules if graph.nodes[name].spec.parameters()))
 
 
 def _is_embedding(graph: Graph, path: str) -> bool:
@@ -162,7 +203,7 @@ def _names(encoder: Stage, view: EncodeView) -> list[tuple[Ref, str]]:
 
 
 def _encoding(
-    encoder: Stage, view: EncodeView, stage: int, *, told: bool, passed: bool, ordered: bool, blank: Blank | None
+    encoder: Stage, view: EncodeView, stage: int | None, *, told: bool, passed: bool, ordered: bool, blank: Blank | None
 ) -> Encoding:
     """How a modality is encoded. If what it gives is `passed` on, or `told` of to count tokens, it is so ahead."""
     return Encoding(
@@ -173,7 +214,7 @@ def _encoding(
         arguments=tuple(_argument(view, name) for name in view.pass_on[1:]),
         names=tuple(name for _, name in _names(encoder, view)),
         result=view.result,
-        ahead=passed or told,
+        ahead=passed or told or stage is None,
         told=told,
         ordered=ordered and blank is not None,
         blank=blank,

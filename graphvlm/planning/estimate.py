@@ -180,7 +180,7 @@ def _in_stages(
 
 def _at_once(stage: Stage, count: int) -> dict[str, float]:
     """What a stage keeps of the micro-batches that are under way."""
-    return {name: each * stage.under_way / count for name, each in stage.keeps.items()}
+    return {name: each if name in stage.ahead else each * stage.under_way / count for name, each in stage.keeps.items()}
 
 
 def _over_stages(graph: Graph, name: str, found: tuple[Stage, ...], count: int) -> NodePlan:

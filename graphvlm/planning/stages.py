@@ -75,7 +75,7 @@ def of_stage(graph: Graph, cut: Cut, stage: int, found: Iterable[Weight]) -> tup
     for name, node in graph.nodes.items():
         if name == cut.decoder and own:
             nodes[name] = _part(node, cut, stage)
-        elif name in encoders and cut.encoders[encoders[name]] == stage:
+        elif name in encoders and cut.encoders.get(encoders[name], stage) == stage:
             nodes[name] = node
         elif name not in encoders and name != cut.decoder and own:
             nodes[name] = node if node.module in here else replace(node, tensor_parallel=1)
