@@ -6,76 +6,20 @@ The engines read sources and modules; so do these, on a directory that was writt
 from __future__ import annotations
 
 import ast
-import importlib
 import inspect
-import json
 import re
-import textwrap
-from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
-from types import ModuleType
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
 from torch import nn
 
-Clause = Callable[["Directory"], Iterator[str]]
+from .opened import Directory, calls, forward_of, own
+
+__all__ = ["CLAUSES", "Directory", "broken"]
+
+Clause = Callable[[Directory], Iterator[str]]
 STYLES = {"colwise", "rowwise", "replicate", "colwise_gather_output", "rowwise_split_input"}
-
-
-class Directory:
-    """A directory, with its base model and the one that writes text, built from the configuration."""
-
-    def __init__(self, path: Path) -> None:
-        import transformers
-
-        self.path = path
-        self.json: Mapping[str, Any] = json.loads((path / "config.json").read_text())
-        config = transformers.AutoConfig.from_pretrained(path, trust_remote_code=True)
-        torch.manual_seed(0)
-        self.base: Any = transformers.AutoModel.from_config(config, trust_remote_code=True).eval()
-        auto = next(name for name in self.json["auto_map"] if name not in ("AutoConfig", "AutoModel"))
-        self.writing: Any = getattr(transformers, auto).from_config(config, trust_remote_code=True).eval()
-        self.config = self.base.config
-        self.text = self.config.get_text_config()
-        self.language: Any = getattr(self.base, "language_model", self.base)
-        self.alone = self.language is self.base
-
-    def module(self, of: object) -> ModuleType:
-        return importlib.import_module(type(of).__module__)
-
-    def attentions(self) -> list[Any]:
-        """The modules that dispatch."""
-        return [each for each in self.language.modules() if hasattr(each, "layer_idx") and hasattr(each, "scaling")]
-
-    def attending(self) -> list[int]:
-        """The layers that attend to their tokens, all but linear ones and those that attend to something else."""
-        layers = getattr(self.language, "layers", ())
-        kinds = getattr(self.text, "layer_types", None) or [""] * len(layers)
-        other = [kind == "linear_attention" for kind in kinds]
-        asks = [hasattr(layer, "attn") or not hasattr(layer, "cross") for layer in layers]
-        return [i for i in range(len(layers)) if asks[i] and not other[i]]
-
-    def named(self, suffix: str) -> list[Any]:
-        return [each for each in self.base.modules() if type(each).__name__.endswith(suffix)]
-
-
-def forward_of(module: nn.Module) -> ast.FunctionDef:
-    """The source of a module's `forward`; it has to lie in a file."""
-    tree = ast.parse(textwrap.dedent(inspect.getsource(type(module).forward)))
-    found = tree.body[0]
-    assert isinstance(found, ast.FunctionDef)
-    return found
-
-
-def calls(tree: ast.AST) -> list[ast.Call]:
-    return [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
-
-
-def own(call: ast.Call) -> str:
-    """`q_proj` of `self.q_proj(...)`; empty for other calls."""
-    found = re.fullmatch(r"self\.(\w+)", ast.unparse(call.func))
-    return found[1] if found else ""
 
 
 def auto_map(of: Directory) -> Iterator[str]:
@@ -124,6 +68,27 @@ def text_sizes(of: Directory) -> Iterator[str]:
         yield "layer_types has another length than there are layers"
     if kinds and "sliding_attention" in kinds and not of.text.sliding_window:
         yield "no sliding_window"
+    narrow = any(hasattr(each, "kv_b_proj") for each in of.attentions())
+    for name in ("kv_lora_rank",) if narrow else ("num_key_value_heads", "head_dim"):
+        if of.attentions() and not isinstance(getattr(of.text, name, None), int):
+            yield f"no {name}"
+
+
+def head_is_of_the_text(of: Directory) -> Iterator[str]:
+    """vLLM makes the head itself, of a matrix, its bias, and what the configuration of the text says of logits."""
+    ids, head = torch.tensor([[3, 4, 5]]), of.writing.lm_head
+    if type(head) is not nn.Linear or head.weight.shape != (of.text.vocab_size, of.text.hidden_size):
+        yield f"the head is {head}"
+    with torch.no_grad():
+        logits = head(of.writing.model(input_ids=ids, use_cache=False).last_hidden_state)
+        logits = logits * getattr(of.text, "logit_scale", 1.0)
+        cap = getattr(of.text, "final_logit_softcapping", None)
+        logits = logits if cap is None else cap * (logits / cap).tanh()
+        if not torch.equal(logits, of.writing(input_ids=ids, use_cache=False).logits):
+            yield "logits are made of more than the configuration of the text says"
+    tied = head.weight is of.writing.get_input_embeddings().weight
+    if tied != of.config.tie_word_embeddings:
+        yield f"tie_word_embeddings is {of.config.tie_word_embeddings}"
 
 
 def called_as_a_server_does(of: Directory) -> Iterator[str]:
@@ -149,9 +114,11 @@ def keywords_reach_attention(of: Directory) -> Iterator[str]:
     from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
     seen: list[tuple[int, Any, float]] = []
+    shapes = set[bool]()
 
     def probe(module: Any, query: Any, *rest: Any, **more: Any) -> Any:
         seen.append((module.layer_idx, more.get("attention_instances"), more["scaling"]))
+        shapes.update(each.dim() == 4 and each.size(0) == 1 and each.size(2) == 3 for each in (query, *rest[:2]))
         return query.transpose(1, 2)[..., : rest[1].size(-1)], None
 
     before = of.text._attn_implementation
@@ -177,6 +144,8 @@ def keywords_reach_attention(of: Directory) -> Iterator[str]:
         yield "keyword arguments are lost on the way to attention"
     if not all(isinstance(scaling, float) for _, _, scaling in seen):
         yield "scaling is no number"
+    if shapes != {True}:
+        yield "queries, keys and values are to be [1, heads, seq, head_dim]"
 
 
 def one_call_of_the_interface(of: Directory) -> Iterator[str]:
@@ -206,6 +175,8 @@ def dispatching_modules(of: Directory) -> Iterator[str]:
     for place, module in zip(of.attending(), of.attentions(), strict=False):
         if module.config is not of.text:
             yield f"attention {place} has another configuration than the text"
+        if module.is_causal is not True:
+            yield f"attention {place} is not causal"
         if module.layer_idx != place or not isinstance(module.scaling, float):
             yield f"attention {place} is number {module.layer_idx}, scaled by {module.scaling}"
     if len(of.attentions()) != len(of.attending()):
@@ -256,6 +227,17 @@ def activations_are_modules(of: Directory) -> Iterator[str]:
             yield f"{name}: {source}"
 
 
+def layers_are_swapped(of: Directory) -> Iterator[str]:
+    """Engines put their own in the place of layers of torch, and of no classes that derive from these."""
+    for path, module in of.base.named_modules():
+        for kind in (nn.LayerNorm, nn.Conv2d, nn.Conv3d):
+            if isinstance(module, kind) and type(module) is not kind:
+                yield f"{path} is a {type(module).__name__}"
+    table = of.base.get_input_embeddings()
+    if type(table) is not nn.Embedding and not isinstance(getattr(table, "embed_scale", None), float):
+        yield f"embeddings are a {type(table).__name__} without embed_scale"
+
+
 def experts_are_recognised(of: Directory) -> Iterator[str]:
     """A child `experts` with its matrices stacked, called with tokens, numbers of experts and their weights."""
     for path, block in of.language.named_modules():
@@ -268,7 +250,7 @@ def experts_are_recognised(of: Directory) -> Iterator[str]:
         if [*inspect.signature(experts.forward).parameters] != ["hidden_states", "top_k_index", "top_k_weights"]:
             yield f"{path}.experts takes {[*inspect.signature(experts.forward).parameters]}"
         matrices = {name: each for name, each in experts.named_parameters() if "bias" not in name}
-        if any(each.dim() != 3 or len(each) != of.text.num_experts for each in matrices.values()):
+        if any(each.dim() != 3 for each in matrices.values()):
             yield f"{path}.experts has no stacked matrices"
         if not matrices.keys() <= {"gate_up_proj", "up_proj", "down_proj"}:
             yield f"{path}.experts has {[*matrices]}"
@@ -325,6 +307,10 @@ def placeholders_are_named(of: Directory) -> Iterator[str]:
 
 def features_are_pooled(of: Directory) -> Iterator[str]:
     """`get_image_features(pixel_values)` has tensors as arguments, and gives `.pooler_output`."""
+    for modality, first in (("image", "pixel_values"), ("video", "pixel_values_videos"), ("audio", "input_features")):
+        found = getattr(of.base, f"get_{modality}_features", None)
+        if found is not None and next(iter(inspect.signature(found).parameters)) != first:
+            yield f"get_{modality}_features does not begin with {first}"
     method = getattr(of.base, "get_image_features", None)
     if method is None:
         return
@@ -369,6 +355,7 @@ CLAUSES: tuple[Clause, ...] = (
     built_on_meta,
     nested_text_config,
     text_sizes,
+    head_is_of_the_text,
     called_as_a_server_does,
     parts_are_found,
     keywords_reach_attention,
@@ -377,6 +364,7 @@ CLAUSES: tuple[Clause, ...] = (
     towers_do_not_dispatch,
     projections_are_siblings,
     activations_are_modules,
+    layers_are_swapped,
     experts_are_recognised,
     norms_are_recognised,
     tensor_parallel_plan,

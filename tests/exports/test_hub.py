@@ -79,6 +79,8 @@ BENT = [
     ("placeholders_are_named", "configuration_tiny.py", "def image_token_id", "def image_token_number"),
     ("features_are_pooled", "modeling_tiny.py", "Pooling(pooler_output=", "Pooling(last_hidden_state="),
     ("auto_map", "config.json", "TinyModel", "TinyForConditionalGeneration"),
+    ("head_is_of_the_text", "modeling_tiny.py", "logits = self.lm_head(", "logits = 2 * self.lm_head("),
+    ("layers_are_swapped", "vision_tower.py", "nn.LayerNorm(", 'type("Own", (nn.LayerNorm,), {})('),
     ("experts_are_recognised", "language_model.py", "top_k_weights: Tensor,", "share: Tensor,"),
     ("positions_by_grids", "modeling_qwen3_vl_4b.py", "return positions, behind - length", "return positions, behind"),
 ]
