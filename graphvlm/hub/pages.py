@@ -128,10 +128,21 @@ def _hub(graph: Graph, parts: Parts) -> HubView:
         relative=relative,
         indexed=stack.indexed,
         typed=configs.typed(stack),
-        unserved="positions by distance" if relative else "kinds of tokens" if stack.segments else "",
+        unserved=_unserved(stack, relative=relative),
         kept=dict(_kept(stack)),
         extra_rows=bool(getattr(parts.embedding.spec, "extra", 0)),
     )
+
+
+def _unserved(stack: Stack, *, relative: bool) -> str:
+    """What engines that compute attention themselves know nothing of: masks and scores are not for them to see."""
+    reasons = {
+        "positions by distance": relative,
+        "kinds of tokens": bool(stack.segments),
+        "choice of keys": stack.indexed,
+        "keys from elsewhere": bool(stack.crossed),
+    }
+    return next((reason for reason, there in reasons.items() if there), "")
 
 
 def _kept(stack: Stack) -> Iterator[tuple[str, str]]:

@@ -32,9 +32,16 @@ def auto_map(of: Directory) -> Iterator[str]:
         yield "architectures names the class that writes text"
 
 
+# What the language model is given that an engine knows, or can leave out.
+KNOWN = {"input_ids", "attention_mask", "position_ids", "past_key_values", "inputs_embeds", "use_cache", "kwargs"}
+KNOWN |= {"inject", "spans"}
+
+
 def attention_backend(of: Directory) -> Iterator[str]:
-    """Or that no engine takes it: they compute scores without positions by distance, and tell no kinds of tokens."""
-    known = not hasattr(of.language, "relative") and "marked" not in inspect.signature(of.language.forward).parameters
+    """Or that no engine takes it: they compute attention themselves, over all keys of the tokens and nothing else."""
+    more = inspect.signature(of.language.forward).parameters.keys() - KNOWN
+    choosing = any(hasattr(each, "index") for each in of.attentions())
+    known = not (more or choosing or hasattr(of.language, "relative"))
     for model in (of.base, of.writing, of.language):
         if model._supports_attention_backend is not known:
             yield f"{type(model).__name__}: support of attention backends is {not known}"
@@ -192,8 +199,8 @@ def towers_do_not_dispatch(of: Directory) -> Iterator[str]:
 
 def projections_are_siblings(of: Directory) -> Iterator[str]:
     """Three linear layers read the same, no fourth does but for a gate, and what is returned comes of the last."""
-    if not of.language._supports_attention_backend:
-        return
+    if any(hasattr(each, "k_proj") and not isinstance(each.k_proj, nn.Linear) for each in of.attentions()):
+        return  # weights by kinds of tokens, which no engine takes
     for name, module in {type(each).__name__: each for each in of.attentions()}.items():
         if not hasattr(module, "k_proj"):
             continue  # latent attention has other projections
