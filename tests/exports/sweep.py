@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import sys
 import tempfile
 import time
@@ -31,7 +32,7 @@ TABLE = DOCS / "export-coverage.md"
 HEAD = """# What exports
 
 Ready graphs at a tiny size (odd widths, few layers, all of their kinds of layers), with random weights, exported by
-`graphvlm export --onnx`. Written by `python -m tests.exports.sweep`; graphs not in the table were not judged yet.
+`graphvlm export --onnx`. Written by `python -m tests.exports.sweep`. All ready graphs are in the table, or below it.
 
 - **difference**: the largest between ONNX Runtime and the package in PyTorch, in parts of the largest number that comes
   out, over three sets of sizes that the program was not traced with, two of them with padding; at most 1e-4 counts.
@@ -53,7 +54,7 @@ def main() -> int:
     args = parser.parse_args()
     torch.set_num_threads(1)
     found: dict[str, Any] = json.loads(FOUND.read_text(encoding="utf-8")) if FOUND.exists() and args.graphs else {}
-    for name in args.graphs or [name for name in SHIPPED if name not in training()]:
+    for name in [name for name in args.graphs or SHIPPED if name not in training()]:
         start = time.monotonic()
         with tempfile.TemporaryDirectory() as folder:
             found[name] = judged(name, (args.keep or Path(folder)) / name)
@@ -64,15 +65,16 @@ def main() -> int:
 
 
 @cache
-def training() -> tuple[str, ...]:
-    """The ready graphs that are refused: they have parts for training alone."""
-    found = []
+def training() -> Mapping[str, str]:
+    """The ready graphs that are refused, each with the parts that are for training alone."""
+    found = {}
     for name in SHIPPED:
         try:
             plans.make(loaded(name))
-        except GraphError:
-            found.append(name)
-    return tuple(found)
+        except GraphError as problem:
+            said = [re.search(r"` is (an? [^,]+),", each.message) for each in problem.diagnostics]
+            found[name] = ", ".join(sorted({each[1] for each in said if each}))
+    return found
 
 
 def judged(name: str, folder: Path) -> dict[str, Any]:
@@ -126,8 +128,8 @@ def table(found: Mapping[str, Any]) -> str:
                 f" {one['difference']:.0e}{' (rounded)' if one.get('rounded') else ''} |"
                 f" {greedy if last else ''} | {shown} |"
             )
-    names = "\n".join(f"- {name}" for name in training())
-    why = "Refused, as they have parts for training alone (`graphvlm explain trained-only`):"
+    names = "\n".join(f"- {name}: {parts}" for name, parts in training().items())
+    why = "Refused by name, as they have parts for training alone (`graphvlm explain trained-only`):"
     return "\n".join([HEAD + "\n".join(lines), "", why, "", names, ""])
 
 

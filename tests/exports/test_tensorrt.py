@@ -132,11 +132,15 @@ def test_torch_tensorrt_reads_the_program(monkeypatch: pytest.MonkeyPatch, model
     module.Input = lambda **given: given
     module.dynamo = SimpleNamespace(convert_exported_program_to_serialized_trt_engine=convert)
     monkeypatch.setitem(sys.modules, "torch_tensorrt", module)
-    exported = SimpleNamespace(example_inputs=((SimpleNamespace(dtype="float16"),), {}))
+    weight = SimpleNamespace(is_meta=False)
+    exported = SimpleNamespace(example_inputs=((SimpleNamespace(dtype="float16"),), {}), state_dict={"w": weight})
     build(model, PROFILE, Order(), BACKENDS[0], cache=tmp_path / "cache", exported=exported)
     wanted = {"min_shape": (1, 2), "opt_shape": (2, 4), "max_shape": (8, 16), "dtype": "float16"}
     assert seen["arg_inputs"] == [wanted]
     assert seen["exported"] is exported
+    weight.is_meta = True
+    with pytest.raises(Refused, match="`--backend tensorrt` reads the weights from the file"):
+        build(model, PROFILE, Order(refit=True), BACKENDS[0], cache=tmp_path / "cache", exported=exported)
 
 
 def installed(monkeypatch: pytest.MonkeyPatch, *names: str) -> None:

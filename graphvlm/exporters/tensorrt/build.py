@@ -124,7 +124,11 @@ def _aim(trt: ModuleType, config: Any, targets: tuple[str, ...]) -> None:
 
 
 def by_torch(torch_tensorrt: ModuleType, exported: Any, profile: Profile, order: Order) -> bytes:
-    """The whole program as one engine, from the traced program."""
+    """The whole program as one engine, from the traced program, which has its weights in memory."""
+    if any(tensor.is_meta for tensor in exported.state_dict.values()):
+        raise Refused(
+            "torch-tensorrt takes models that fit in memory; `--backend tensorrt` reads the weights from the file"
+        )
     inputs = [
         torch_tensorrt.Input(min_shape=least, opt_shape=usual, max_shape=most, dtype=tensor.dtype)
         for (least, usual, most), tensor in zip(profile.values(), exported.example_inputs[0], strict=True)
