@@ -216,7 +216,7 @@ _LONG = {
     *("narrow_eight", "narrow_decoder", "context_both", "context_split", "hybrid", "all_counted", "narrow", "context"),
     *("tokens_latent", "slopes", "both_tied", "sinks", "context_sinks", "context_relative", "context_all_heads"),
     *("context_fading", "linear", "context_crossed", "tokens_linear", "tokens_sinks", "tokens_experts", "segments"),
-    *("tokens_crossed", "choosing", "crossed", "tokens_added"),
+    *("tokens_crossed", "choosing", "crossed", "tokens_added", "context_added"),
 }
 NAMES = [pytest.param(name, marks=pytest.mark.long) if name in _LONG else name for name in CASES]
 # Cases with as many images in each batch; others have one, or one for each prompt, in turn. Some ranks may have none.
