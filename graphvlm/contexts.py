@@ -28,7 +28,7 @@ def check_axes(mesh: Mapping[str, int], settings: Settings, problems: Problems) 
         if order != needed:
             why = f"`{', '.join(needed)}` is the order of axes, and weights are in parts over `dp`"
             edit = f"write `{{{', '.join(f'{each}: {mesh.get(each, 1)}' for each in needed)}}}`"
-        elif "ep" in mesh:
+        elif axis == "cp" and "ep" in mesh:
             why, edit = "it does not go with `ep` yet", f"remove `{axis}` or `ep`"
         if why:
             message = f"`{axis}` cannot stand so in the mesh: {why}"

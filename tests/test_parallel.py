@@ -145,6 +145,9 @@ CHANGES |= {
     "spread": CHANGES["experts"].replace("experts: 5", "experts: 6"),
     "spread_wide": CHANGES["sinks"],
     "spread_split": CHANGES["sinks"],
+    "spread_hybrid": CHANGES["experts"].replace("experts: 5", "experts: 6"),
+    "spread_deep": CHANGES["experts"].replace("experts: 5", "experts: 6"),
+    "spread_eight": CHANGES["sinks"],
 }
 
 CHANGES["added"] = """
@@ -209,10 +212,24 @@ CASES = {
     "spread": ({"dp": 2, "ep": 2}, {"llm": {"recompute": "block"}}, False),
     "spread_wide": ({"dp": 1, "ep": 4}, {}, True),
     "spread_split": ({"dp": 1, "ep": 2, "tp": 2}, {}, False),
+    "spread_hybrid": ({"replicate": 2, "dp": 1, "ep": 2}, {}, False),
+    "spread_deep": ({"replicate": 2, "dp": 2, "ep": 2}, {}, False),
+    "spread_eight": ({"replicate": 2, "dp": 1, "ep": 2, "tp": 2}, {}, False),
 }
 # What others show nearly as well.
 _LONG = {
-    *("sharded_tied", "split", "shared", "plain_experts", "one_key", "squares", "blank_shared", "spread_wide"),
+    *(
+        "spread_eight",
+        "spread_deep",
+        "sharded_tied",
+        "split",
+        "shared",
+        "plain_experts",
+        "one_key",
+        "squares",
+        "blank_shared",
+        "spread_wide",
+    ),
     *("narrow_eight", "narrow_decoder", "context_both", "context_split", "hybrid", "all_counted", "narrow", "context"),
     *("tokens_latent", "slopes", "both_tied", "sinks", "context_sinks", "context_relative", "context_all_heads"),
     *("context_fading", "linear", "context_crossed", "tokens_linear", "tokens_sinks", "tokens_experts", "segments"),
@@ -223,6 +240,7 @@ NAMES = [pytest.param(name, marks=pytest.mark.long) if name in _LONG else name f
 IMAGES = {"crossed": [2, 2, 2, 2], "choosing": [2, 2, 2, 2], "blank": [0, 1, 0, 2], "blank_shared": [0, 1, 0, 0]}
 IMAGES |= {f"{how}_{name}": [2, 2, 2, 2] for how in ("tokens", "context") for name in ("crossed", "choosing")}
 IMAGES["blank_empty"] = [0, 1, 0, 0]
+IMAGES["spread_deep"] = [1, 2, 1, 2, 1, 2, 1, 2]
 
 
 # Cases that are also loaded from files and saved to files.
