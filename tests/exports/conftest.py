@@ -26,13 +26,18 @@ def made(tmp_path_factory: pytest.TempPathFactory, own_cache: None) -> Callable[
     return get
 
 
+PLACE: list[str] = []
+
+
 @pytest.fixture(scope="session")
 def own_modules(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Code that is loaded is copied to a place of its own."""
+    """Code that is loaded is copied to a place of its own: one a session, as what is imported from there stays."""
     import transformers
 
     transformers.logging.set_verbosity_error()
-    place = str(tmp_path_factory.mktemp("modules"))
+    if not PLACE:  # several folders of tests have this fixture, each their own
+        PLACE.append(str(tmp_path_factory.mktemp("modules")))
+    place = PLACE[0]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("transformers.dynamic_module_utils.HF_MODULES_CACHE", place)
         patch.syspath_prepend(place)
