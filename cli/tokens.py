@@ -1,6 +1,6 @@
 """Say how many tokens of a prompt images, videos or sounds come to, by `prompt` of the graph. No torch, no tokenizer.
 
-It counts with the page `tokens.py` of the package: the tokens whose places the features of one take.
+It counts with the page `counts.py` of the package: the tokens whose places the features of one take.
 How many stand around and between them is for the tokenizer to say.
 """
 

@@ -1,4 +1,4 @@
-"""How many tokens images and sounds come to: the functions of the page `tokens.py` of a package, called here."""
+"""How many tokens images and sounds come to: the functions of the page `counts.py` of a package, called here."""
 
 from __future__ import annotations
 
@@ -63,5 +63,5 @@ def video_counter(graph: Graph) -> Callable[[int, int, int], int] | None:
 def _names(page: Page) -> dict[str, Any]:
     """What a page defines."""
     names: dict[str, Any] = {}
-    exec(compile(text_of(page), "tokens.py", "exec"), names)
+    exec(compile(text_of(page), "counts.py", "exec"), names)
     return names

@@ -70,8 +70,8 @@ def _reserved() -> tuple[_Reserved, ...]:
         _Reserved(_words(_MODULE), ("node",), "torch.nn.Module has an attribute of this name"),
         _Reserved(
             _words(
-                """ahead checkpoint config generate gradients losses model paged parallel pipeline processor sampling
-                sharded stages tokens"""
+                """ahead checkpoint config counts generate gradients losses model paged parallel pipeline processor
+                sampling sharded stages"""
             ),
             ("node",),
             "the generated package has a file of this name",

@@ -10,8 +10,11 @@ Plain = dict[str, Any]
 NewName = Callable[[str, str], str]
 
 
-def renamed(plain: Plain, new: NewName) -> Plain:
+def renamed(plain: Plain, anew: NewName) -> Plain:
     """A written graph (everything inferred is there) with new names."""
+
+    def new(what: str, name: str) -> str:  # a prompt names the port that it is for
+        return name if what == "port" and name in plain.get("prompt", {}) else anew(what, name)
 
     def value(name: str) -> str:
         return new("node" if name in plain["nodes"] else "input", name)

@@ -258,7 +258,7 @@ def test_what_the_templates_define_is_reserved() -> None:
     methods = set(re.findall(r"^    def ([a-z]\w*)\(", model, re.MULTILINE))
     files = {path.name.removesuffix(".py.j2") for path in (TEMPLATES / "package").glob("[a-z]*.py.j2")}
     assert {name for name in methods | files if not names.reserved(name, "node")} == set()
-    apart = ("package", "export", "titan")
+    apart = ("package", "export", "prompt", "titan")
     with_nodes = [path for path in TEMPLATES.rglob("*.j2") if path.parent.name not in apart]
     with_nodes += [TEMPLATES / "package" / "model.py.j2", TEMPLATES / "package" / "generate.py.j2"]
     classes = {name for path in with_nodes for name in re.findall(r"^class (\w+)\b", path.read_text(), re.MULTILINE)}

@@ -117,14 +117,14 @@ def prompt_pages(graph: Graph, tokens: str, mask: str) -> dict[str, Page]:
         view = sound_prompt_view(graph, heard, tokens, mask)
         return {
             "processor.py": Page("prompt/sound_processor.py.j2", {"prompt": view}),
-            "tokens.py": Page("prompt/sound_tokens.py.j2", {"page": sound_tokens_view(heard)}),
+            "counts.py": Page("prompt/sound_tokens.py.j2", {"page": sound_tokens_view(heard)}),
         }
     if given is None:
         return {}
     made = prompt_view(graph, given, tokens, mask)
     return {
         "processor.py": Page("prompt/processor.py.j2", {"prompt": made}),
-        "tokens.py": Page("prompt/tokens.py.j2", tokens_views(given, videos(graph))),
+        "counts.py": Page("prompt/tokens.py.j2", tokens_views(given, videos(graph))),
     }
 
 

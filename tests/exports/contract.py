@@ -383,7 +383,10 @@ CLAUSES: tuple[Clause, ...] = (
 
 
 # No engine serves encoder-decoders by their code: how one is called is for transformers alone.
-SERVED = (called_as_a_server_does, keywords_reach_attention, placeholders_are_named, features_are_pooled)
+SERVED = (
+    *(called_as_a_server_does, keywords_reach_attention, placeholders_are_named, features_are_pooled),
+    head_is_of_the_text,
+)
 
 
 def broken(of: Directory) -> dict[str, list[str]]:

@@ -107,7 +107,7 @@ def test_canvases_are_those_of_transformers(module: Callable[[str], ModuleType])
     side = SizeDict(height=336, width=336)
     canvases = torch.tensor(found.find_supported_resolutions(max_num_chunks=16, patch_size=side))
     theirs = without_checks(processor("llama4", "Llama4Processor"))(None, tokenizer(given(name)))
-    ours = importlib.import_module(f"{module(name).__package__}.tokens")
+    ours = importlib.import_module(f"{module(name).__package__}.counts")
     for height, width in sizes(300):
         high, wide = (int(pixels) // 336 for pixels in found.get_best_fit((height, width), canvases))
         made = {"pixel_values": [torch.empty(1, 3, 336, 336)], "aspect_ratios": [(high, wide)]}

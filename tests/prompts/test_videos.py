@@ -67,7 +67,7 @@ def theirs(name: str, frames: int, rate: float, height: int, width: int) -> str:
 @pytest.mark.parametrize("name", NATIVE)
 def test_texts_and_numbers_are_those_of_transformers(name: str, module: Callable[[str], ModuleType]) -> None:
     draw, count = random.Random(0), video_counter(graph(name))
-    page = importlib.import_module(f"{module(name).__package__}.tokens")
+    page = importlib.import_module(f"{module(name).__package__}.counts")
     assert count is not None
     for _ in range(12):
         frames, rate = draw.randrange(2, 40), draw.choice([1.0, 2.0, 3.7, 29.97])
@@ -80,7 +80,7 @@ def test_texts_and_numbers_are_those_of_transformers(name: str, module: Callable
 def test_frames_of_one_size_have_a_newline_behind_them(module: Callable[[str], ModuleType]) -> None:
     name = "llava_onevision_qwen2_7b"
     make, _ = FAMILIES[name]
-    page = importlib.import_module(f"{module(name).__package__}.tokens")
+    page = importlib.import_module(f"{module(name).__package__}.counts")
     made = make(words(name))
     for frames in (1, 7, 32):
         shown = {"pixel_values_videos": torch.empty(1, frames, 3, 2, 2)}

@@ -10,7 +10,7 @@ from torch import Tensor
 from transformers import AutoImageProcessor, AutoTokenizer
 from transformers.image_utils import get_image_size, to_numpy_array
 
-from .tokens import FEATURE, image_text, image_tokens
+from .counts import FEATURE, image_text, image_tokens
 
 PLACEHOLDER = "<image>"
 

@@ -199,4 +199,5 @@ def generate(
         decoder_input_ids = torch.full(size, START_TOKEN, device=encoded.device)
     new = [token[:, None] for token in stream(model, decoder_input_ids, **options)]
     copies = options.get("num_return_sequences", 1)
-    return torch.cat([decoder_input_ids.repeat_interleave(copies, dim=0), *new], dim=1)
+    rows = decoder_input_ids.repeat_interleave(copies, dim=0)
+    return torch.cat([rows, *new], dim=1)

@@ -174,4 +174,5 @@ def generate(model: Model, input_ids: Tensor, **options: Any) -> Tensor:
     """The prompt and what follows it, [batch, prompt + new]; options as in `steps`."""
     new = [token[:, None] for token in stream(model, input_ids, **options)]
     copies = options.get("num_return_sequences", 1)
-    return torch.cat([input_ids.repeat_interleave(copies, dim=0), *new], dim=1)
+    rows = input_ids.repeat_interleave(copies, dim=0)
+    return torch.cat([rows, *new], dim=1)
