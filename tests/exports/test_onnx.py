@@ -161,6 +161,20 @@ def test_tensorrt_takes_every_program(tiny: Exported) -> None:
             assert {*found[kind]} == {each["name"] for each in program[kind]}
 
 
+FAMILIES = ["llava_1_5_7b", "qwen2_5_vl_7b", "gemma_3_4b", "llama_3_2_vision_11b", "internvl3_8b", "mixtral_8x7b"]
+
+
+@pytest.mark.skipif(judging.why_no_gate() != "", reason=judging.why_no_gate() or "-")
+@pytest.mark.parametrize("name", FAMILIES)
+def test_tensorrt_takes_every_program_of_six_families(name: str, tmp_path: Path) -> None:
+    made = export(judging.graph(name), tmp_path / "x", Options(verify=False), lambda _: None)
+    refused = {
+        each["name"]: judging.refusal(judging.gate(made.folder / each["file"])) for each in made.manifest["programs"]
+    }
+    assert len(refused) > 1
+    assert {name: why for name, why in refused.items() if why} == {}
+
+
 def test_weights_are_written_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Beyond a size they stand in a file of their own, which prefill and decode share."""
     monkeypatch.setattr(sys.modules["graphvlm.exporters.onnx.export"], "LIMIT", 1000)
