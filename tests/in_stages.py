@@ -42,12 +42,11 @@ def compare(
                 far = _whole(parameter.grad) - reference["gradients"][path]
                 off[f"{name} {path}"] = float(far.abs().max() / reference["scale"])
     gradients = import_module(f"{package.__name__}.gradients")
-    wanted = torch.stack([each.norm() for each in reference["gradients"].values()]).norm()
-    for limit in (1.0, 0.5):  # the second finds what the first has clipped
-        norm = gradients.clip_grad_norm_(model, limit * float(wanted), devices)
-        off[f"norm {limit}"] = float((norm - wanted).abs() / wanted)
-    halved = gradients.clip_grad_norm_(model, float(wanted), devices)
-    off["clipped"] = float((halved - wanted / 2).abs() / wanted)
+    wanted = left = float(torch.stack([each.norm() for each in reference["gradients"].values()]).norm())
+    for limit in (1.0, 0.5, 1.0):  # each finds what the one before has clipped, as `torch.nn.utils` clips
+        norm = gradients.clip_grad_norm_(model, limit * wanted, devices)
+        off[f"norm {left / wanted:.2f}"] = abs(float(norm) - left) / wanted
+        left *= min(1.0, limit * wanted / (left + 1e-6))
     return _of_all(off, reference)
 
 

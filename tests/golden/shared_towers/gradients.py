@@ -25,6 +25,8 @@ def clip_grad_norm_(
     """
     staged = "pp" in (mesh.mesh_dim_names or ())
     stage = mesh.get_local_rank("pp") if staged else 0
+    first = next(model.parameters())
+    dtype = torch.promote_types(first.dtype, torch.float32)
     # Layout -> the sum of squares here, so that each layout takes one exchange.
     sums: dict[Layout, Tensor] = {}
     parts: list[Tensor] = []
@@ -35,10 +37,11 @@ def clip_grad_norm_(
         parts.append(part)
         if staged and first_stage(path) != stage:
             continue  # a table that an earlier stage counts
-        dtype = torch.promote_types(part.dtype, torch.float32)
         square = torch.linalg.vector_norm(part, dtype=dtype).square()
         sums[layout] = sums[layout] + square if layout in sums else square
-    total = torch.stack([of_all(*each) for each in sums.items()]).sum()
+    total = torch.zeros((), dtype=dtype, device=first.device)
+    for layout, square in sums.items():
+        total += of_all(layout, square)
     if staged:
         dist.all_reduce(total, group=mesh.get_group("pp"))
     norm = total.sqrt()

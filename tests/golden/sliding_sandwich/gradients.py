@@ -20,6 +20,8 @@ def clip_grad_norm_(
 
     All ranks call it. `torch.nn.utils` has the same for gradients that are all on one mesh.
     """
+    first = next(model.parameters())
+    dtype = torch.promote_types(first.dtype, torch.float32)
     # Layout -> the sum of squares here, so that each layout takes one exchange.
     sums: dict[Layout, Tensor] = {}
     parts: list[Tensor] = []
@@ -28,10 +30,11 @@ def clip_grad_norm_(
             continue
         layout, part = own_part(parameter, parameter.grad)
         parts.append(part)
-        dtype = torch.promote_types(part.dtype, torch.float32)
         square = torch.linalg.vector_norm(part, dtype=dtype).square()
         sums[layout] = sums[layout] + square if layout in sums else square
-    total = torch.stack([of_all(*each) for each in sums.items()]).sum()
+    total = torch.zeros((), dtype=dtype, device=first.device)
+    for layout, square in sums.items():
+        total += of_all(layout, square)
     norm = total.sqrt()
     scale = (max_norm / (norm + 1e-6)).clamp(max=1.0)
     for part in parts:
