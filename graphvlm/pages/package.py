@@ -76,7 +76,8 @@ def make(graph: Graph) -> dict[str, Page]:
         "checkpoint.py": Page("package/checkpoint.py.j2", {"checkpoint": names}),
     }
     staged = pipeline.make(graph, view)
-    if graph.parallelism.mesh:
+    meshed = bool(graph.parallelism.mesh)
+    if meshed:
         pages["sharded.py"] = Page("package/sharded.py.j2", {"checkpoint": names, "staged": staged is not None})
         pages["gradients.py"] = Page("package/gradients.py.j2", {"staged": staged is not None})
     if staged:
@@ -90,7 +91,6 @@ def make(graph: Graph) -> dict[str, Page]:
     nodes = _together(made.nodes)
     for name, page in nodes.items():
         if page.template:
-            meshed = bool(graph.parallelism.mesh)
             pages[f"{name}.py"] = Page(page.template, {"node": page.context, "meshed": meshed})
     if _keeps(graph):
         generate = _generate(graph, view) if view.decoder and view.cached else None

@@ -94,7 +94,11 @@ def judged(name: str, place: Path) -> dict[str, Any]:
     """One graph: what it was refused for, or how it fared."""
     folder = place / f"{name}_hf"
     try:
-        made = export(judging.graph(name), folder, Options(), lambda _: None)
+        small = judging.graph(name)
+    except GraphError:
+        return {"refused": [["not tried", "the tests have no small form of it"]]}
+    try:
+        made = export(small, folder, Options(), lambda _: None)
         checked = made.checked
         assert checked is not None
         # No engine serves what writes no text.
